@@ -1,0 +1,59 @@
+# Two commands: `make run` to see it work, `make test` to check that it does.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV = .venv
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help run test check format lint types imports coverage lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
+	@$(BIN)/python -m service demo --port $(PORT)
+
+test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ARGS)
+
+check: format lint types imports test coverage ## everything that has to hold before a change lands
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format --check
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+coverage: $(VENV)/.dev
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lock: ## lock the newest dependencies that pyproject.toml allows (needs uv)
+	uv pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements/demo.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
+
+LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+
+clean: ## remove what the other commands made, the demo's data included
+	rm -rf $(VENV) .data .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed; name it: make PYTHON=python3.13")'
+	@echo "Installing into $(VENV), once ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements/$*.txt
+	@touch $@

@@ -1,0 +1,104 @@
+"""Composes the service: what is made here lives as long as the app."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from uuid_utils.compat import uuid7
+
+from service.application.group_commit import GroupCommit
+from service.application.ports import Clock, NewId
+from service.application.queries import Queries
+from service.domain.errors import ServiceError
+from service.http.auth import Authenticator
+from service.http.errors import on_http_exception, on_service_error
+from service.http.jwks import KeySet
+from service.http.middleware import RequestMiddleware
+from service.http.routes import State, routes
+from service.persistence.database import Database, Limits, create_engine
+from service.persistence.readiness import Readiness
+from service.settings import Settings
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        async with AsyncExitStack() as stack:
+            engine = create_engine(
+                settings.database_url.get_secret_value(),
+                connect_timeout=settings.database_connect_timeout_seconds,
+                transaction_pooler=settings.database_transaction_pooler,
+                pool_size=settings.database_pool_size,
+            )
+            stack.push_async_callback(engine.dispose)
+            database = Database(engine, _limits(settings))
+            commands = GroupCommit(
+                database.unit_of_work,
+                clock,
+                new_id,
+                groups_in_flight=settings.groups_in_flight,
+                group_size_max=settings.group_size_max,
+                queue_max=settings.queue_max,
+                timeout=settings.command_timeout_seconds,
+            )
+            stack.push_async_callback(commands.close)
+            yield {
+                "authenticator": await _authenticator(settings, stack),
+                "commands": commands,
+                "queries": Queries(database.unit_of_work),
+                "check_readiness": Readiness(engine).checks,
+                "reason_max_length": settings.reason_max_length,
+            }
+
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(RequestMiddleware)],
+        exception_handlers={ServiceError: on_service_error, HTTPException: on_http_exception},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        lock_timeout=settings.database_lock_timeout_seconds,
+        statement_timeout=settings.database_statement_timeout_seconds,
+        idle_in_transaction_timeout=settings.database_idle_in_transaction_timeout_seconds,
+    )
+
+
+async def _authenticator(settings: Settings, stack: AsyncExitStack) -> Authenticator:
+    secret = settings.jwt_secret
+    return Authenticator(
+        secret=secret.get_secret_value() if secret else None,
+        key_set=await _key_set(settings, stack),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+    )
+
+
+async def _key_set(settings: Settings, stack: AsyncExitStack) -> KeySet | None:
+    if settings.jwks_url is None:
+        return None
+    client = await stack.enter_async_context(httpx2.AsyncClient())
+    key_set = KeySet(
+        client,
+        settings.jwks_url,
+        lifetime=settings.jwks_lifetime_seconds,
+        outage=settings.jwks_outage_seconds,
+        cooldown=settings.jwks_cooldown_seconds,
+        timeout=settings.jwks_timeout_seconds,
+    )
+    stack.push_async_callback(key_set.close)
+    return key_set

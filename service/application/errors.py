@@ -1,0 +1,55 @@
+"""What keeps a command from being executed, besides the domain's own rules.
+
+ServiceError
+├── Overloaded             not executed, for certain; try again later
+└── DependencyUnavailable  the database or the key set cannot be reached
+
+TransactionFailed          a unit of work did not end as asked; seen by group commit alone
+├── Contended              another transaction was in the way; nothing was written
+├── RowLocked              somebody holds the row for longer than one waits; nothing was written
+├── ConnectionLost         the connection broke before COMMIT; nothing was written
+└── CommitUnknown          the connection broke during COMMIT; written or not
+"""
+
+from typing import ClassVar
+
+from service.domain.errors import ServiceError
+
+
+class Overloaded(ServiceError):
+    code = "OVERLOADED"
+    retry_after: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        super().__init__("The service is busy; the request was not executed. Try again.")
+
+
+class DependencyUnavailable(ServiceError):
+    """`dependency` names what is missing, for the logs; clients learn only that something is."""
+
+    code = "DEPENDENCY_UNAVAILABLE"
+    retry_after: ClassVar[int] = 2
+
+    def __init__(self, dependency: str) -> None:
+        super().__init__("Something that the service depends on cannot be reached. Try again.")
+        self.dependency = dependency
+
+
+class TransactionFailed(Exception):
+    pass
+
+
+class Contended(TransactionFailed):
+    pass
+
+
+class RowLocked(TransactionFailed):
+    pass
+
+
+class ConnectionLost(TransactionFailed):
+    pass
+
+
+class CommitUnknown(TransactionFailed):
+    pass

@@ -1,0 +1,163 @@
+"""python -m service demo | serve | migrate | token"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import uvicorn
+from sqlalchemy.exc import DBAPIError
+from starlette.applications import Starlette
+
+from service import logs
+from service.app import create_app
+from service.migrate import migrate
+from service.settings import (
+    DatabaseSettings,
+    Settings,
+    TokenSettings,
+    WrongSettings,
+    load,
+)
+from service.tokens import NoSecretError, mint
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than balancers keep idle connections, so that none is closed under a request."""
+
+DESCRIPTION = """\
+Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
+
+Configuration is by environment variables with the prefix SERVICE_; docs/configuration.md lists
+them. To see it work on this machine, with nothing set up:  python -m service demo
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, 1 for a failure, 2 for a wrong setting or argument."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (WrongSettings, NoSecretError) as exc:
+        print(exc, file=sys.stderr)
+        return 2
+
+
+def asgi() -> Starlette:
+    """What each of uvicorn's workers runs."""
+    settings = load(Settings)
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _serve(_options: argparse.Namespace) -> int:
+    settings = load(Settings)
+    logs.configure(settings.log_level)
+    uvicorn.run(
+        "service.cli:asgi",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+    )
+    return 0
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    settings = load(DatabaseSettings)
+    try:
+        migrate(settings, grant_to=options.grant_to)
+    except OSError:
+        print("The database cannot be reached.", file=sys.stderr)
+        return 1
+    except DBAPIError as exc:
+        print(f"The database refuses: {exc.orig}", file=sys.stderr)
+        return 1
+    print("The schema is up to date.")
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    lifetime = timedelta(seconds=options.expires_in)
+    print(mint(load(TokenSettings), options.user, lifetime=lifetime))
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from service import demo  # noqa: PLC0415  its PostgreSQL is not installed in production
+
+    return demo.run(options.data, options.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo",
+        help="run everything on this machine, PostgreSQL included",
+        description="Starts a PostgreSQL of its own, migrates it, puts a training in progress,"
+        " serves, and prints the call that fails that training. Ctrl-C stops all of it;"
+        " the data are kept for the next start.",
+    )
+    demo.add_argument(
+        "--port", type=int, default=8000, help="where to listen, on 127.0.0.1 (%(default)s)"
+    )
+    demo.add_argument(
+        "--data", type=Path, default=Path(".data"), help="where to keep the data (%(default)s)"
+    )
+    demo.set_defaults(run=_demo)
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve the API",
+        description="Serves the API with SERVICE_WORKERS processes on SERVICE_HOST and"
+        " SERVICE_PORT. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or SERVICE_JWKS_URL."
+        " Never migrates. SIGTERM lets requests under way finish, within"
+        " SERVICE_SHUTDOWN_TIMEOUT_SECONDS.",
+    )
+    serve.set_defaults(run=_serve)
+
+    migration = commands.add_parser(
+        "migrate",
+        help="bring the database's schema up to date",
+        description="Runs the migrations that have not run yet on SERVICE_DATABASE_URL, all or"
+        " none of them. Its user has to be allowed to create roles and tables. Safe to run again,"
+        " and to run twice at once.",
+    )
+    migration.add_argument(
+        "--grant-to",
+        metavar="ROLE",
+        help="let this login role, which has to exist, act as the service: the one that"
+        " `serve` logs in as, if it is not the one that migrates",
+    )
+    migration.set_defaults(run=_migrate)
+
+    token = commands.add_parser(
+        "token",
+        help="print an access token for development",
+        description="Prints an access token signed with SERVICE_JWT_SECRET, with the claims of"
+        " a Supabase token. Refuses where there is no such secret.",
+    )
+    token.add_argument(
+        "--user", type=UUID, default=uuid4(), help="whose token it is (a new user's)"
+    )
+    token.add_argument(
+        "--expires-in",
+        metavar="SECONDS",
+        type=int,
+        default=3600,
+        help="how long it is good for (%(default)s)",
+    )
+    token.set_defaults(run=_token)
+    return parser

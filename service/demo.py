@@ -1,0 +1,156 @@
+"""The whole service on one machine, with nothing to set up: PostgreSQL, a user, a session."""
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from uuid import UUID, uuid4
+
+import uvicorn
+from pydantic import SecretStr
+from sqlalchemy import insert, text
+from uuid_utils.compat import uuid7
+
+from service import embedded, logs
+from service.app import create_app, now
+from service.domain.session import SessionStatus
+from service.migrate import migrate
+from service.persistence.database import create_engine
+from service.persistence.tables import sessions
+from service.settings import DatabaseSettings, Settings
+from service.tokens import mint
+
+HOST = "127.0.0.1"
+API_ROLE = "training_api"
+TOKEN_LIFETIME = timedelta(days=7)
+
+WELCOME = """
+  Training sessions is listening on {url}
+
+  A training is in progress. Interrupt it:
+
+{curl}
+
+  It answers 200, and 409 when you repeat it.
+
+  Data    {data}
+  Stop    Ctrl-C
+"""
+
+_MAKE_API_ROLE = text(f"""
+    DO $$ BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{API_ROLE}') THEN
+            CREATE ROLE {API_ROLE} LOGIN;
+        END IF;
+    END $$
+""")
+
+CURL = """\
+    curl -i -X POST {url}/sessions/{session_id}/fail \\
+      -H 'Authorization: Bearer {token}' \\
+      -H 'Content-Type: application/json' \\
+      -d '{{"reason": "shoulder pain"}}'"""
+
+
+class PortTakenError(Exception):
+    pass
+
+
+def run(home: Path, port: int) -> int:
+    """Serves until it is told to stop; returns the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    try:
+        with _listening(port) as listener, embedded.running(home) as server:
+            _serve(listener, server, _secret(home))
+    except (embedded.EmbeddedPostgresError, PortTakenError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    print("\n  Stopped; the data are kept.\n")
+    return 0
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+        except OSError as exc:
+            raise PortTakenError(
+                f"Port {port} cannot be used ({os.strerror(exc.errno or 0)})."
+                f" Name another: PORT={port + 1} make run"
+            ) from None
+        yield listener
+
+
+def _secret(home: Path) -> SecretStr:
+    """Kept with the data, so that a token goes on working after a restart."""
+    path = home / "jwt-secret"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return SecretStr(path.read_text())
+
+
+def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) -> None:
+    user_id = uuid4()
+    session_id = asyncio.run(_prepare(server.url(), user_id))
+    url = f"http://{HOST}:{listener.getsockname()[1]}"
+    settings = Settings(database_url=SecretStr(server.url(user=API_ROLE)), jwt_secret=secret)
+    curl = CURL.format(
+        url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
+    )
+    logs.configure("info", for_people=True)
+    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    _Announcing(config, WELCOME.format(url=url, curl=curl, data=server.data)).run([listener])
+
+
+class _Announcing(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, welcome: str) -> None:
+        super().__init__(config)
+        self._welcome = welcome
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self._welcome, flush=True)
+
+
+async def _prepare(url: str, user_id: UUID) -> UUID:
+    """Brings the schema to head, and puts a training of this user in progress."""
+    settings = DatabaseSettings(database_url=SecretStr(url))
+    engine = create_engine(url, connect_timeout=settings.database_connect_timeout_seconds)
+    async with engine.begin() as connection:
+        await connection.execute(_MAKE_API_ROLE)
+    await asyncio.to_thread(migrate, settings, grant_to=API_ROLE)
+    session_id, moment = uuid7(), now()
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(sessions).values(
+                user_id=user_id,
+                id=session_id,
+                status=SessionStatus.IN_PROGRESS,
+                session_date=moment,
+                sets=[12, 10, None],
+                version=1,
+                created_at=moment,
+                updated_at=moment,
+            )
+        )
+    await engine.dispose()
+    return session_id

@@ -1,0 +1,49 @@
+"""What has happened to a session, in the past tense."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvent:
+    """`session_version` is the version of the session that the event led to."""
+
+    type: ClassVar[str]
+
+    user_id: UUID
+    session_id: UUID
+    session_version: int
+    occurred_at: datetime
+
+    def data(self) -> dict[str, object]:
+        """The facts of this kind of event, as JSON."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted(SessionEvent):
+    type = "session_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCompleted(SessionEvent):
+    type = "session_completed"
+
+    sets: tuple[int | None, ...]
+    total_reps: int
+    rpe: int | None
+
+    def data(self) -> dict[str, object]:
+        return {"sets": list(self.sets), "totalReps": self.total_reps, "rpe": self.rpe}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFailed(SessionEvent):
+    type = "session_failed"
+
+    reason: str | None
+
+    def data(self) -> dict[str, object]:
+        return {"reason": self.reason}

@@ -1,0 +1,108 @@
+"""The training session: the only place that decides what may follow what."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypedDict
+from uuid import UUID
+
+from service.domain.errors import NoRepetitions, StatusTooEarly, StatusTooLate
+from service.domain.events import SessionCompleted, SessionFailed, SessionStarted
+from service.domain.reason import Reason
+
+
+class SessionStatus(StrEnum):
+    PLANNED = "planned"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+REQUIRED_STATUS = {
+    SessionStatus.IN_PROGRESS: SessionStatus.PLANNED,
+    SessionStatus.COMPLETED: SessionStatus.IN_PROGRESS,
+    SessionStatus.FAILED: SessionStatus.IN_PROGRESS,
+}
+"""What a session has to be, to become what the key says."""
+
+_STAGE = {
+    SessionStatus.PLANNED: 0,
+    SessionStatus.IN_PROGRESS: 1,
+    SessionStatus.COMPLETED: 2,
+    SessionStatus.FAILED: 2,
+}
+
+
+class _EventFacts(TypedDict):
+    user_id: UUID
+    session_id: UUID
+    session_version: int
+    occurred_at: datetime
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """`sets` holds the repetitions of each set, None for a set that was not done."""
+
+    user_id: UUID
+    id: UUID
+    status: SessionStatus
+    session_date: datetime
+    sets: tuple[int | None, ...]
+    rpe: int | None
+    notes: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def total_reps(self) -> int:
+        return sum(repetitions or 0 for repetitions in self.sets)
+
+    def start(self, *, at: datetime) -> SessionStarted:
+        self._require_status_for(SessionStatus.IN_PROGRESS)
+        return SessionStarted(**self._become(SessionStatus.IN_PROGRESS, at))
+
+    def complete(
+        self,
+        *,
+        at: datetime,
+        sets: tuple[int | None, ...] | None = None,
+        rpe: int | None = None,
+    ) -> SessionCompleted:
+        """Given `sets` and `rpe` replace what is there; absent ones leave it."""
+        self._require_status_for(SessionStatus.COMPLETED)
+        sets = self.sets if sets is None else sets
+        if not any(sets):
+            raise NoRepetitions(self.id)
+        facts = self._become(SessionStatus.COMPLETED, at)
+        self.sets = sets
+        self.rpe = self.rpe if rpe is None else rpe
+        return SessionCompleted(**facts, sets=sets, total_reps=self.total_reps, rpe=self.rpe)
+
+    def fail(self, reason: Reason | None, *, at: datetime) -> SessionFailed:
+        """The reason goes into the event alone; what was trained stays as it was."""
+        self._require_status_for(SessionStatus.FAILED)
+        facts = self._become(SessionStatus.FAILED, at)
+        return SessionFailed(**facts, reason=reason.text if reason else None)
+
+    def _require_status_for(self, target: SessionStatus) -> None:
+        required = REQUIRED_STATUS[target]
+        if self.status is required:
+            return
+        too_early = _STAGE[self.status] < _STAGE[required]
+        refusal = StatusTooEarly if too_early else StatusTooLate
+        raise refusal(self.id, current=self.status, required=required)
+
+    def _become(self, target: SessionStatus, at: datetime) -> _EventFacts:
+        if at.tzinfo is None:
+            raise ValueError("a transition's time needs a time zone")
+        self.status = target
+        self.version += 1
+        self.updated_at = at
+        return {
+            "user_id": self.user_id,
+            "session_id": self.id,
+            "session_version": self.version,
+            "occurred_at": at,
+        }

@@ -1,0 +1,53 @@
+"""Request headers that say more than text. Pure.
+
+Entity tags: RFC 9110, section 8.8.3. Preconditions: sections 13.1.1 and 13.1.2.
+Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941, or bare.
+"""
+
+import re
+from collections.abc import Sequence
+
+from service.http.errors import ValidationFailed
+
+_ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+
+
+def versions_accepted(if_match: Sequence[str]) -> frozenset[int] | None:
+    """The versions that `If-Match` names; None where it is absent or `*`.
+
+    Weak tags never match (strong comparison), nor do tags that this service never gave.
+    """
+    if not if_match:
+        return None
+    if "*" in (value.strip() for value in if_match):
+        return None
+    strong = [tag for weak, tag in _ENTITY_TAG.findall(",".join(if_match)) if not weak]
+    matches = [_VERSION.fullmatch(tag) for tag in strong]
+    return frozenset(int(match[1]) for match in matches if match)
+
+
+def is_named_by(if_none_match: Sequence[str], etag: str) -> bool:
+    """Whether `If-None-Match` names this tag (weak comparison), or is `*`."""
+    value = ",".join(if_none_match)
+    return value.strip() == "*" or etag in (tag for _, tag in _ENTITY_TAG.findall(value))
+
+
+def idempotency_key(values: Sequence[str]) -> str | None:
+    """Raises ValidationFailed."""
+    if not values:
+        return None
+    key = values[0].strip(" \t")
+    if quoted := _QUOTED.fullmatch(key):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    if len(values) > 1 or not _KEY.fullmatch(key):
+        raise ValidationFailed(
+            {
+                "path": ["Idempotency-Key"],
+                "code": "invalid_header",
+                "message": "It has to be one header of 1 to 255 visible ASCII characters.",
+            }
+        )
+    return key

@@ -1,0 +1,44 @@
+"""Brings the schema of a database to the newest revision."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import NullPool, text
+
+from service.persistence.database import ROLE, create_engine
+from service.settings import DatabaseSettings
+
+ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
+
+
+def alembic_config(settings: DatabaseSettings) -> Config:
+    config = Config(ALEMBIC_INI)
+    config.attributes["settings"] = settings
+    return config
+
+
+def migrate(settings: DatabaseSettings, *, grant_to: str | None = None) -> None:
+    """Runs what has not run yet; `grant_to` names a login role that may act as the service.
+
+    Must not be called from a running event loop.
+    """
+    command.upgrade(alembic_config(settings), "head")
+    if grant_to:
+        asyncio.run(_grant(settings, grant_to))
+
+
+async def _grant(settings: DatabaseSettings, login: str) -> None:
+    engine = create_engine(
+        settings.database_url.get_secret_value(),
+        connect_timeout=settings.database_connect_timeout_seconds,
+        transaction_pooler=settings.database_transaction_pooler,
+        poolclass=NullPool,
+    )
+    try:
+        async with engine.begin() as connection:
+            quoted = engine.dialect.identifier_preparer.quote_identifier(login)
+            await connection.execute(text(f"GRANT {ROLE} TO {quoted}"))
+    finally:
+        await engine.dispose()

@@ -1,0 +1,118 @@
+"""Connections to PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from sqlalchemy import Pool, bindparam, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from service.application.errors import DependencyUnavailable, Overloaded
+from service.persistence.errors import translated
+from service.persistence.unit_of_work import SqlUnitOfWork
+
+ROLE = "session_service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Times in seconds."""
+
+    pool_size: int
+    pool_timeout: float
+    lock_timeout: float
+    statement_timeout: float
+    idle_in_transaction_timeout: float
+
+
+def create_engine(
+    url: str,
+    *,
+    connect_timeout: float,
+    transaction_pooler: bool = False,
+    pool_size: int = 1,
+    poolclass: type[Pool] | None = None,
+) -> AsyncEngine:
+    """An engine for a URL as libpq knows it: asyncpg reads it, `sslmode` and all.
+
+    Behind a pooler in transaction mode a prepared statement may be on another connection when
+    it is needed, so none is kept, and none is given a name that could be taken there.
+    """
+
+    async def connect(**options: Any) -> asyncpg.Connection:
+        return await asyncpg.connect(url, timeout=connect_timeout, **options)
+
+    connect_args: dict[str, Any] = {"async_creator_fn": connect}
+    if transaction_pooler:
+        connect_args["statement_cache_size"] = 0
+        connect_args["prepared_statement_cache_size"] = 0
+        connect_args["prepared_statement_name_func"] = lambda: f"__{uuid4()}__"
+    pooling: dict[str, Any] = (
+        {"poolclass": poolclass} if poolclass else {"pool_size": pool_size, "max_overflow": 0}
+    )
+    # Parameters are hidden from errors and logs: among them are what users wrote.
+    return create_async_engine(
+        "postgresql+asyncpg://", connect_args=connect_args, hide_parameters=True, **pooling
+    )
+
+
+class Database:
+    """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
+
+    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
+        self._engine = engine
+        self._places = asyncio.Semaphore(limits.pool_size)
+        self._pool_timeout = limits.pool_timeout
+        self._become_service = select(
+            func.set_config("role", ROLE, True),  # noqa: FBT003  SQL has no keywords here
+            func.set_config("service.acting_users", bindparam("acting_users"), True),  # noqa: FBT003
+            *(
+                func.set_config(name, f"{round(seconds * 1000)}ms", True)  # noqa: FBT003
+                for name, seconds in (
+                    ("lock_timeout", limits.lock_timeout),
+                    ("statement_timeout", limits.statement_timeout),
+                    ("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout),
+                )
+            ),
+        )
+
+    @asynccontextmanager
+    async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
+        """A transaction as the service's role, which sees rows of `acting_users` alone.
+
+        Raises Overloaded and DependencyUnavailable.
+        """
+        if not acting_users:
+            raise ValueError("a unit of work acts for somebody")
+        with translated():
+            async with self._place(), self._connection() as connection:
+                await connection.execute(
+                    self._become_service, {"acting_users": ",".join(map(str, acting_users))}
+                )
+                yield SqlUnitOfWork(connection)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            connection = await self._engine.connect()
+        except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            raise DependencyUnavailable("database") from exc
+        async with connection:
+            yield connection

@@ -1,0 +1,115 @@
+"""Whether the database is as the service needs it."""
+
+import asyncio
+import re
+from typing import Any
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from service.persistence.database import ROLE
+
+REVISION = "0001"
+"""The migration that this code was written for. Later ones only add, so they will do too."""
+
+TIMEOUT_SECONDS = 3.0
+OK = "ok"
+NOT_CHECKED = "not checked"
+
+_ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
+_OWN = "(( SELECT auth.uid() AS uid) = user_id)"
+_POLICIES = {
+    ("sessions", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
+    ("events", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
+    ("outbox", "service_acts_for_users", ROLE, "INSERT", None, _ACTING),
+    ("sessions", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
+    ("events", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
+}
+
+_ROLE_IS_POWERLESS = text("""
+    SELECT NOT (rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)
+        AND NOT EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid)
+        AND pg_has_role(current_user, oid, 'MEMBER')
+    FROM pg_roles WHERE rolname = :role
+""").bindparams(role=ROLE)
+
+_TABLES_ARE_GUARDED = text("""
+    SELECT count(*) = 3 FROM pg_class
+    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+        AND relrowsecurity AND relforcerowsecurity
+""")
+
+_PRESENT_POLICIES = text("""
+    SELECT tablename, policyname, roles[1], cmd, qual, with_check
+    FROM pg_policies
+    WHERE to_regclass(format('%I.%I', schemaname, tablename))
+        IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+        AND permissive = 'PERMISSIVE'
+""")
+
+_BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=ROLE)
+_PRESENT_REVISION = text("SELECT version_num FROM alembic_version")
+
+
+class Readiness:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._check: asyncio.Task[dict[str, str]] | None = None
+
+    async def checks(self) -> dict[str, str]:
+        """`database`, `role`, `policies`, `schema`: each "ok" or what is wrong.
+
+        Whoever asks while a check is under way gets its answer: anybody may ask.
+        """
+        if self._check is None:
+            self._check = asyncio.get_running_loop().create_task(self._run())
+        return await asyncio.shield(self._check)
+
+    async def _run(self) -> dict[str, str]:
+        try:
+            return await self._look()
+        finally:
+            self._check = None
+
+    async def _look(self) -> dict[str, str]:
+        checks = dict.fromkeys(("database", "role", "policies", "schema"), NOT_CHECKED)
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.connect() as connection:
+                checks["database"] = OK
+                checks["role"] = await _role(connection)
+                checks["policies"] = await _policies(connection)
+                checks["schema"] = await _schema(connection)
+        except (OSError, DBAPIError):
+            checks["database"] = "cannot be reached"
+        return checks
+
+
+async def _role(connection: AsyncConnection) -> str:
+    if await connection.scalar(_ROLE_IS_POWERLESS):
+        return OK
+    return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
+
+
+async def _policies(connection: AsyncConnection) -> str:
+    if not await connection.scalar(_TABLES_ARE_GUARDED):
+        return "row-level security is not enabled and forced on every table"
+    present = {_normal(row) for row in await connection.execute(_PRESENT_POLICIES)}
+    return OK if present == _POLICIES else "the policies are not those of the migrations"
+
+
+async def _schema(connection: AsyncConnection) -> str:
+    try:
+        await connection.execute(_BECOME_SERVICE)
+        revision = await connection.scalar(_PRESENT_REVISION)
+    except DBAPIError:
+        return "no migration has run"
+    if re.fullmatch(r"\d{4}", revision or "") and revision >= REVISION:
+        return OK
+    return f"at revision {revision}, which is not {REVISION} or later"
+
+
+def _normal(row: Any) -> tuple[Any, ...]:
+    """PostgreSQL versions differ in where they show a cast."""
+    without_casts = (each.replace("::uuid[]", "") if each else each for each in row[4:])
+    return (*row[:4], *without_casts)

@@ -1,0 +1,33 @@
+"""One transaction, committed by name or not at all."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.application.errors import Contended
+from service.application.ports import Change
+from service.persistence.errors import translated_commit
+from service.persistence.events import SqlEvents, insert_parameters, inserted, queued
+from service.persistence.sessions import SqlSessions, update_parameters, updated
+
+_updated = updated()
+_WRITE = select(func.count()).select_from(_updated).add_cte(inserted(), queued())
+
+
+class SqlUnitOfWork:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.sessions = SqlSessions(connection)
+        self.events = SqlEvents(connection)
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Sessions, events and outbox in one statement, so that no failure can part them."""
+        parameters, expected = update_parameters(changes)
+        parameters |= insert_parameters(changes)
+        if await self._connection.scalar(_WRITE, parameters) != expected:
+            raise Contended
+
+    async def commit(self) -> None:
+        with translated_commit():
+            await self._connection.commit()
