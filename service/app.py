@@ -18,7 +18,7 @@ from service.http.auth import Authenticator
 from service.http.errors import on_http_exception, on_service_error
 from service.http.jwks import KeySet
 from service.http.middleware import RequestMiddleware
-from service.http.routes import State, routes
+from service.http.routes import AppState, routes
 from service.persistence.database import Database, Limits, create_engine
 from service.persistence.readiness import Readiness
 from service.settings import Settings
@@ -30,7 +30,7 @@ def now() -> datetime:
 
 def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7) -> Starlette:
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
             engine = create_engine(
                 settings.database_url.get_secret_value(),

@@ -116,7 +116,9 @@ def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) 
         url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
     )
     logs.configure("info", for_people=True)
-    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False)
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, access_log=False, server_header=False
+    )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     _Announcing(config, WELCOME.format(url=url, curl=curl, data=server.data)).run([listener])
 

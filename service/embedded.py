@@ -90,9 +90,14 @@ def _make_cluster(binaries: Path, data: Path, arguments: Sequence[str]) -> None:
 
 def _run(command: Sequence[str], *, check: bool = True) -> None:
     """In a session of its own, where a Ctrl-C in the terminal does not reach it."""
-    as_whom = {"user": STAND_IN_FOR_ROOT, "extra_groups": []} if _is_root() else {}
     done = subprocess.run(  # noqa: S603  the commands are the wheel's own
-        command, capture_output=True, check=False, cwd="/", start_new_session=True, **as_whom
+        command,
+        user=STAND_IN_FOR_ROOT if _is_root() else None,
+        extra_groups=[] if _is_root() else None,
+        start_new_session=True,
+        cwd="/",
+        capture_output=True,
+        check=False,
     )
     if check and done.returncode:
         output = (done.stderr or done.stdout).decode(errors="replace").strip()

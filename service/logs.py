@@ -12,7 +12,9 @@ import structlog
 def configure(level: str, *, for_people: bool = False) -> None:
     """Sends this service's logs, and those of its libraries, to standard output."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if for_people else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        if for_people
+        else structlog.processors.JSONRenderer()
     )
     enrich: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -43,6 +45,8 @@ def exception_without_message(
 ) -> MutableMapping[str, Any]:
     """Says what went wrong and where, but not in the error's words: a database's quote its rows."""
     exc_info = event.pop("exc_info", None)
+    if exc_info is True:
+        exc_info = sys.exc_info()
     exc = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     if not isinstance(exc, BaseException):
         return event

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
+SECRET_MIN_BYTES = 32
+"""The key of HS256 has at least as many bits as its hash (RFC 7518, section 3.2)."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -38,9 +40,8 @@ def _is_http_url(value: str) -> str:
 
 
 def _is_long_enough(value: SecretStr) -> SecretStr:
-    # RFC 7518, section 3.2: the key of HS256 has at least as many bits as its hash.
-    if len(value.get_secret_value().encode()) < 32:
-        raise ValueError("it has to have at least 32 bytes")
+    if len(value.get_secret_value().encode()) < SECRET_MIN_BYTES:
+        raise ValueError(f"it has to have at least {SECRET_MIN_BYTES} bytes")
     return value
 
 
@@ -62,7 +63,7 @@ class DatabaseSettings(_Environment):
     )
     database_transaction_pooler: bool = _setting(
         False,
-        "Whether the URL leads to a pooler in transaction mode; then no statement is kept prepared.",
+        "Whether the URL leads to a pooler in transaction mode: then nothing is kept prepared.",
     )
 
 

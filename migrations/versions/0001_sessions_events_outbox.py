@@ -64,7 +64,9 @@ ACTING_USERS = (
         SET search_path = ''
         AS $f$
             SELECT coalesce(
-                string_to_array(nullif(current_setting('service.acting_users', true), ''), ',')::uuid[],
+                string_to_array(
+                    nullif(current_setting('service.acting_users', true), ''), ','
+                )::uuid[],
                 '{}'
             )
         $f$
@@ -234,11 +236,13 @@ DROP = (
 DROP_AUTH = (
     """
     DO $$
+    DECLARE
+        ours CONSTANT text := 'made by training-sessions';
     BEGIN
-        IF obj_description(to_regprocedure('auth.uid()'), 'pg_proc') = 'made by training-sessions' THEN
+        IF obj_description(to_regprocedure('auth.uid()'), 'pg_proc') = ours THEN
             DROP FUNCTION auth.uid();
         END IF;
-        IF obj_description(to_regnamespace('auth'), 'pg_namespace') = 'made by training-sessions' THEN
+        IF obj_description(to_regnamespace('auth'), 'pg_namespace') = ours THEN
             DROP SCHEMA auth;
         END IF;
     END $$

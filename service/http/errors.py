@@ -1,13 +1,13 @@
 """Errors of HTTP itself, and how every error is answered.
 
-    ServiceError
-    └── RequestError
-        ├── NotFound, MethodNotAllowed
-        ├── Unauthenticated
-        ├── ValidationFailed
-        ├── PayloadTooLarge, UnsupportedMediaType
-        ├── NotReady
-        └── InternalError
+ServiceError
+└── RequestError
+    ├── NotFound, MethodNotAllowed
+    ├── Unauthenticated
+    ├── ValidationFailed
+    ├── PayloadTooLarge, UnsupportedMediaType
+    ├── NotReady
+    └── InternalError
 """
 
 from http import HTTPStatus

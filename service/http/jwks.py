@@ -121,7 +121,7 @@ class KeySet:
 def _usable_keys(key_set: Any) -> dict[str, jwt.PyJWK]:
     """Raises ValueError where this is no key set; leaves out what no token is checked with."""
     if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
-        raise ValueError("not a key set")
+        raise ValueError("not a key set")  # noqa: TRY004  it came as text
     keys = {}
     for data in key_set["keys"]:
         if not isinstance(data, dict) or not isinstance(data.get("kid"), str):

@@ -36,7 +36,7 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers["Cache-Control"] = "no-store"
@@ -47,8 +47,8 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
-        except Exception as exc:  # noqa: BLE001  the last one who can answer
-            log.error("unhandled", request_id=request_id, exc_info=exc)
+        except Exception:
+            log.exception("unhandled", request_id=request_id)
             if status == _CLIENT_CLOSED_REQUEST:
                 await error_response(InternalError(), request_id)(scope, receive, send_with_headers)
         log.info(

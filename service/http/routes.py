@@ -19,7 +19,7 @@ from service.http.presenter import envelope, etag, location, session_envelope
 from service.http.schemas import FailSessionBody, session_id_of
 
 
-class State(TypedDict):
+class AppState(TypedDict):
     """What the routes work with, for as long as the app runs."""
 
     authenticator: Authenticator
@@ -27,6 +27,12 @@ class State(TypedDict):
     queries: Queries
     check_readiness: CheckReadiness
     reason_max_length: int
+
+
+class State(AppState):
+    """The same, and what belongs to one request."""
+
+    request_id: str
 
 
 async def fail_session(request: Request[State]) -> Response:
@@ -40,7 +46,7 @@ async def fail_session(request: Request[State]) -> Response:
     command = FailSession(
         user_id=user_id,
         session_id=session_id,
-        request_id=request.state["request_id"],
+        request_id=state["request_id"],
         idempotency_key=key,
         if_match=versions_accepted(request.headers.getlist("if-match")),
         reason=Reason.parse(body.reason, max_length=limit),

@@ -41,7 +41,7 @@ def session_id_of(request: Request[Any]) -> UUID:
 
 
 def _fits(reason: str, info: ValidationInfo) -> str:
-    max_length = info.context["reason_max_length"]
+    max_length: int = (info.context or {})["reason_max_length"]
     if len(normal_form(reason)) > max_length:
         raise PydanticCustomError(
             "too_long", "It has at most {max_length} characters.", {"max_length": max_length}

@@ -69,10 +69,10 @@ class Database:
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
         self._become_service = select(
-            func.set_config("role", ROLE, True),  # noqa: FBT003  SQL has no keywords here
-            func.set_config("service.acting_users", bindparam("acting_users"), True),  # noqa: FBT003
+            func.set_config("role", ROLE, True),
+            func.set_config("service.acting_users", bindparam("acting_users"), True),
             *(
-                func.set_config(name, f"{round(seconds * 1000)}ms", True)  # noqa: FBT003
+                func.set_config(name, f"{round(seconds * 1000)}ms", True)
                 for name, seconds in (
                     ("lock_timeout", limits.lock_timeout),
                     ("statement_timeout", limits.statement_timeout),
@@ -114,5 +114,7 @@ class Database:
             connection = await self._engine.connect()
         except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
             raise DependencyUnavailable("database") from exc
-        async with connection:
+        try:
             yield connection
+        finally:
+            await connection.close()

@@ -1,0 +1,74 @@
+"""What tests are made of: sessions, tokens, commands, with keyword overrides."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import jwt
+from uuid_utils.compat import uuid7
+
+from service.application.commands import FailSession
+from service.domain.session import Session, SessionStatus
+
+SECRET = "a secret of the tests that is long enough"
+MORNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+A_MINUTE = timedelta(minutes=1)
+
+
+def a_session(**overrides: Any) -> Session:
+    facts: dict[str, Any] = {
+        "user_id": uuid4(),
+        "id": uuid7(),
+        "status": SessionStatus.IN_PROGRESS,
+        "session_date": MORNING,
+        "sets": (12, 10, None),
+        "rpe": 7,
+        "notes": "knee felt fine",
+        "version": 1,
+        "created_at": MORNING,
+        "updated_at": MORNING,
+    }
+    return Session(**facts | overrides)
+
+
+def a_command(session: Session | None = None, **overrides: Any) -> FailSession:
+    session = session or a_session()
+    facts: dict[str, Any] = {
+        "user_id": session.user_id,
+        "session_id": session.id,
+        "request_id": "a-request",
+    }
+    return FailSession(**facts | overrides)
+
+
+def claims_of(user_id: UUID | None = None, **overrides: Any) -> dict[str, Any]:
+    """The claims of a Supabase access token; an override of None omits the claim."""
+    now = datetime.now(UTC)
+    claims: dict[str, Any] = {
+        "iss": "https://abc.supabase.co/auth/v1",
+        "aud": "authenticated",
+        "exp": int((now + timedelta(hours=1)).timestamp()),
+        "iat": int(now.timestamp()),
+        "sub": str(user_id or uuid4()),
+        "email": "runner@example.com",
+        "role": "authenticated",
+        "session_id": str(uuid4()),
+        "is_anonymous": False,
+    }
+    claims |= overrides
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def a_token(
+    user_id: UUID | None = None,
+    *,
+    key: Any = SECRET,
+    algorithm: str = "HS256",
+    headers: dict[str, Any] | None = None,
+    **claims: Any,
+) -> str:
+    return jwt.encode(claims_of(user_id, **claims), key, algorithm=algorithm, headers=headers)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

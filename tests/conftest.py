@@ -1,0 +1,79 @@
+"""One server for the run, a database of its own for each test, and the app that ships."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from service import embedded
+from service.migrate import migrate
+from tests.running import App, Cluster, TestDatabase, a_database, running_app, test_settings
+
+hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
+hypothesis_settings.load_profile("tests")
+
+TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
+
+StartApp = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The server that SERVICE_TEST_DATABASE_URL names, or an embedded one."""
+    given = os.environ.get(TEST_DATABASE_URL)
+    if given:
+        yield Cluster(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="tests-") as home:
+        Path(home).chmod(0o755)
+        options = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+        with embedded.running(Path(home) / "server", options) as server:
+            yield Cluster(server.url())
+
+
+@pytest.fixture(scope="session")
+def template(cluster: Cluster) -> Iterator[str]:
+    """The name of a migrated database to clone."""
+    name = f"template_{uuid4().hex}"
+    asyncio.run(cluster.create_database(name))
+    asyncio.run(cluster.make_api_role())
+    migrate(cluster.settings(name), grant_to=cluster.api_role)
+    yield name
+    asyncio.run(cluster.drop_database(name))
+
+
+@pytest.fixture
+async def database(cluster: Cluster, template: str) -> AsyncIterator[TestDatabase]:
+    async with a_database(cluster, template=template) as database:
+        yield database
+
+
+@pytest.fixture
+async def empty_database(cluster: Cluster) -> AsyncIterator[TestDatabase]:
+    async with a_database(cluster, template="template0") as database:
+        yield database
+
+
+@pytest.fixture
+async def start_app(database: TestDatabase) -> AsyncIterator[StartApp]:
+    """Starts the app on a port of its own, with settings overridden by keyword."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**overrides: Any) -> App:
+            settings = test_settings(**{"database_url": database.api_url} | overrides)
+            return await stack.enter_async_context(running_app(settings))
+
+        yield start
+
+
+@pytest.fixture
+async def app(start_app: StartApp) -> App:
+    app: App = await start_app()
+    return app

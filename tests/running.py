@@ -1,0 +1,236 @@
+"""Real servers for tests: databases, and the app behind a real HTTP server."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+import uvicorn
+from pydantic import SecretStr
+from starlette.types import ASGIApp
+
+from service.app import create_app
+from service.domain.session import Session
+from service.settings import DatabaseSettings, Settings
+from tests.builders import SECRET, a_session, a_token, bearer
+
+TRIES = 1000
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL server, by the URL of a superuser."""
+
+    admin_url: str
+    api_role: str = "training_api_of_tests"
+    api_password: str = "training"
+
+    def url(self, database: str) -> str:
+        return urlsplit(self.admin_url)._replace(path=f"/{database}").geturl()
+
+    def api_url(self, database: str) -> str:
+        url = urlsplit(self.url(database))
+        place = url.netloc.rpartition("@")[2]
+        login = f"{quote(self.api_role)}:{quote(self.api_password)}"
+        return url._replace(netloc=f"{login}@{place}").geturl()
+
+    def settings(self, database: str) -> DatabaseSettings:
+        return DatabaseSettings(database_url=SecretStr(self.url(database)))
+
+    async def execute(self, *statements: str) -> None:
+        connection = await asyncpg.connect(self.admin_url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def create_database(self, name: str, template: str = "template0") -> None:
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+    async def drop_database(self, name: str) -> None:
+        await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def make_api_role(self) -> None:
+        await self.execute(
+            f"DROP ROLE IF EXISTS {self.api_role}",
+            f"CREATE ROLE {self.api_role} LOGIN PASSWORD '{self.api_password}'",
+        )
+
+
+@dataclass
+class TestDatabase:
+    __test__ = False
+
+    cluster: Cluster
+    name: str
+    connection: asyncpg.Connection
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url(self.name)
+
+    @property
+    def api_url(self) -> str:
+        return self.cluster.api_url(self.name)
+
+    @property
+    def settings(self) -> DatabaseSettings:
+        return self.cluster.settings(self.name)
+
+    async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
+        return [dict(row) for row in await self.connection.fetch(query, *arguments)]
+
+    async def value(self, query: str, *arguments: Any) -> Any:
+        return await self.connection.fetchval(query, *arguments)
+
+    async def execute(self, statement: str, *arguments: Any) -> None:
+        await self.connection.execute(statement, *arguments)
+
+    async def insert(self, *sessions: Session) -> None:
+        columns = (
+            "user_id id status session_date sets rpe notes version created_at updated_at".split()
+        )
+        rows = [[getattr(session, column) for column in columns] for session in sessions]
+        places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
+        await self.connection.executemany(
+            f"INSERT INTO sessions ({', '.join(columns)}) VALUES ({places})", rows
+        )
+
+    async def a_session(self, **overrides: Any) -> Session:
+        session = a_session(**overrides)
+        await self.insert(session)
+        return session
+
+    async def row(self, session: Session) -> dict[str, Any]:
+        query = "SELECT * FROM sessions WHERE user_id = $1 AND id = $2"
+        [row] = await self.fetch(query, session.user_id, session.id)
+        return row
+
+    async def events(self, session: Session | None = None) -> list[dict[str, Any]]:
+        query = "SELECT *, event_data::jsonb FROM events WHERE $1::uuid IS NULL OR session_id = $1"
+        return await self.fetch(query + " ORDER BY id", session.id if session else None)
+
+    async def outbox(self) -> list[UUID]:
+        return [
+            row["event_id"] for row in await self.fetch("SELECT * FROM outbox ORDER BY position")
+        ]
+
+    async def connect(self) -> asyncpg.Connection:
+        return await _connect(self.url)
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    connection = await asyncpg.connect(url)
+    await connection.set_type_codec(
+        "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
+    )
+    return connection
+
+
+@asynccontextmanager
+async def a_database(cluster: Cluster, *, template: str) -> AsyncIterator[TestDatabase]:
+    name = f"test_{uuid4().hex}"
+    await cluster.create_database(name, template)
+    connection = await _connect(cluster.url(name))
+    try:
+        yield TestDatabase(cluster, name, connection)
+    finally:
+        await connection.close()
+        await cluster.drop_database(name)
+
+
+def test_settings(**overrides: Any) -> Settings:
+    return Settings(**{"jwt_secret": SECRET} | overrides)
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
+
+
+class _Server(uvicorn.Server):
+    """Tells when it has started, and leaves the signals to pytest."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """The URL at which this app is served."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        serving = asyncio.create_task(server.serve([listener]))
+        started = asyncio.create_task(server.listening.wait())
+        await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        assert server.started
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@dataclass
+class App:
+    """The app that ships, listening at `url`, and a client for it."""
+
+    url: str
+    client: httpx2.AsyncClient = field(repr=False)
+
+    async def fail(
+        self,
+        session: Session,
+        *,
+        reason: str | None = None,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> httpx2.Response:
+        """As the session's owner; `json` or `content` exchange the body."""
+        if reason is not None:
+            options["json"] = {"reason": reason}
+        return await self.client.post(
+            f"/sessions/{session.id}/fail",
+            headers=bearer(a_token(session.user_id)) | (headers or {}),
+            **options,
+        )
+
+    async def get(self, session: Session, headers: dict[str, str] | None = None) -> httpx2.Response:
+        return await self.client.get(
+            f"/sessions/{session.id}", headers=bearer(a_token(session.user_id)) | (headers or {})
+        )
+
+
+@asynccontextmanager
+async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
+    async with (
+        serving(create_app(settings, **parts)) as url,
+        httpx2.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        yield App(url, client)
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Waits for something that only another process can bring about."""
+    for _ in range(TRIES):
+        if await condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came about")
