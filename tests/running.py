@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.domain.session import Session
+from service.persistence.tables import sessions as sessions_table
 from service.settings import DatabaseSettings, Settings
 from tests.builders import SECRET, a_session, a_token, bearer
 
@@ -95,9 +96,7 @@ class TestDatabase:
         await self.connection.execute(statement, *arguments)
 
     async def insert(self, *sessions: Session) -> None:
-        columns = (
-            "user_id id status session_date sets rpe notes version created_at updated_at".split()
-        )
+        columns = [column.name for column in sessions_table.columns]
         rows = [[getattr(session, column) for column in columns] for session in sessions]
         places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
         await self.connection.executemany(
