@@ -1,0 +1,82 @@
+"""Every error has one status, one code, and its facts beside its message."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from uuid import uuid4
+
+import pytest
+
+from service.application.errors import DependencyUnavailable, Overloaded
+from service.domain.errors import (
+    DomainError,
+    IdempotencyKeyReused,
+    InvalidReason,
+    InvalidStatus,
+    NoRepetitions,
+    PreconditionFailed,
+    ServiceError,
+    SessionNotFound,
+    StatusTooEarly,
+    StatusTooLate,
+)
+from service.http.errors import (
+    STATUS,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    RequestError,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ValidationFailed,
+    error_response,
+)
+
+ABSTRACT = {DomainError, InvalidStatus, RequestError}
+SESSION_ID = uuid4()
+
+ANSWERS = [
+    (Overloaded(), 503, "OVERLOADED"),
+    (Unauthenticated(), 401, "UNAUTHENTICATED"),
+    (ValidationFailed(), 400, "VALIDATION_ERROR"),
+    (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
+    (UnsupportedMediaType(), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    (InvalidReason("Too long."), 422, "INVALID_REASON"),
+    (NoRepetitions(SESSION_ID), 422, "NO_REPETITIONS"),
+    (IdempotencyKeyReused(), 422, "IDEMPOTENCY_KEY_REUSED"),
+    (SessionNotFound(), 404, "SESSION_NOT_FOUND"),
+    (StatusTooEarly(SESSION_ID, current="planned", required="in_progress"), 422, "INVALID_STATUS"),
+    (StatusTooLate(SESSION_ID, current="failed", required="in_progress"), 409, "INVALID_STATUS"),
+    (PreconditionFailed(SESSION_ID), 412, "PRECONDITION_FAILED"),
+    (DependencyUnavailable("database"), 503, "DEPENDENCY_UNAVAILABLE"),
+    (NotFound(), 404, "NOT_FOUND"),
+    (MethodNotAllowed(), 405, "METHOD_NOT_ALLOWED"),
+    (NotReady({"schema": "no migration has run"}), 503, "NOT_READY"),
+    (InternalError(), 500, "INTERNAL_ERROR"),
+]
+
+
+def every_error(kind: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from every_error(child)
+
+
+def test_the_table_of_statuses_and_these_answers_are_complete() -> None:
+    answerable = set(every_error()) - ABSTRACT
+    assert answerable == STATUS.keys() == {type(error) for error, _, _ in ANSWERS}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"), ANSWERS, ids=lambda value: getattr(value, "code", str(value))
+)
+def test_answers_with_the_promised_status_and_code(
+    error: ServiceError, status: int, code: str
+) -> None:
+    response = error_response(error, "a-request")
+
+    assert (response.status_code, error.code) == (status, code)
+    assert b'"requestId":"a-request"' in response.body
+    assert ("retry-after" in response.headers) is (status == HTTPStatus.SERVICE_UNAVAILABLE)
+    assert ("www-authenticate" in response.headers) is (status == HTTPStatus.UNAUTHORIZED)

@@ -1,0 +1,78 @@
+"""Preconditions and idempotency keys, as they come over the wire."""
+
+import pytest
+
+from service.http.errors import ValidationFailed
+from service.http.headers import idempotency_key, is_named_by, versions_accepted
+
+
+@pytest.mark.parametrize(
+    ("if_match", "versions"),
+    [
+        ([], None),
+        (["*"], None),
+        ([" * "], None),
+        (['"3"'], {3}),
+        (['"3", "5"'], {3, 5}),
+        (['"3"', '"5"'], {3, 5}),
+        (['W/"3"'], set()),
+        (['W/"3", "4"'], {4}),
+        (['"03"'], set()),
+        (['"0"'], set()),
+        (["3"], set()),
+        (['"a,b", "7"'], {7}),
+        (['"99999999999999999999"'], set()),
+        ([""], set()),
+    ],
+)
+def test_if_match_names_versions(if_match: list[str], versions: set[int] | None) -> None:
+    assert versions_accepted(if_match) == versions
+
+
+@pytest.mark.parametrize(
+    ("if_none_match", "named"),
+    [
+        ([], False),
+        (["*"], True),
+        (['"2"'], True),
+        (['W/"2"'], True),
+        (['"1", W/"2"'], True),
+        (['"1"', '"2"'], True),
+        (['"1"'], False),
+        (["2"], False),
+        (['"12"'], False),
+    ],
+)
+def test_if_none_match_compares_weakly(if_none_match: list[str], named: bool) -> None:
+    assert is_named_by(if_none_match, '"2"') is named
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+        ('"8e03978e"', "8e03978e"),
+        (r'"a\"b\\c"', r"a\"b\\c".replace("\\\\", "\\").replace('\\"', '"')),
+        (" padded ", "padded"),
+        ("!~", "!~"),
+        ("k" * 255, "k" * 255),
+        ('"' + "k" * 255 + '"', "k" * 255),
+    ],
+    ids=["bare", "quoted", "escaped", "padded", "any visible", "longest", "longest quoted"],
+)
+def test_a_key_is_bare_or_quoted(value: str, key: str) -> None:
+    assert idempotency_key([value]) == key
+
+
+def test_no_key_is_no_key() -> None:
+    assert idempotency_key([]) is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[""], ['""'], ["k" * 256], ["two words"], ['"two words"'], ["clé"], ["a\x7f"], ["a", "b"]],
+    ids=["empty", "quoted empty", "too long", "space", "quoted space", "accent", "DEL", "two"],
+)
+def test_refuses_other_keys(values: list[str]) -> None:
+    with pytest.raises(ValidationFailed):
+        idempotency_key(values)

@@ -1,0 +1,82 @@
+"""The reason's normal form, length and characters."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.errors import InvalidReason
+from service.domain.reason import Reason
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("shoulder pain", "shoulder pain"),
+        ("  cramp \n", "cramp"),
+        ("line one\n\tline two", "line one\n\tline two"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("\u212b", "\u00c5"),
+        ("ból barku 💪🏽", "ból barku 💪🏽"),
+        ("\u3000knee\u00a0", "knee"),
+        ("rain\u200d", "rain\u200d"),
+    ],
+    ids=[
+        "plain",
+        "trimmed",
+        "newline and tab",
+        "NFC",
+        "angstrom",
+        "emoji",
+        "wide spaces",
+        "joiner",
+    ],
+)
+def test_keeps_the_normal_form(text: str, kept: str) -> None:
+    assert Reason.parse(text) == Reason(kept)
+
+
+@pytest.mark.parametrize("text", [None, "", " ", "\n\t", "\u2003"])
+def test_is_absent_when_nothing_is_left(text: str | None) -> None:
+    assert Reason.parse(text) is None
+
+
+@pytest.mark.parametrize(
+    "code_point",
+    [0x00, 0x07, 0x0B, 0x0D, 0x1B, 0x7F, 0x85, 0x9B, 0xD800, 0xDFFF],
+    ids="U+{:04X}".format,
+)
+def test_refuses_characters_that_cannot_be_kept(code_point: int) -> None:
+    with pytest.raises(InvalidReason) as refused:
+        Reason.parse(f"knee{chr(code_point)}hurts")
+
+    assert refused.value.details == {"codePoint": f"U+{code_point:04X}", "index": 4}
+
+
+def test_counts_code_points_of_the_normal_form() -> None:
+    assert Reason.parse(" " + "e\u0301" * 500 + " ") == Reason("\u00e9" * 500)
+    assert Reason.parse("💪" * 500) is not None
+
+
+def test_refuses_a_longer_one() -> None:
+    with pytest.raises(InvalidReason) as refused:
+        Reason.parse("a" * 8, max_length=7)
+
+    assert refused.value.code == "INVALID_REASON"
+    assert refused.value.details == {"maxLength": 7, "length": 8}
+
+
+@given(st.text(st.characters(codec=None), max_size=600))
+def test_any_text_is_kept_in_normal_form_or_refused(text: str) -> None:
+    try:
+        reason = Reason.parse(text)
+    except InvalidReason:
+        return
+    kept = reason.text if reason else ""
+    assert kept == unicodedata.normalize("NFC", text).strip()
+    assert len(kept) <= 500
+    assert not any(
+        unicodedata.category(each) in {"Cc", "Cs"} for each in kept if each not in "\n\t"
+    )
+    assert Reason.parse(kept) == reason

@@ -1,0 +1,163 @@
+"""Every transition from every status."""
+
+from collections.abc import Callable
+from copy import copy
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.errors import InvalidStatus, NoRepetitions, StatusTooEarly, StatusTooLate
+from service.domain.events import SessionCompleted, SessionEvent, SessionFailed, SessionStarted
+from service.domain.reason import Reason
+from service.domain.session import REQUIRED_STATUS, Session, SessionStatus
+from tests.builders import A_MINUTE, MORNING, a_session
+
+PLANNED, IN_PROGRESS, COMPLETED, FAILED = SessionStatus
+LATER = MORNING + A_MINUTE
+
+Transition = Callable[..., SessionEvent]
+
+TRANSITIONS: dict[SessionStatus, Transition] = {
+    IN_PROGRESS: Session.start,
+    COMPLETED: Session.complete,
+    FAILED: lambda session, at: session.fail(Reason("knee hurts"), at=at),
+}
+
+ALLOWED = [(PLANNED, IN_PROGRESS), (IN_PROGRESS, COMPLETED), (IN_PROGRESS, FAILED)]
+TOO_EARLY = [(PLANNED, COMPLETED), (PLANNED, FAILED)]
+TOO_LATE = [
+    (IN_PROGRESS, IN_PROGRESS),
+    (COMPLETED, IN_PROGRESS),
+    (COMPLETED, COMPLETED),
+    (COMPLETED, FAILED),
+    (FAILED, IN_PROGRESS),
+    (FAILED, COMPLETED),
+    (FAILED, FAILED),
+]
+REFUSED = [(*each, StatusTooEarly) for each in TOO_EARLY] + [
+    (*each, StatusTooLate) for each in TOO_LATE
+]
+
+
+def test_the_cases_are_every_transition_from_every_status() -> None:
+    cases = [*ALLOWED, *TOO_EARLY, *TOO_LATE]
+    assert sorted(cases) == sorted(
+        (source, target) for source in SessionStatus for target in TRANSITIONS
+    )
+    assert TRANSITIONS.keys() == REQUIRED_STATUS.keys()
+
+
+@pytest.mark.parametrize(("source", "target"), ALLOWED)
+def test_moves_on_and_returns_the_event_when_the_status_allows_it(
+    source: SessionStatus, target: SessionStatus
+) -> None:
+    session = a_session(status=source, version=4)
+    before = copy(session)
+
+    event = TRANSITIONS[target](session, at=LATER)
+
+    assert session.status is target
+    assert (session.version, session.updated_at) == (5, LATER)
+    assert (event.user_id, event.session_id) == (session.user_id, session.id)
+    assert (event.session_version, event.occurred_at) == (5, LATER)
+    session.status, session.version, session.updated_at = before.status, 4, before.updated_at
+    assert session == before
+
+
+@pytest.mark.parametrize(("source", "target", "refusal"), REFUSED)
+def test_refuses_with_both_statuses_and_changes_nothing_otherwise(
+    source: SessionStatus, target: SessionStatus, refusal: type[InvalidStatus]
+) -> None:
+    session = a_session(status=source)
+    before = copy(session)
+
+    with pytest.raises(refusal) as refused:
+        TRANSITIONS[target](session, at=LATER)
+
+    assert refused.value.code == "INVALID_STATUS"
+    assert refused.value.details == {
+        "sessionId": str(session.id),
+        "currentStatus": source,
+        "requiredStatus": REQUIRED_STATUS[target],
+    }
+    assert session == before
+
+
+@pytest.mark.parametrize("target", TRANSITIONS)
+def test_refuses_a_time_without_zone(target: SessionStatus) -> None:
+    session = a_session(status=REQUIRED_STATUS[target])
+    before = copy(session)
+
+    with pytest.raises(ValueError, match="time zone"):
+        TRANSITIONS[target](session, at=datetime(2026, 11, 22))  # noqa: DTZ001  the point
+
+    assert session == before
+
+
+def test_started_says_nothing_more() -> None:
+    event = a_session(status=PLANNED).start(at=LATER)
+
+    assert isinstance(event, SessionStarted)
+    assert (event.type, event.data()) == ("session_started", {})
+
+
+@pytest.mark.parametrize("reason", ["knee hurts", None])
+def test_failed_carries_the_reason_and_leaves_what_was_trained(reason: str | None) -> None:
+    session = a_session(sets=(12, None), rpe=9, notes="slippery floor")
+
+    event = session.fail(Reason.parse(reason), at=LATER)
+
+    assert isinstance(event, SessionFailed)
+    assert (event.type, event.data()) == ("session_failed", {"reason": reason})
+    assert (session.sets, session.rpe, session.notes) == ((12, None), 9, "slippery floor")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, {"sets": (12, None), "rpe": 7}),
+        ({"sets": (8, 8)}, {"sets": (8, 8), "rpe": 7}),
+        ({"rpe": 10}, {"sets": (12, None), "rpe": 10}),
+    ],
+    ids=["nothing given", "sets given", "rpe given"],
+)
+def test_completed_replaces_what_is_given_and_leaves_what_is_not(
+    given: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    session = a_session(sets=(12, None), rpe=7)
+
+    event = session.complete(at=LATER, **given)
+
+    assert isinstance(event, SessionCompleted)
+    assert (session.sets, session.rpe) == (kept["sets"], kept["rpe"])
+    assert event.type == "session_completed"
+    assert event.data() == {
+        "sets": list(kept["sets"]),
+        "totalReps": sum(reps or 0 for reps in kept["sets"]),
+        "rpe": kept["rpe"],
+    }
+
+
+@pytest.mark.parametrize("sets", [(), (None, None)], ids=["no set", "no set done"])
+def test_refuses_to_complete_without_a_repetition(sets: tuple[None, ...]) -> None:
+    session = a_session(sets=sets)
+    before = copy(session)
+
+    with pytest.raises(NoRepetitions):
+        session.complete(at=LATER)
+
+    assert session == before
+
+
+def test_total_reps_leaves_out_sets_that_were_not_done() -> None:
+    assert a_session(sets=(12, 10, None)).total_reps == 22
+    assert a_session(sets=()).total_reps == 0
+
+
+def test_a_later_time_may_come_from_a_clock_that_runs_behind() -> None:
+    session = a_session(updated_at=MORNING)
+
+    event = session.fail(None, at=MORNING - timedelta(seconds=1))
+
+    assert session.updated_at == event.occurred_at
