@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Pool, bindparam, func, select
@@ -41,7 +41,7 @@ def create_engine(
     """An engine for a URL as libpq knows it: asyncpg reads it, `sslmode` and all.
 
     Behind a pooler in transaction mode a prepared statement may be on another connection when
-    it is needed, so none is kept, and none is given a name that could be taken there.
+    it is needed, so none is kept: all are the unnamed one, which the next replaces.
     """
 
     async def connect(**options: Any) -> asyncpg.Connection:
@@ -51,7 +51,7 @@ def create_engine(
     if transaction_pooler:
         connect_args["statement_cache_size"] = 0
         connect_args["prepared_statement_cache_size"] = 0
-        connect_args["prepared_statement_name_func"] = lambda: f"__{uuid4()}__"
+        connect_args["prepared_statement_name_func"] = lambda: ""
     pooling: dict[str, Any] = (
         {"poolclass": poolclass} if poolclass else {"pool_size": pool_size, "max_overflow": 0}
     )

@@ -4,7 +4,7 @@ from copy import copy
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
@@ -366,18 +366,25 @@ async def test_is_overloaded_when_no_connection_becomes_free(engine: AsyncEngine
                 pass
 
 
-async def test_works_without_prepared_statements(database: TestDatabase) -> None:
-    """As behind a pooler in transaction mode."""
-    engine = create_engine(database.api_url, connect_timeout=5, transaction_pooler=True)
+@pytest.mark.parametrize(("transaction_pooler", "kept"), [(True, 0), (False, 2)])
+async def test_keeps_no_prepared_statement_behind_a_transaction_pooler(
+    database: TestDatabase, transaction_pooler: bool, kept: int
+) -> None:
+    engine = create_engine(
+        database.api_url, connect_timeout=5, transaction_pooler=transaction_pooler
+    )
     session = await database.a_session()
 
     for _ in range(2):
         async with Database(engine, LIMITS).unit_of_work(users_of(session)) as work:
             assert await work.sessions.find((session.user_id, session.id)) == session
-            prepared = await work._connection.exec_driver_sql(  # noqa: SLF001
-                "SELECT count(*) FROM pg_prepared_statements WHERE name NOT LIKE '\\_\\_%-%'"
-            )
-            assert prepared.scalar() == 0
+    async with engine.connect() as connection:
+        named = text("SELECT statement FROM pg_prepared_statements WHERE statement LIKE :ours")
+        statements = [
+            *await connection.scalars(named, {"ours": "SELECT set_config%"}),
+            *await connection.scalars(named, {"ours": "SELECT sessions%"}),
+        ]
+    assert len(statements) == kept
     await engine.dispose()
 
 
