@@ -26,9 +26,14 @@ ROLES = (
                 NULL;  -- a migration of another database of the cluster was first
             END;
         END LOOP;
-        -- Whoever migrates can also serve. A superuser can become any role without being a member.
+        -- Whoever made the role can also serve. A superuser needs no grant; and where somebody
+        -- else made it, only they can grant it.
         IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-            GRANT session_service TO CURRENT_USER;
+            BEGIN
+                GRANT session_service TO CURRENT_USER;
+            EXCEPTION WHEN insufficient_privilege THEN
+                NULL;
+            END;
         END IF;
     END $$
     """,

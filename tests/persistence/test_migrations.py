@@ -1,0 +1,299 @@
+"""From empty to head and back, on plain PostgreSQL and on a Supabase database."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from sqlalchemy import NullPool
+
+from service.migrate import ALEMBIC_INI, alembic_config, migrate
+from service.persistence.database import create_engine
+from service.persistence.readiness import OK, REVISION, Readiness
+from service.persistence.tables import metadata
+from service.settings import DatabaseSettings
+from tests.running import TestDatabase, a_database
+
+SCRIPTS = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+
+OBJECTS = """
+    SELECT format('%s %s', relkind, oid::regclass) AS object FROM pg_class
+    WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('auth')) AND relkind <> 't'
+    UNION ALL SELECT format('f %s', oid::regprocedure) FROM pg_proc
+    WHERE pronamespace IN ('public'::regnamespace, to_regnamespace('auth'))
+    UNION ALL SELECT format('n %s', nspname) FROM pg_namespace WHERE nspname = 'auth'
+    UNION ALL SELECT format('p %s %s', tablename, policyname) FROM pg_policies
+    ORDER BY object
+"""
+
+DEFINITIONS = """
+    SELECT format('%s %s', conname, pg_get_constraintdef(oid)) AS definition
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index
+    JOIN pg_class ON pg_class.oid = indrelid WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s %s %s %s', attrelid::regclass, attname,
+        format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid))
+    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0
+    ORDER BY definition
+"""
+
+# What a Supabase project has before anybody else comes: the API's roles, the auth service's
+# schema, and default privileges that give its roles everything.
+SUPABASE = """
+    CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin;
+    GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role, {project_owner};
+    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text);
+    ALTER TABLE auth.users OWNER TO supabase_auth_admin;
+    GRANT ALL ON auth.users TO {project_owner};
+    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
+        SELECT coalesce(
+            nullif(current_setting('request.jwt.claim.sub', true), ''),
+            nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+        )::uuid
+    $$;
+    ALTER FUNCTION auth.uid() OWNER TO supabase_auth_admin;
+    GRANT ALL ON SCHEMA public TO {project_owner};
+    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
+        GRANT ALL ON TABLES TO anon, authenticated, service_role;
+    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
+        GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+"""
+SUPABASE_ROLES = ("anon", "authenticated", "service_role", "supabase_auth_admin")
+PROJECT_OWNER = "project_owner_of_tests"
+MAKE_ROLE = """
+    DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$
+"""
+
+
+async def upgrade(database: TestDatabase) -> None:
+    await asyncio.to_thread(migrate, database.settings)
+
+
+async def downgrade(database: TestDatabase) -> None:
+    await asyncio.to_thread(command.downgrade, alembic_config(database.settings), "base")
+
+
+async def objects(database: TestDatabase) -> list[str]:
+    return [row["object"] for row in await database.fetch(OBJECTS)]
+
+
+async def checks(database: TestDatabase) -> dict[str, str]:
+    engine = create_engine(database.url, connect_timeout=5, poolclass=NullPool)
+    return await Readiness(engine).checks()
+
+
+async def test_goes_up_down_and_up(empty_database: TestDatabase) -> None:
+    await upgrade(empty_database)
+    once = await objects(empty_database)
+    assert set((await checks(empty_database)).values()) == {OK}
+
+    await downgrade(empty_database)
+    assert await objects(empty_database) == ["i alembic_version_pkc", "r alembic_version"]
+
+    await upgrade(empty_database)
+    assert await objects(empty_database) == once
+    assert set((await checks(empty_database)).values()) == {OK}
+
+
+async def test_running_again_changes_nothing(database: TestDatabase) -> None:
+    before = await objects(database)
+
+    await upgrade(database)
+
+    assert await objects(database) == before
+
+
+async def test_tables_have_not_drifted(database: TestDatabase) -> None:
+    engine = create_engine(database.url, connect_timeout=5, poolclass=NullPool)
+    async with engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    assert difference == []
+
+
+async def test_constraints_and_indexes_are_those_of_the_tables(database: TestDatabase) -> None:
+    """What autogeneration does not compare."""
+    async with a_database(database.cluster, template="template0") as other:
+        engine = create_engine(other.url, connect_timeout=5, poolclass=NullPool)
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        expected = await other.fetch(DEFINITIONS)
+    migrated = await database.fetch(DEFINITIONS)
+
+    assert [row for row in migrated if "alembic_version" not in row["definition"]] == expected
+
+
+def test_the_code_was_written_for_the_newest_revision() -> None:
+    assert SCRIPTS.get_heads() == [REVISION]
+
+
+@pytest.mark.parametrize(
+    "script", list(SCRIPTS.walk_revisions()), ids=lambda script: script.revision
+)
+def test_no_migration_waits_long_for_a_lock(script: Any) -> None:
+    assert "SET LOCAL lock_timeout" in Path(script.path).read_text()
+
+
+async def test_alembic_itself_reads_the_environment(database: TestDatabase) -> None:
+    """For whoever writes the next migration."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "alembic", "-c", str(ALEMBIC_INI), "current", "--check-heads"],
+        env=os.environ | {"SERVICE_DATABASE_URL": database.url},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ALEMBIC_INI.parent,
+    )
+    assert done.stdout.strip() == f"{REVISION} (head)"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("status", "'paused'"),
+        ("sets", "array_fill(10, ARRAY[21])"),
+        ("sets", "'{0}'"),
+        ("sets", "'{1001}'"),
+        ("sets", "'{{1},{2}}'"),
+        ("rpe", "0"),
+        ("rpe", "11"),
+        ("version", "0"),
+    ],
+)
+async def test_the_database_refuses_what_the_domain_would(
+    database: TestDatabase, column: str, value: str
+) -> None:
+    await database.a_session()
+    with pytest.raises(asyncpg.CheckViolationError):
+        await database.execute(f"UPDATE sessions SET {column} = {value}")
+
+
+@pytest.mark.parametrize("value", ["'{}'", "'{NULL}'", "'{1,NULL,1000}'"])
+async def test_the_database_takes_sets_with_gaps(database: TestDatabase, value: str) -> None:
+    await database.a_session()
+    await database.execute(f"UPDATE sessions SET sets = {value}")
+
+
+async def test_one_session_in_progress_per_user(database: TestDatabase) -> None:
+    session = await database.a_session()
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await database.a_session(user_id=session.user_id)
+
+
+@pytest.fixture
+async def supabase(empty_database: TestDatabase) -> TestDatabase:
+    """A database as Supabase makes it, whose project's owner is no superuser."""
+    for name in SUPABASE_ROLES:
+        await empty_database.execute(MAKE_ROLE.format(name=name))
+    await empty_database.execute(f"DROP ROLE IF EXISTS {PROJECT_OWNER}")
+    await empty_database.execute(
+        f"CREATE ROLE {PROJECT_OWNER} LOGIN CREATEROLE PASSWORD 'training'"
+    )
+    # The role is the whole server's and exists by now; had the owner made it, it could grant it.
+    await empty_database.execute(f"GRANT session_service TO {PROJECT_OWNER} WITH ADMIN OPTION")
+    if await empty_database.value("SELECT current_setting('server_version_num')::int >= 160000"):
+        await empty_database.execute(
+            f"GRANT session_service TO {PROJECT_OWNER} WITH INHERIT FALSE, SET FALSE"
+        )
+    await empty_database.execute(SUPABASE.format(project_owner=PROJECT_OWNER))
+    return empty_database
+
+
+def as_project_owner(database: TestDatabase) -> DatabaseSettings:
+    url = database.api_url.replace(database.cluster.api_role, PROJECT_OWNER)
+    return DatabaseSettings(database_url=SecretStr(url))
+
+
+async def what_is_supabases(database: TestDatabase) -> list[dict[str, Any]]:
+    return await database.fetch(
+        """
+        SELECT pg_get_functiondef('auth.uid()'::regprocedure) AS definition
+        UNION ALL SELECT proowner::regrole::text FROM pg_proc WHERE oid = 'auth.uid()'::regprocedure
+        UNION ALL SELECT nspacl::text FROM pg_namespace WHERE nspname = 'auth'
+        UNION ALL SELECT relacl::text FROM pg_class WHERE oid = 'auth.users'::regclass
+        UNION ALL SELECT format('%s %s', attname, atttypid::regtype) FROM pg_attribute
+            WHERE attrelid = 'auth.users'::regclass AND attnum > 0
+        UNION ALL SELECT to_jsonb(pg_roles)::text FROM pg_roles WHERE rolname = ANY ($1)
+        """,
+        list(SUPABASE_ROLES),
+    )
+
+
+async def test_leaves_what_is_supabases_untouched(supabase: TestDatabase) -> None:
+    before = await what_is_supabases(supabase)
+    settings = as_project_owner(supabase)
+
+    await asyncio.to_thread(migrate, settings)
+    assert await what_is_supabases(supabase) == before
+    assert set((await checks(supabase)).values()) == {OK}
+
+    await asyncio.to_thread(command.downgrade, alembic_config(settings), "base")
+    assert await what_is_supabases(supabase) == before
+
+    await asyncio.to_thread(migrate, settings)
+    assert set((await checks(supabase)).values()) == {OK}
+
+
+async def test_whoever_migrates_can_serve(supabase: TestDatabase) -> None:
+    settings = as_project_owner(supabase)
+    await asyncio.to_thread(migrate, settings)
+
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, connect_timeout=5, poolclass=NullPool)
+    assert set((await Readiness(engine).checks()).values()) == {OK}
+
+
+async def test_migrates_also_where_somebody_else_made_the_role(supabase: TestDatabase) -> None:
+    await supabase.execute(f"REVOKE session_service FROM {PROJECT_OWNER}")
+    settings = as_project_owner(supabase)
+
+    await asyncio.to_thread(migrate, settings)
+
+    assert set((await checks(supabase)).values()) == {OK}
+
+
+async def test_sessions_belong_to_supabases_users(supabase: TestDatabase) -> None:
+    await asyncio.to_thread(migrate, as_project_owner(supabase))
+
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await supabase.a_session()
+    user_id = uuid4()
+    await supabase.execute("INSERT INTO auth.users VALUES ($1, 'runner@example.com')", user_id)
+    await supabase.a_session(user_id=user_id)
+    await supabase.execute("DELETE FROM auth.users")
+    assert await supabase.value("SELECT count(*) FROM sessions") == 0
+
+
+@pytest.mark.parametrize("table", ["sessions", "events", "outbox", "alembic_version"])
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+async def test_takes_back_what_supabase_grants_on_new_tables(
+    supabase: TestDatabase, role: str, table: str
+) -> None:
+    await asyncio.to_thread(migrate, as_project_owner(supabase))
+
+    granted = await supabase.value(
+        """
+        SELECT array_agg(privilege ORDER BY privilege)
+        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES',
+            'TRIGGER']) AS privilege WHERE has_table_privilege($1, $2, privilege)
+        """,
+        role,
+        table,
+    )
+    readable = role != "anon" and table in {"sessions", "events"}
+    assert granted == (["SELECT"] if readable else None)

@@ -1,0 +1,206 @@
+"""Nobody sees or writes another user's rows, whatever the query forgets."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from service.domain.session import Session
+from service.persistence.database import Database
+from tests.builders import a_session
+from tests.persistence.test_unit_of_work import a_change, users_of
+from tests.running import TestDatabase
+
+TABLES = ["sessions", "events", "outbox"]
+
+
+@pytest.fixture
+async def theirs(database: TestDatabase, units: Database) -> Session:
+    """Another user's session, failed, with its event."""
+    session = await database.a_session()
+    change = a_change(session, idempotency_key="theirs")
+    async with units.unit_of_work(users_of(session)) as work:
+        await work.save([change])
+        await work.commit()
+    return change.session
+
+
+@pytest.fixture
+async def as_login(database: TestDatabase) -> AsyncIterator[TestDatabase]:
+    """The same database over a connection of the role that the service logs in as."""
+    connection = await asyncpg.connect(database.api_url)
+    yield replace(database, connection=connection)
+    await connection.close()
+
+
+async def become_service(database: TestDatabase, *acting_users: UUID) -> None:
+    """For the test's own connection, inside its transaction."""
+    await database.execute("SET LOCAL ROLE session_service")
+    await database.execute(
+        "SELECT set_config('service.acting_users', $1, true)", ",".join(map(str, acting_users))
+    )
+
+
+async def become_client(database: TestDatabase, user_id: UUID | None) -> None:
+    """As PostgREST does for a client of a Supabase project."""
+    await database.execute("SET LOCAL ROLE authenticated")
+    claims = f'{{"sub": "{user_id}"}}' if user_id else ""
+    await database.execute("SELECT set_config('request.jwt.claims', $1, true)", claims)
+
+
+@pytest.mark.parametrize("table", ["sessions", "events"])
+async def test_a_query_without_filter_sees_only_rows_of_acting_users(
+    database: TestDatabase, theirs: Session, table: str
+) -> None:
+    for acting_users, visible in [((uuid4(),), 0), ((theirs.user_id, uuid4()), 1), ((), 0)]:
+        async with database.connection.transaction():
+            await become_service(database, *acting_users)
+            assert await database.value(f"SELECT count(*) FROM {table}") == visible
+
+
+@pytest.mark.parametrize("table", ["sessions", "events"])
+async def test_nothing_is_visible_where_nobody_ever_named_acting_users(
+    database: TestDatabase, theirs: Session, table: str
+) -> None:
+    connection = await database.connect()
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL ROLE session_service")
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
+    finally:
+        await connection.close()
+
+
+async def test_the_login_role_by_itself_sees_nothing(
+    database: TestDatabase, theirs: Session
+) -> None:
+    connection = await asyncpg.connect(database.api_url)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM sessions") == 0
+    finally:
+        await connection.close()
+
+
+async def test_an_update_without_filter_reaches_only_rows_of_acting_users(
+    database: TestDatabase, theirs: Session
+) -> None:
+    mine = await database.a_session()
+
+    async with database.connection.transaction():
+        await become_service(database, mine.user_id)
+        done = await database.connection.execute("UPDATE sessions SET rpe = 1")
+
+    assert done == "UPDATE 1"
+    assert (await database.row(theirs))["rpe"] == theirs.rpe
+
+
+async def test_a_row_cannot_be_written_for_somebody_else(
+    database: TestDatabase, theirs: Session
+) -> None:
+    insert = "INSERT INTO outbox (user_id, event_id) VALUES ($1, $1)"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with database.connection.transaction():
+            await become_service(database, uuid4())
+            await database.execute(insert, theirs.user_id)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with database.connection.transaction():
+            await become_service(database, uuid4())
+            await database.insert(a_session(user_id=theirs.user_id))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE sessions DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE sessions NO FORCE ROW LEVEL SECURITY",
+        "DROP POLICY service_acts_for_users ON sessions",
+        "CREATE POLICY everything ON sessions USING (true)",
+        "ALTER ROLE session_service BYPASSRLS",
+        "SET LOCAL session_authorization = postgres",
+        "SET LOCAL ROLE postgres",
+        "DELETE FROM sessions",
+        "TRUNCATE sessions, events",
+        "DELETE FROM events",
+        "UPDATE events SET event_data = '{}'",
+        "UPDATE sessions SET user_id = gen_random_uuid()",
+        "SELECT * FROM outbox",
+        "DELETE FROM outbox",
+        "UPDATE alembic_version SET version_num = '9999'",
+    ],
+)
+async def test_the_service_can_neither_bypass_nor_disable_it(
+    as_login: TestDatabase, statement: str
+) -> None:
+    database = as_login
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.connection.transaction():
+            await become_service(database, uuid4())
+            await database.execute(statement)
+
+
+async def test_switching_it_off_for_a_query_is_refused(
+    as_login: TestDatabase, theirs: Session
+) -> None:
+    database = as_login
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with database.connection.transaction():
+            await become_service(database, uuid4())
+            await database.execute("SET LOCAL row_security = off")
+            await database.fetch("SELECT * FROM sessions")
+
+
+async def test_the_role_has_no_powers(database: TestDatabase) -> None:
+    [role] = await database.fetch(
+        "SELECT rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
+        " FROM pg_roles WHERE rolname = 'session_service'"
+    )
+    assert not any(role.values())
+    assert not await database.value(
+        "SELECT count(*) FROM pg_class WHERE relowner = 'session_service'::regrole"
+    )
+
+
+async def test_the_policy_is_evaluated_once_per_statement(database: TestDatabase) -> None:
+    async with database.connection.transaction():
+        await become_service(database, uuid4())
+        plan = await database.fetch("EXPLAIN SELECT * FROM sessions WHERE user_id = $1", uuid4())
+    assert any("InitPlan" in row["QUERY PLAN"] for row in plan)
+
+
+@pytest.mark.parametrize("table", ["sessions", "events"])
+async def test_a_client_reads_its_own_rows_alone(
+    database: TestDatabase, theirs: Session, table: str
+) -> None:
+    for user_id, visible in [(theirs.user_id, 1), (uuid4(), 0), (None, 0)]:
+        async with database.connection.transaction():
+            await become_client(database, user_id)
+            assert await database.value(f"SELECT count(*) FROM {table}") == visible
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {} DEFAULT VALUES",
+        "UPDATE {} SET user_id = user_id",
+        "DELETE FROM {}",
+        "TRUNCATE {} CASCADE",
+    ],
+    ids=["insert", "update", "delete", "truncate"],
+)
+async def test_a_client_writes_nothing(
+    database: TestDatabase, theirs: Session, table: str, statement: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.connection.transaction():
+            await become_client(database, theirs.user_id)
+            await database.execute(statement.format(table))
+
+
+async def test_a_client_does_not_see_the_outbox(database: TestDatabase, theirs: Session) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with database.connection.transaction():
+            await become_client(database, theirs.user_id)
+            await database.fetch("SELECT * FROM outbox")
