@@ -12,12 +12,13 @@ from uuid import uuid4
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from service import embedded
+from service import embedded, logs
 from service.migrate import migrate
 from tests.running import App, Cluster, TestDatabase, a_database, running_app, test_settings
 
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
+logs.configure("info")
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 

@@ -172,7 +172,8 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The URL at which this app is served."""
-    with socket.socket() as listener:
+    # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms for each request.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
         serving = asyncio.create_task(server.serve([listener]))

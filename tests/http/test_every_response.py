@@ -1,0 +1,192 @@
+"""What holds for every path: ids, headers, the format of errors, health."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+
+from service.persistence.readiness import OK
+from tests.builders import a_session, a_token, bearer
+from tests.http.test_fail_session import error_of
+from tests.running import App, TestDatabase
+
+A_REQUEST_FOR_EVERY_ANSWER = [
+    ("GET", "/livez", 200),
+    ("GET", "/readyz", 200),
+    ("GET", "/nowhere", 404),
+    ("GET", "/livez/", 404),
+    ("DELETE", "/livez", 405),
+    ("GET", "/sessions/knee", 401),
+    ("GET", "/sessions/knee/fail", 405),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), A_REQUEST_FOR_EVERY_ANSWER)
+async def test_every_response_has_the_headers(
+    app: App, method: str, path: str, status: int
+) -> None:
+    response = await app.client.request(method, path)
+
+    assert response.status_code == status
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Content-Type"] == "application/json"
+    assert UUID(response.headers["X-Request-Id"]).version == 4
+
+
+@pytest.mark.parametrize("given", ["phone-7", "a.B_9", "x" * 128])
+async def test_keeps_the_callers_request_id(app: App, given: str) -> None:
+    response = await app.client.get("/nowhere", headers={"X-Request-Id": given})
+
+    assert response.headers["X-Request-Id"] == given
+    assert response.json()["error"]["details"]["requestId"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "two words", "a/b", 'a"b', "é"])
+async def test_replaces_a_request_id_of_another_form(app: App, given: str) -> None:
+    headers = httpx2.Headers({"X-Request-Id": given}, encoding="latin-1")
+
+    response = await app.client.get("/nowhere", headers=headers)
+
+    assert str(UUID(response.headers["X-Request-Id"])) != given
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions", "/sessions/a/b", "/sessions//fail", "/LIVEZ"])
+async def test_returns_404_for_an_unknown_path(app: App, path: str) -> None:
+    response = await app.client.get(path)
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/sessions/a", "GET, HEAD"),
+        ("GET", "/sessions/a/fail", "POST"),
+        ("OPTIONS", "/sessions/a/fail", "POST"),
+        ("POST", "/readyz", "GET, HEAD"),
+    ],
+)
+async def test_returns_405_and_what_is_allowed(
+    app: App, method: str, path: str, allowed: str
+) -> None:
+    response = await app.client.request(method, path)
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert response.headers["Allow"] == allowed
+
+
+async def test_livez_needs_no_database(start_app: Any) -> None:
+    app = await start_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+
+    response = await app.client.get("/livez")
+
+    assert (response.status_code, response.json()["data"]) == (200, {"status": "alive"})
+
+
+async def test_readyz_says_what_was_checked(app: App) -> None:
+    response = await app.client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json()["data"]["checks"] == {
+        "database": OK,
+        "role": OK,
+        "policies": OK,
+        "schema": OK,
+    }
+
+
+async def test_readyz_returns_503_and_names_what_fails(app: App, database: TestDatabase) -> None:
+    await database.execute("ALTER TABLE sessions DISABLE ROW LEVEL SECURITY")
+
+    response = await app.client.get("/readyz")
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (503, "NOT_READY")
+    failing = {name for name, result in error["details"]["checks"].items() if result != OK}
+    assert failing == {"policies"}
+    assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_returns_503_when_the_database_cannot_be_reached(start_app: Any) -> None:
+    app = await start_app(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    session = a_session()
+
+    for response in (await app.fail(session), await app.get(session)):
+        error = error_of(response)
+        assert (response.status_code, error["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+        assert int(response.headers["Retry-After"]) > 0
+        assert error["details"] == {}
+        assert "127.0.0.1" not in response.text
+
+
+async def test_goes_on_when_the_database_closed_every_connection(
+    app: App, database: TestDatabase
+) -> None:
+    sessions = [await database.a_session() for _ in range(2)]
+    assert (await app.fail(sessions[0])).status_code == 200
+
+    await database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    assert (await app.fail(sessions[1])).status_code == 200
+    assert len(await database.events()) == 2
+
+
+async def test_returns_500_and_gives_nothing_away(app: App, database: TestDatabase) -> None:
+    """The insert of the event fails: nothing is written, and nobody learns why."""
+    session = await database.a_session()
+    before = await database.row(session)
+    await database.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'no room for %', NEW.event_data; END $$
+    """)
+    await database.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    response = await app.fail(session, reason="shoulder pain")
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (500, "INTERNAL_ERROR")
+    assert error["details"] == {}
+    for hint in ("room", "shoulder", "INSERT", "events", "sqlalchemy", "Traceback", "refuse"):
+        assert hint not in response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert await database.row(session) == before
+    assert await database.events() == await database.outbox() == []
+
+
+async def test_the_answer_to_a_bug_keeps_the_connection_usable(
+    app: App, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    await database.execute("ALTER TABLE events RENAME TO elsewhere")
+    assert (await app.fail(session)).status_code == 500
+
+    await database.execute("ALTER TABLE elsewhere RENAME TO events")
+
+    assert (await app.fail(session)).status_code == 200
+
+
+async def test_the_token_stays_out_of_every_answer(app: App) -> None:
+    token = a_token()
+
+    responses = [
+        await app.client.get("/nowhere", headers=bearer(token)),
+        await app.client.get("/sessions/knee", headers=bearer(token)),
+        await app.client.get("/sessions/knee", headers=bearer(token + "x")),
+    ]
+
+    assert not any(token in _everything(response) for response in responses)
+
+
+def _everything(response: httpx2.Response) -> str:
+    return re.sub(r"\s", "", f"{response.headers}{response.text}")
