@@ -1,0 +1,471 @@
+"""Group commit driven by hand, over a database in memory."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from service.application.batch import Outcome
+from service.application.commands import MemoryKey, SessionKey
+from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    Contended,
+    DependencyUnavailable,
+    Overloaded,
+    RowLocked,
+)
+from service.application.group_commit import ATTEMPTS, GroupCommit
+from service.application.ports import Change, Memory
+from service.domain.errors import (
+    IdempotencyKeyReused,
+    PreconditionFailed,
+    SessionNotFound,
+    StatusTooLate,
+)
+from service.domain.reason import Reason
+from service.domain.session import Session, SessionStatus
+from tests.builders import MORNING, a_command, a_session
+
+
+@dataclass
+class Memories:
+    """A database: what is committed, and what is to go wrong, in order."""
+
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    locked: set[SessionKey] = field(default_factory=set)
+    open_failures: deque[Exception] = field(default_factory=deque)
+    save_failures: deque[Exception | None] = field(default_factory=deque)
+    commit_failures: deque[Callable[["Work"], None]] = field(default_factory=deque)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    groups: list[frozenset[UUID]] = field(default_factory=list)
+    open_now: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def add(self, **overrides: Any) -> Session:
+        session = a_session(**overrides)
+        self.sessions[session.user_id, session.id] = session
+        return session
+
+    @asynccontextmanager
+    async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator["Work"]:
+        self.groups.append(acting_users)
+        self.open_now += 1
+        self.begun.release()
+        try:
+            await self.gate.wait()
+            if self.open_failures:
+                raise self.open_failures.popleft()
+            yield Work(self)
+        finally:
+            self.open_now -= 1
+
+
+class Work:
+    def __init__(self, database: Memories) -> None:
+        self._database = database
+        self._pending: list[Change] = []
+
+    @property
+    def sessions(self) -> "Work":
+        return self
+
+    @property
+    def events(self) -> "Work":
+        return self
+
+    async def find(self, key: SessionKey) -> Session | None:
+        return self._database.sessions.get(key)
+
+    async def lock(self, keys: Collection[SessionKey], *, wait: bool) -> dict[SessionKey, Session]:
+        if wait and self._database.locked & set(keys):
+            raise RowLocked
+        free = set(keys) & self._database.sessions.keys() - self._database.locked
+        return {key: copy(self._database.sessions[key]) for key in free}
+
+    async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]:
+        return set(keys) & self._database.sessions.keys()
+
+    async def remembered(self, keys: Collection[MemoryKey]) -> dict[MemoryKey, Memory]:
+        return {
+            key: Memory(fingerprint=change.command.fingerprint(), session=change.session)
+            for change in self._database.changes
+            if (key := change.command.memory_key) and key in keys
+        }
+
+    async def recorded(self, user_id: UUID, event_id: UUID) -> bool:
+        recorded = {(change.event.user_id, change.event_id) for change in self._database.changes}
+        return (user_id, event_id) in recorded
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        if self._database.save_failures and (failure := self._database.save_failures.popleft()):
+            raise failure
+        self._pending = list(changes)
+
+    async def commit(self) -> None:
+        if self._database.commit_failures:
+            self._database.commit_failures.popleft()(self)
+        self.really_commit()
+
+    def really_commit(self) -> None:
+        for change in self._pending:
+            self._database.sessions[change.command.session_key] = change.session
+            self._database.changes.append(change)
+
+
+def lost_before_commit(_work: Work) -> None:
+    raise CommitUnknown
+
+
+def lost_after_commit(work: Work) -> None:
+    work.really_commit()
+    raise CommitUnknown
+
+
+@pytest.fixture
+async def database() -> Memories:
+    return Memories()
+
+
+def commands_on(database: Memories, **overrides: Any) -> GroupCommit:
+    limits: dict[str, Any] = {
+        "groups_in_flight": 1,
+        "group_size_max": 100,
+        "queue_max": 1000,
+        "timeout": 60.0,
+    }
+    return GroupCommit(
+        database.unit_of_work,
+        lambda: MORNING,
+        uuid7,
+        **limits | overrides,
+    )
+
+
+async def held(database: Memories, commands: GroupCommit) -> asyncio.Task[Outcome]:
+    """A command that keeps the only slot until the gate opens."""
+    database.gate.clear()
+    task = asyncio.create_task(commands.execute(a_command(database.add())))
+    await database.begun.acquire()
+    return task
+
+
+async def all_of(*awaitables: Any) -> list[Any]:
+    return await asyncio.gather(*awaitables, return_exceptions=True)
+
+
+async def test_a_lone_command_starts_at_once(database: Memories) -> None:
+    session = database.add()
+
+    outcome = await commands_on(database).execute(a_command(session))
+
+    assert outcome == Outcome(database.sessions[session.user_id, session.id])
+    assert outcome.session.status is SessionStatus.FAILED
+    assert [change.session for change in database.changes] == [outcome.session]
+
+
+async def test_commands_that_wait_leave_together_in_order_of_arrival(database: Memories) -> None:
+    commands = commands_on(database, group_size_max=3)
+    first = await held(database, commands)
+    sessions = [database.add() for _ in range(5)]
+    waiting = [asyncio.create_task(commands.execute(a_command(each))) for each in sessions]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await all_of(first, *waiting)
+
+    users = [session.user_id for session in sessions]
+    assert database.groups[1:] == [frozenset(users[:3]), frozenset(users[3:])]
+    assert [change.session.user_id for change in database.changes[1:]] == users
+
+
+async def test_no_more_groups_run_than_there_are_slots(database: Memories) -> None:
+    commands = commands_on(database, groups_in_flight=2, group_size_max=1)
+    database.gate.clear()
+    sessions = [database.add() for _ in range(5)]
+    waiting = [asyncio.create_task(commands.execute(a_command(each))) for each in sessions]
+    await database.begun.acquire()
+    await database.begun.acquire()
+
+    assert database.open_now == 2
+    database.gate.set()
+    assert all(isinstance(each, Outcome) for each in await all_of(*waiting))
+
+
+async def test_the_second_of_two_in_a_group_sees_what_the_first_did(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    session = database.add()
+    twice = [asyncio.create_task(commands.execute(a_command(session))) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    done, refused = await all_of(*twice)
+
+    assert done.session.version == 2
+    assert isinstance(refused, StatusTooLate)
+    assert len(database.groups) == 2
+
+
+async def test_a_key_used_twice_in_a_group_is_replayed(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    session = database.add()
+    same = a_command(session, idempotency_key="1")
+    other = a_command(session, idempotency_key="1", reason=Reason("hip"))
+    tasks = [asyncio.create_task(commands.execute(each)) for each in (same, same, other)]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    done, replay, reused = await all_of(*tasks)
+
+    assert replay == Outcome(done.session, replayed=True)
+    assert isinstance(reused, IdempotencyKeyReused)
+
+
+async def test_a_refused_command_does_not_hurt_its_neighbours(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    good = database.add()
+    group = [
+        a_command(),
+        a_command(database.add(status=SessionStatus.COMPLETED)),
+        a_command(database.add(), if_match=frozenset({9})),
+        a_command(good),
+    ]
+    tasks = [asyncio.create_task(commands.execute(each)) for each in group]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    missing, late, stale, done = await all_of(*tasks)
+
+    assert [type(each) for each in (missing, late, stale)] == [
+        SessionNotFound,
+        StatusTooLate,
+        PreconditionFailed,
+    ]
+    assert done.session.id == good.id
+    assert len(database.groups) == 2
+
+
+async def test_a_locked_row_is_left_to_wait_and_its_neighbours_go_on(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    locked, free = database.add(), database.add()
+    database.locked.add((locked.user_id, locked.id))
+    tasks = [asyncio.create_task(commands.execute(a_command(each))) for each in (locked, free)]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    refused, done = await all_of(*tasks)
+
+    assert isinstance(refused, Overloaded)
+    assert done.session.id == free.id
+    assert database.groups[2:] == [frozenset({locked.user_id})] * ATTEMPTS
+
+
+@pytest.mark.parametrize("failure", [Contended(), ConnectionLost(), ZeroDivisionError()])
+async def test_the_commands_of_a_group_that_failed_run_one_by_one(
+    database: Memories, failure: Exception
+) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    sessions = [database.add() for _ in range(3)]
+    tasks = [asyncio.create_task(commands.execute(a_command(each))) for each in sessions]
+    await asyncio.sleep(0)
+
+    database.save_failures.extend([None, failure])
+    database.gate.set()
+    await first
+    outcomes = await all_of(*tasks)
+
+    assert all(isinstance(each, Outcome) for each in outcomes)
+    assert sorted(map(len, database.groups)) == [1, 1, 1, 1, 3]
+
+
+@pytest.mark.parametrize("failure", [Contended, ConnectionLost])
+async def test_gives_up_as_certainly_not_executed_after_a_few_attempts(
+    database: Memories, failure: type[Exception]
+) -> None:
+    database.save_failures.extend(failure() for _ in range(ATTEMPTS + 1))
+
+    with pytest.raises(Overloaded):
+        await commands_on(database).execute(a_command(database.add()))
+
+    assert database.changes == []
+
+
+async def test_a_bug_is_told_to_whoever_asked(database: Memories) -> None:
+    database.save_failures.extend([ZeroDivisionError(), ZeroDivisionError()])
+
+    with pytest.raises(ZeroDivisionError):
+        await commands_on(database).execute(a_command(database.add()))
+
+
+async def test_every_command_of_a_group_learns_that_the_database_is_away(
+    database: Memories,
+) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    tasks = [asyncio.create_task(commands.execute(a_command())) for _ in range(3)]
+    await asyncio.sleep(0)
+    database.open_failures.extend(DependencyUnavailable("database") for _ in range(2))
+
+    database.gate.set()
+    outcomes = await all_of(first, *tasks)
+
+    assert [type(each) for each in outcomes] == [DependencyUnavailable] * 4
+    assert len(set(map(id, outcomes))) == 4
+    assert len(database.groups) == 2
+
+
+@pytest.mark.parametrize("lost", [lost_before_commit, lost_after_commit])
+async def test_a_commit_of_unknown_end_is_looked_up_and_done_once(
+    database: Memories, lost: Callable[[Work], None]
+) -> None:
+    session = database.add()
+    database.commit_failures.append(lost)
+
+    outcome = await commands_on(database).execute(a_command(session))
+
+    assert outcome == Outcome(database.sessions[session.user_id, session.id])
+    assert len(database.changes) == 1
+
+
+async def test_a_commit_of_unknown_end_may_have_to_be_looked_up_twice(
+    database: Memories,
+) -> None:
+    session = database.add()
+    database.commit_failures.extend([lost_before_commit, lost_after_commit])
+
+    outcome = await commands_on(database).execute(a_command(session))
+
+    assert outcome.session.version == 2
+    assert len(database.changes) == 1
+
+
+async def test_what_came_after_an_unknown_commit_does_not_change_its_answer(
+    database: Memories,
+) -> None:
+    session = database.add()
+
+    def lost_and_edited(work: Work) -> None:
+        work.really_commit()
+        database.sessions[session.user_id, session.id].version = 9
+        raise CommitUnknown
+
+    database.commit_failures.append(lost_and_edited)
+    outcome = await commands_on(database).execute(a_command(session))
+
+    assert outcome.session.status is SessionStatus.FAILED
+    assert len(database.changes) == 1
+
+
+async def test_never_claims_that_an_unknown_commit_was_not_executed(database: Memories) -> None:
+    session = database.add()
+
+    def lost_and_locked(_work: Work) -> None:
+        database.locked.add((session.user_id, session.id))
+        raise CommitUnknown
+
+    database.commit_failures.append(lost_and_locked)
+
+    with pytest.raises(DependencyUnavailable):
+        await commands_on(database).execute(a_command(session))
+
+
+async def test_refuses_when_the_queue_is_full(database: Memories) -> None:
+    commands = commands_on(database, queue_max=1)
+    first = await held(database, commands)
+    second = asyncio.create_task(commands.execute(a_command(database.add())))
+    await asyncio.sleep(0)
+
+    with pytest.raises(Overloaded):
+        await commands.execute(a_command(database.add()))
+
+    database.gate.set()
+    await all_of(first, second)
+    assert len(database.changes) == 2
+
+
+async def test_refuses_what_waited_too_long_and_never_begins_it(database: Memories) -> None:
+    commands = commands_on(database, timeout=0.0)
+    first = await held(database, commands)
+    waiting = [commands.execute(a_command(database.add())) for _ in range(2)]
+
+    assert [type(each) for each in await all_of(*waiting)] == [Overloaded, Overloaded]
+
+    database.gate.set()
+    await first
+    await commands.close()
+    assert len(database.groups) == len(database.changes) == 1
+
+
+async def test_does_not_begin_again_what_failed_after_its_time(database: Memories) -> None:
+    database.save_failures.append(Contended())
+
+    with pytest.raises(Overloaded):
+        await commands_on(database, timeout=-1.0).execute(a_command(database.add()))
+
+    assert len(database.groups) == 1
+
+
+async def test_a_caller_that_goes_away_does_not_take_the_command_with_it(
+    database: Memories,
+) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    second = asyncio.create_task(commands.execute(a_command(database.add())))
+    await asyncio.sleep(0)
+
+    first.cancel()
+    second.cancel()
+    await all_of(first, second)
+    database.gate.set()
+    await commands.close()
+
+    assert len(database.changes) == 2
+    assert database.open_now == 0
+
+
+async def test_closing_finishes_what_was_taken_and_takes_no_more(database: Memories) -> None:
+    commands = commands_on(database, group_size_max=1)
+    first = await held(database, commands)
+    second = asyncio.create_task(commands.execute(a_command(database.add())))
+    await asyncio.sleep(0)
+
+    closing = asyncio.create_task(commands.close())
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await commands.execute(a_command(database.add()))
+    database.gate.set()
+    await closing
+
+    assert first.done()
+    assert len(database.changes) == 2
+    await second
+
+
+async def test_acts_for_the_callers_of_the_group_alone(database: Memories) -> None:
+    session = database.add()
+    stranger = a_command(session, user_id=uuid4())
+
+    with pytest.raises(SessionNotFound):
+        await commands_on(database).execute(stranger)
+
+    assert database.groups == [frozenset({stranger.user_id})]
