@@ -47,7 +47,11 @@ def _is_long_enough(value: SecretStr) -> SecretStr:
 
 class _Environment(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
 
@@ -92,7 +96,7 @@ class Settings(DatabaseSettings, TokenSettings):
         le=86_400,
     )
     jwks_cooldown_seconds: Seconds = _setting(
-        30.0, "How long to wait between fetches for unknown keys, and after a failed one.", unit="s"
+        10.0, "How long to wait between fetches for unknown keys, and after a failed one.", unit="s"
     )
     jwks_timeout_seconds: Seconds = _setting(3.0, "How long a fetch may take.", unit="s")
 

@@ -18,7 +18,8 @@ from tests.running import App, Cluster, TestDatabase, a_database, running_app, t
 
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
-logs.configure("info")
+LOG_LEVEL = "info"
+logs.configure(LOG_LEVEL)
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 

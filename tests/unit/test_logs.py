@@ -1,0 +1,89 @@
+"""Logs say what went wrong and where, never in words that quote a row."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from service import logs
+from tests import conftest
+
+SECRET = "Failing row contains (shoulder pain)"
+
+
+@pytest.fixture(autouse=True)
+def configured_again() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    logs.configure(conftest.LOG_LEVEL)
+
+
+class RowRefused(Exception):
+    sqlstate = "23514"
+
+
+def refuse() -> None:
+    raise RowRefused(SECRET)
+
+
+def fail() -> None:
+    try:
+        refuse()
+    except RowRefused as exc:
+        raise ValueError(SECRET) from exc
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    out = capsys.readouterr().out
+    assert SECRET not in out
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_an_exception_is_told_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info")
+    try:
+        fail()
+    except ValueError:
+        structlog.get_logger("tests").exception("unhandled", request_id="a")
+
+    [line] = lines(capsys)
+    assert line["error"] == f"builtins.ValueError <- {RowRefused.__module__}.RowRefused 23514"
+    assert (line["event"], line["level"], line["request_id"]) == ("unhandled", "error", "a")
+    assert any("fail" in frame for frame in line["frames"])  # type: ignore[attr-defined]  # a list
+
+
+def test_a_librarys_exception_is_told_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info")
+    try:
+        fail()
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+
+    [line] = lines(capsys)
+    assert line["event"] == "Exception in ASGI application"
+    assert "ValueError" in str(line["error"])
+
+
+@pytest.mark.parametrize(("level", "shown"), [("info", 2), ("warning", 1), ("error", 0)])
+def test_shows_the_level_asked_for_and_above(
+    capsys: pytest.CaptureFixture[str], level: str, shown: int
+) -> None:
+    logs.configure(level)
+    logger = structlog.get_logger("tests")
+    logger.debug("d")
+    logger.info("i")
+    logger.warning("w")
+
+    assert len(lines(capsys)) == shown
+
+
+def test_is_readable_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", for_people=True)
+
+    structlog.get_logger("tests").info("request", status=200)
+
+    out = capsys.readouterr().out
+    assert "request" in out
+    assert "status=200" in out

@@ -1,0 +1,134 @@
+"""Settings: every one documented, wrong ones refused in a sentence, secrets kept."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from service.settings import PREFIX, DatabaseSettings, Settings, WrongSettings, load
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
+PASSWORD = "correct horse battery staple"
+DATABASE_URL = f"postgresql://api:{PASSWORD}@db.example.com/training"
+SECRET = "0123456789abcdef0123456789abcdef"
+GOOD = {"SERVICE_DATABASE_URL": DATABASE_URL, "SERVICE_JWT_SECRET": SECRET}
+
+
+def in_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in (GOOD | variables).items():
+        monkeypatch.setenv(name, value)
+
+
+def documented(name: str, setting: FieldInfo) -> str:
+    assert isinstance(setting.json_schema_extra, dict)
+    unit = setting.json_schema_extra["unit"] or "\N{EN DASH}"
+    default = "required" if setting.is_required() else _as_written(setting.default)
+    return f"| `{PREFIX}{name.upper()}` | {unit} | {default} | {setting.description} |"
+
+
+def _as_written(default: Any) -> str:
+    if default is None:
+        return "not set"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    rows = [documented(name, setting) for name, setting in Settings.model_fields.items()]
+    written = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `SERVICE_")]
+    assert sorted(written) == sorted(rows)
+
+
+def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(monkeypatch, SERVICE_PORT="9000", SERVICE_DATABASE_TRANSACTION_POOLER="true")
+
+    settings = load(Settings)
+
+    assert (settings.port, settings.database_transaction_pooler) == (9000, True)
+    assert settings.database_url.get_secret_value() == DATABASE_URL
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_takes_a_database_url_in_any_usual_spelling(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    in_environment(monkeypatch, SERVICE_DATABASE_URL=f"{scheme}://api@db/training")
+
+    url = load(DatabaseSettings).database_url.get_secret_value()
+
+    assert url.removeprefix("postgresql").removeprefix("postgres") == "://api@db/training"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("DATABASE_URL", f"mysql://api:{PASSWORD}@db/training", "begins with postgresql://"),
+        ("JWT_SECRET", "short", "at least 32 bytes"),
+        ("JWKS_URL", "ftp://keys", "begins with https://"),
+        ("PORT", "eighty", "integer"),
+        ("PORT", "65536", "less than or equal to 65535"),
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("JWKS_LIFETIME_SECONDS", "601", "less than or equal to 600"),
+        ("LOG_LEVEL", "loud", "match"),
+        ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "has to be less than"),
+        ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE has to be at least"),
+        ("REASON_MAX_LENGHT", "9", "did you mean SERVICE_REASON_MAX_LENGTH?"),
+    ],
+)
+def test_refuses_a_wrong_setting_in_a_sentence_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    in_environment(monkeypatch, **{f"SERVICE_{name}": value})
+
+    with pytest.raises(WrongSettings) as refused:
+        load(Settings)
+
+    sentence = str(refused.value)
+    assert f"SERVICE_{name}" in sentence
+    assert why in sentence
+    assert PASSWORD not in sentence
+
+
+def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in GOOD:
+        monkeypatch.delenv(name, raising=False)
+
+    with pytest.raises(WrongSettings, match="SERVICE_DATABASE_URL is not set"):
+        load(Settings)
+    monkeypatch.setenv("SERVICE_DATABASE_URL", DATABASE_URL)
+    with pytest.raises(WrongSettings, match="SERVICE_JWT_SECRET or SERVICE_JWKS_URL"):
+        load(Settings)
+
+
+def test_takes_an_empty_variable_for_one_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(monkeypatch, SERVICE_JWT_ISSUER="", SERVICE_JWKS_URL="")
+
+    settings = load(Settings)
+
+    assert (settings.jwt_issuer, settings.jwks_url) == (None, None)
+
+
+def test_leaves_other_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(
+        monkeypatch, SERVICE_TEST_DATABASE_URL="postgresql://", SERVICE_MESH="istio", SERVICES="3"
+    )
+
+    assert load(Settings).database_url.get_secret_value() == DATABASE_URL
+
+
+def test_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(monkeypatch)
+
+    settings = load(Settings)
+
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert PASSWORD not in shown
+        assert SECRET not in shown
+
+
+def test_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(monkeypatch)
+    settings = load(Settings)
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1
