@@ -70,7 +70,7 @@ def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7)
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        pool_size=settings.database_pool_size,
+        pool_size=settings.database_pool_size - 1,  # one is for readiness, however busy it is
         pool_timeout=settings.database_pool_timeout_seconds,
         lock_timeout=settings.database_lock_timeout_seconds,
         statement_timeout=settings.database_statement_timeout_seconds,

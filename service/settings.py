@@ -169,10 +169,11 @@ class Settings(DatabaseSettings, TokenSettings):
 
     @model_validator(mode="after")
     def _reads_have_connections(self) -> Self:
-        if self.database_pool_size < self.groups_in_flight + 3:
+        if self.database_pool_size < self.groups_in_flight + 4:
             raise ValueError(
-                "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT + 3:"
-                " two connections are for commands done one by one, and reads need one"
+                "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT + 4:"
+                " two connections are for commands done one by one, one for reads, and one"
+                " for readiness"
             )
         return self
 

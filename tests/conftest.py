@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from hypothesis import settings as hypothesis_settings
 
 from service import embedded, logs
@@ -24,6 +25,15 @@ logs.configure(LOG_LEVEL)
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 
 StartApp = Callable[..., Any]
+
+
+@pytest.fixture
+def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """For tests that send the logs to what they capture, which ends with them."""
+    yield
+    with capsys.disabled():
+        structlog.reset_defaults()
+        logs.configure(LOG_LEVEL)
 
 
 @pytest.fixture(scope="session")

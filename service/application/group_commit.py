@@ -31,6 +31,13 @@ ALONE_AT_ONCE = 2
 ATTEMPTS = 3
 
 
+def _another(exc: DependencyUnavailable) -> DependencyUnavailable:
+    """For each caller one of their own, since whoever raises it adds a traceback to it."""
+    another = DependencyUnavailable(exc.dependency)
+    another.__cause__ = exc.__cause__
+    return another
+
+
 @dataclass(eq=False, slots=True)
 class _Ticket:
     """`attempt` is what a COMMIT whose end is unknown would have made true."""
@@ -134,7 +141,7 @@ class GroupCommit:
         except DependencyUnavailable as exc:
             left_over = []
             for ticket in group:
-                ticket.settle(DependencyUnavailable(exc.dependency))
+                ticket.settle(_another(exc))
         except Exception:  # noqa: BLE001  each command meets its own error when it runs alone
             left_over = group
         finally:

@@ -13,6 +13,7 @@ ServiceError
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,8 @@ from service.domain.errors import (
     StatusTooLate,
 )
 from service.http.presenter import json_bytes
+
+log = structlog.get_logger("service.http")
 
 
 class RequestError(ServiceError):
@@ -140,9 +143,14 @@ def error_response(error: ServiceError, request_id: str) -> Response:
     return response
 
 
-async def on_service_error(request: Request, exc: Exception) -> Response:
+async def on_service_error(request: Request[Any], exc: Exception) -> Response:
     assert isinstance(exc, ServiceError)  # noqa: S101  it is registered for no other
-    return error_response(exc, request.state["request_id"])
+    request_id: str = request.state["request_id"]
+    if isinstance(exc, DependencyUnavailable):
+        log.warning(
+            "unavailable", dependency=exc.dependency, request_id=request_id, exc_info=exc.__cause__
+        )
+    return error_response(exc, request_id)
 
 
 async def on_http_exception(request: Request, exc: Exception) -> Response:

@@ -1,5 +1,6 @@
 """What holds for every path: ids, headers, the format of errors, health."""
 
+import asyncio
 import re
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 from service.persistence.readiness import OK
 from tests.builders import a_session, a_token, bearer
 from tests.http.test_fail_session import error_of
-from tests.running import App, TestDatabase
+from tests.running import App, TestDatabase, eventually
 
 A_REQUEST_FOR_EVERY_ANSWER = [
     ("GET", "/livez", 200),
@@ -190,3 +191,30 @@ async def test_the_token_stays_out_of_every_answer(app: App) -> None:
 
 def _everything(response: httpx2.Response) -> str:
     return re.sub(r"\s", "", f"{response.headers}{response.text}")
+
+
+async def test_readyz_answers_when_every_other_connection_is_taken(
+    start_app: Any, database: TestDatabase
+) -> None:
+    app = await start_app(groups_in_flight=1, database_pool_size=5, database_lock_timeout_seconds=4)
+    sessions = [await database.a_session() for _ in range(9)]
+
+    await database.execute("""
+        CREATE OR REPLACE FUNCTION service_acting_users() RETURNS uuid[] LANGUAGE sql AS $$
+            SELECT pg_advisory_xact_lock_shared(1);
+            SELECT string_to_array(current_setting('service.acting_users'), ',')::uuid[]
+        $$
+    """)
+    async with database.connection.transaction():
+        await database.execute("SELECT pg_advisory_xact_lock(1)")
+        waiting = [asyncio.create_task(app.get(each)) for each in sessions]
+        await eventually(lambda: _waiting(database, 4))
+        ready = await app.client.get("/readyz")
+
+    assert ready.status_code == 200
+    assert {(await each).status_code for each in waiting} == {200}
+
+
+async def _waiting(database: TestDatabase, number: int) -> bool:
+    waiting = await database.value("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return bool(waiting == number)

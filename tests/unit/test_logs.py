@@ -2,22 +2,15 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from service import logs
-from tests import conftest
+
+pytestmark = pytest.mark.usefixtures("logs_configured_again")
 
 SECRET = "Failing row contains (shoulder pain)"
-
-
-@pytest.fixture(autouse=True)
-def configured_again() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-    logs.configure(conftest.LOG_LEVEL)
 
 
 class RowRefused(Exception):
