@@ -1,0 +1,31 @@
+"""Group commit over a real database, without HTTP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from service.app import now
+from service.application.group_commit import GroupCommit
+from service.persistence.database import Database, Limits, create_engine
+
+LIMITS = Limits(
+    pool_size=8,
+    pool_timeout=10,
+    lock_timeout=2,
+    statement_timeout=5,
+    idle_in_transaction_timeout=10,
+)
+
+
+@asynccontextmanager
+async def group_commit(url: str, **limits: Any) -> AsyncIterator[GroupCommit]:
+    engine = create_engine(url, connect_timeout=5, pool_size=LIMITS.pool_size)
+    defaults = {"groups_in_flight": 2, "group_size_max": 256, "queue_max": 5000, "timeout": 10.0}
+    commands = GroupCommit(Database(engine, LIMITS).unit_of_work, now, uuid7, **defaults | limits)
+    try:
+        yield commands
+    finally:
+        await commands.close()
+        await engine.dispose()

@@ -1,0 +1,94 @@
+"""A TCP proxy before PostgreSQL that cuts connections at a chosen moment."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum
+from urllib.parse import parse_qs, urlsplit
+
+COMMIT = b"COMMIT;\0"
+CHUNK = 65_536
+
+
+class Cut(Enum):
+    """When a connection is cut, counted from the client's COMMIT."""
+
+    BEFORE_COMMIT = "before COMMIT reaches the server"
+    AFTER_SENDING = "as soon as COMMIT was sent on"
+    AFTER_EXECUTION = "when the server has answered, before the client hears it"
+
+
+class Proxy:
+    """`cuts` are made one per COMMIT, in order; None lets one pass."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server = urlsplit(server_url)
+        self.cuts: list[Cut | None] = []
+        self.made: list[Cut] = []
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        login = self._server.netloc.rpartition("@")[0]
+        place = f"{login}@127.0.0.1:{self.port}"
+        return self._server._replace(netloc=place, query="sslmode=disable").geturl()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await self._connect()
+        answers = asyncio.create_task(self._copy(server_reader, writer))
+        try:
+            while data := await reader.read(CHUNK):
+                cut = self.cuts.pop(0) if self.cuts and COMMIT in data else None
+                if cut:
+                    self.made.append(cut)
+                    await self._cut(cut, data, answers, server_reader, server_writer)
+                    return
+                server_writer.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            answers.cancel()
+            for each in (writer, server_writer):
+                each.transport.abort()
+
+    async def _cut(
+        self,
+        cut: Cut,
+        data: bytes,
+        answers: asyncio.Task[None],
+        server_reader: asyncio.StreamReader,
+        server_writer: asyncio.StreamWriter,
+    ) -> None:
+        answers.cancel()
+        await asyncio.wait([answers])
+        if cut is Cut.BEFORE_COMMIT:
+            return
+        server_writer.write(data)
+        await server_writer.drain()
+        if cut is Cut.AFTER_EXECUTION:
+            await server_reader.read(CHUNK)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(CHUNK):
+                writer.write(data)
+        except ConnectionError:
+            pass
+        writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        query = parse_qs(self._server.query)
+        port = self._server.port or 5432
+        if "host" in query:
+            return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(self._server.hostname, port)
+
+
+@asynccontextmanager
+async def a_proxy(server_url: str) -> AsyncIterator[Proxy]:
+    proxy = Proxy(server_url)
+    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield proxy
+        server.close()

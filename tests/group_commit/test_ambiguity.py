@@ -1,0 +1,102 @@
+"""The connection breaks at COMMIT: every client gets a true answer, and nothing happens twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from service.application.batch import Outcome
+from service.domain.errors import SessionNotFound, StatusTooLate
+from service.domain.session import SessionStatus
+from tests.builders import a_command, a_session
+from tests.group_commit.driving import group_commit
+from tests.group_commit.proxy import Cut, Proxy, a_proxy
+from tests.running import App, TestDatabase
+
+
+@pytest.fixture
+async def proxy(database: TestDatabase) -> AsyncIterator[Proxy]:
+    async with a_proxy(database.api_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def app(start_app: Any, proxy: Proxy) -> App:
+    app: App = await start_app(database_url=proxy.url)
+    return app
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_answers_200_and_writes_one_event_when_the_connection_is_cut(
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut
+) -> None:
+    session = await database.a_session()
+    proxy.cuts = [cut]
+
+    response = await app.fail(session, reason="knee")
+
+    assert proxy.made == [cut]
+    assert response.status_code == 200
+    assert response.headers["ETag"] == '"2"'
+    assert (await database.row(session))["version"] == 2
+    [event] = await database.events()
+    assert await database.outbox() == [event["id"]]
+    assert (await app.get(session)).content == response.content
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_every_caller_of_a_group_gets_a_true_answer(
+    proxy: Proxy, database: TestDatabase, cut: Cut
+) -> None:
+    """The first command leaves alone and passes; the others share a group, which is cut."""
+    first, *running = [a_session() for _ in range(30)]
+    ended = [a_session(status=SessionStatus.COMPLETED) for _ in range(5)]
+    await database.insert(first, *running, *ended)
+    asked = [first, *running, *ended, *running[:10], a_session()]
+    proxy.cuts = [None, cut]
+
+    async with group_commit(proxy.url, groups_in_flight=1) as commands:
+        answers = await asyncio.gather(
+            *(commands.execute(a_command(each)) for each in asked), return_exceptions=True
+        )
+
+    assert proxy.made == [cut]
+    kinds = [type(answer) for answer in answers]
+    assert kinds[:30] == [Outcome] * 30
+    assert kinds[30:] == [StatusTooLate] * 15 + [SessionNotFound]
+    events = await database.events()
+    assert {event["session_id"] for event in events} == {each.id for each in (first, *running)}
+    assert len(events) == len(await database.outbox()) == 30
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_a_keyed_retry_storm_gets_one_answer_through_cuts(
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut
+) -> None:
+    session = await database.a_session()
+    proxy.cuts = [cut, None, cut]
+    key = {"Idempotency-Key": "retry-1"}
+
+    responses = await asyncio.gather(*(app.fail(session, headers=key) for _ in range(20)))
+
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.content for response in responses}) == 1
+    assert len(await database.events()) == 1
+
+
+async def test_answers_503_when_the_end_of_a_commit_can_never_be_known(
+    app: App, proxy: Proxy, database: TestDatabase
+) -> None:
+    """Nothing is claimed of it, and a retry with the key finds out."""
+    session = await database.a_session()
+    key = {"Idempotency-Key": "retry-1"}
+    proxy.cuts = [Cut.BEFORE_COMMIT] * 4
+
+    response = await app.fail(session, headers=key)
+
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "DEPENDENCY_UNAVAILABLE"
+    proxy.cuts.clear()
+    assert (await app.fail(session, headers=key)).status_code == 200
+    assert len(await database.events()) == 1
