@@ -1,0 +1,199 @@
+"""Whatever the interleaving and the group sizes: the outcome of some order, one at a time."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from itertools import permutations
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from uuid_utils.compat import uuid7
+
+from service.application.batch import Outcome
+from service.application.commands import FailSession
+from service.domain.errors import ServiceError, StatusTooEarly, StatusTooLate
+from service.domain.reason import Reason
+from service.domain.session import SessionStatus
+from tests.group_commit.driving import group_commit
+from tests.group_commit.model import Answer, Asked, User
+from tests.running import Cluster, TestDatabase, a_database
+
+USERS = 3
+SESSIONS = 3
+AT_ONCE = 4  # per user: every order of them is tried against the answers
+
+a_command = st.tuples(
+    st.integers(0, USERS - 1),
+    st.integers(0, SESSIONS),  # the last is nobody's
+    st.sampled_from([None, "knee", "hip"]),
+    st.sampled_from([None, None, "key-1", "key-2"]),
+    st.sampled_from([None, None, frozenset({1}), frozenset({2}), frozenset[int]()]),
+)
+
+
+def answer_of(result: Outcome | BaseException) -> Answer:
+    match result:
+        case Outcome(session, replayed):
+            return "REPLAYED" if replayed else "DONE", session.version
+        case StatusTooEarly():
+            return "TOO_EARLY", None
+        case StatusTooLate():
+            return "TOO_LATE", None
+        case ServiceError():
+            return result.code, None
+    raise result
+
+
+class Lives(RuleBasedStateMachine):
+    """Two replicas share the database; commands reach them in batches, all at once."""
+
+    runner: asyncio.Runner
+    database: TestDatabase
+
+    @initialize(
+        group_size_max=st.sampled_from([1, 2, 3, 256]),
+        groups_in_flight=st.integers(1, 3),
+        statuses=st.lists(
+            st.sampled_from(["planned", "in_progress", "completed"]),
+            min_size=USERS * SESSIONS,
+            max_size=USERS * SESSIONS,
+        ),
+    )
+    def begin(self, group_size_max: int, groups_in_flight: int, statuses: list[str]) -> None:
+        self.replicas = AsyncExitStack()
+        limits = {"group_size_max": group_size_max, "groups_in_flight": groups_in_flight}
+        self.commands = [
+            self.runner.run(
+                self.replicas.enter_async_context(group_commit(self.database.api_url, **limits))
+            )
+            for _ in range(2)
+        ]
+        self.ids = [[uuid7() for _ in range(SESSIONS + 1)] for _ in range(USERS)]
+        self.users = {uuid4(): User() for _ in range(USERS)}
+        remaining = iter(statuses)
+        for (user_id, user), ids in zip(self.users.items(), self.ids, strict=True):
+            for session_id in ids[:SESSIONS]:
+                status = next(remaining)
+                if status == "in_progress" and (status, 1) in user.sessions.values():
+                    status = "planned"  # one at a time per user
+                user.sessions[session_id] = (status, 1)
+                self.runner.run(
+                    self.database.a_session(
+                        user_id=user_id, id=session_id, status=SessionStatus(status)
+                    )
+                )
+
+    @rule(batch=st.lists(st.tuples(a_command, st.integers(0, 1)), min_size=1, max_size=12))
+    def execute(self, batch: list[tuple[Any, int]]) -> None:
+        asked: list[tuple[UUID, Asked, int]] = []
+        for (number, session, reason, key, if_match), replica in batch:
+            user_id = list(self.users)[number]
+            if sum(each[0] == user_id for each in asked) < AT_ONCE:
+                command = Asked(self.ids[number][session], reason, key, if_match)
+                asked.append((user_id, command, replica))
+
+        answers = self.runner.run(self._execute(asked))
+
+        for user_id in self.users:
+            mine = [
+                (command, answer)
+                for (owner, command, _), answer in zip(asked, answers, strict=True)
+                if owner == user_id
+            ]
+            self.users[user_id] = self._as_if_one_at_a_time(user_id, mine)
+
+    @rule(user=st.integers(0, USERS - 1), session=st.integers(0, SESSIONS - 1))
+    def start(self, user: int, session: int) -> None:
+        """Somebody starts a planned session by other means, if none is in progress."""
+        user_id = list(self.users)[user]
+        model, session_id = self.users[user_id], self.ids[user][session]
+        status, version = model.sessions[session_id]
+        running = "in_progress" in {each for each, _ in model.sessions.values()}
+        if status == "planned" and not running:
+            model.sessions[session_id] = ("in_progress", version)
+            self.runner.run(
+                self.database.execute(
+                    "UPDATE sessions SET status = 'in_progress' WHERE id = $1", session_id
+                )
+            )
+
+    def teardown(self) -> None:
+        if hasattr(self, "replicas"):
+            self.runner.run(self.replicas.aclose())
+
+    async def _execute(self, asked: list[tuple[UUID, Asked, int]]) -> list[Answer]:
+        results = await asyncio.gather(
+            *(
+                self.commands[replica].execute(
+                    FailSession(
+                        user_id=user_id,
+                        session_id=command.session_id,
+                        request_id="a-request",
+                        reason=Reason.parse(command.reason),
+                        idempotency_key=command.key,
+                        if_match=command.if_match,
+                    )
+                )
+                for user_id, command, replica in asked
+            ),
+            return_exceptions=True,
+        )
+        return [answer_of(result) for result in results]
+
+    def _as_if_one_at_a_time(self, user_id: UUID, mine: list[tuple[Asked, Answer]]) -> User:
+        """The user after the order that explains every answer and every row."""
+        stored = self.runner.run(self._stored(user_id))
+        for order in permutations(mine):
+            user, answers = self.users[user_id].after([command for command, _ in order])
+            if (
+                answers == [answer for _, answer in order]
+                and (
+                    user.sessions,
+                    user.events,
+                )
+                == stored
+            ):
+                return user
+        raise AssertionError(f"no order explains {mine} and {stored}")
+
+    async def _stored(self, user_id: UUID) -> tuple[Any, Any]:
+        sessions = await self.database.fetch("SELECT * FROM sessions WHERE user_id = $1", user_id)
+        events = await self.database.fetch(
+            "SELECT * FROM events JOIN outbox ON event_id = id WHERE events.user_id = $1", user_id
+        )
+        return (
+            {row["id"]: (row["status"], row["version"]) for row in sessions},
+            {
+                (
+                    row["session_id"],
+                    row["session_version"],
+                    row["event_data"]["reason"],
+                    row["idempotency_key"],
+                )
+                for row in events
+            },
+        )
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_groups_are_equivalent_to_commands_one_at_a_time(
+    runner: asyncio.Runner, cluster: Cluster, template: str
+) -> None:
+    stack = AsyncExitStack()
+    database = runner.run(stack.enter_async_context(a_database(cluster, template=template)))
+    try:
+        run_state_machine_as_test(
+            type("LivesOnADatabase", (Lives,), {"runner": runner, "database": database}),
+            settings=settings(max_examples=60, stateful_step_count=8),
+        )
+    finally:
+        runner.run(stack.aclose())
