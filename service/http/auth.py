@@ -14,6 +14,7 @@ LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192
 ROLE = "authenticated"
 
+_TIMES = ("exp", "nbf", "iat")
 _ASYMMETRIC = {"ES256", "RS256"}
 _NOT_UNDERSTOOD = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
 """Headers that ask for more than is done here, or bring a key of their own."""
@@ -57,7 +58,7 @@ class Authenticator:
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated from None
         user_id = canonical_uuid(claims["sub"])
-        if user_id is None or claims["role"] != ROLE:
+        if user_id is None or claims["role"] != ROLE or not _times_are_numbers(claims):
             raise Unauthenticated
         return user_id
 
@@ -72,6 +73,11 @@ class Authenticator:
             if key:
                 return key.key, key.algorithm_name
         raise Unauthenticated
+
+
+def _times_are_numbers(claims: dict[str, Any]) -> bool:
+    """RFC 7519, section 2 (NumericDate); PyJWT takes whatever `int` takes."""
+    return all(type(claims[name]) in {int, float} for name in _TIMES if name in claims)
 
 
 def _bearer_token(authorization: Sequence[str]) -> str:

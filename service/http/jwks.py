@@ -13,7 +13,9 @@ import structlog
 from service.application.errors import DependencyUnavailable
 
 KEY_SET_MAX_BYTES = 256 * 1024
-ALGORITHMS = {"ES256", "RS256"}
+
+_ALGORITHMS: dict[tuple[Any, Any], str] = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+"""What a key is for, by its `kty` and `crv`."""
 
 log = structlog.get_logger("service.jwks")
 
@@ -21,9 +23,9 @@ log = structlog.get_logger("service.jwks")
 class KeySet:
     """The issuer's keys by their `kid`. Times in seconds.
 
-    A set is good for `lifetime` and fetched anew, ahead of need, from half of it on. While the
-    issuer cannot be reached it is used for `outage` longer. One fetch at a time; `cooldown`
-    between fetches for unknown keys, and after a failed fetch.
+    A set is good for `lifetime` and fetched anew, ahead of need, from half of it on. After a
+    failed fetch it is good for `outage` longer, and nobody waits whose key is in it. One fetch
+    at a time; `cooldown` between fetches for unknown keys, and after a failed one.
     """
 
     def __init__(
@@ -55,13 +57,13 @@ class KeySet:
 
         Raises DependencyUnavailable where that cannot be known.
         """
-        if self._age() > self._lifetime:
+        if self._is_too_old():
             await self._refresh()
         elif key_id not in self._keys:
             await self._search()
         elif self._age() > self._lifetime / 2:
             self._start_fetch()
-        if self._age() > self._lifetime + self._outage:
+        if self._is_too_old():
             raise DependencyUnavailable("key set")
         key = self._keys.get(key_id)
         if key is None and self._failed_at is not None:
@@ -76,6 +78,10 @@ class KeySet:
     def _age(self) -> float:
         return self._clock() - self._fetched_at
 
+    def _is_too_old(self) -> bool:
+        outage = self._outage if self._failed_at is not None else 0
+        return self._age() > self._lifetime + outage
+
     async def _search(self) -> None:
         """For a key that may be newer than the set; anybody can make one up."""
         if self._clock() - self._searched_at >= self._cooldown or self._fetch:
@@ -85,7 +91,8 @@ class KeySet:
     async def _refresh(self) -> None:
         self._start_fetch()
         if self._fetch:
-            await asyncio.shield(self._fetch)
+            # Unlike `await`, this neither cancels the fetch nor is cancelled with it.
+            await asyncio.wait([self._fetch])
 
     def _start_fetch(self) -> None:
         if self._fetch:
@@ -98,7 +105,7 @@ class KeySet:
         try:
             async with asyncio.timeout(self._timeout):
                 self._keys = _usable_keys(await self._download())
-        except (httpx2.HTTPError, OSError, ValueError, RecursionError) as exc:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as exc:
             self._failed_at = self._clock()
             log.warning("key set not fetched", error=type(exc).__name__)
         else:
@@ -109,7 +116,8 @@ class KeySet:
 
     async def _download(self) -> Any:
         body = b""
-        async with self._client.stream("GET", self._url) as response:
+        # The time limit is the whole fetch's, not that of each read.
+        async with self._client.stream("GET", self._url, timeout=None) as response:
             response.raise_for_status()
             async for chunk in response.aiter_bytes():
                 body += chunk
@@ -122,14 +130,18 @@ def _usable_keys(key_set: Any) -> dict[str, jwt.PyJWK]:
     """Raises ValueError where this is no key set; leaves out what no token is checked with."""
     if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
         raise ValueError("not a key set")  # noqa: TRY004  it came as text
-    keys = {}
-    for data in key_set["keys"]:
-        if not isinstance(data, dict) or not isinstance(data.get("kid"), str):
-            continue
-        try:
-            key = jwt.PyJWK.from_dict(data)
-        except (jwt.PyJWTError, ValueError, TypeError):
-            continue
-        if key.algorithm_name in ALGORITHMS and key.public_key_use in {None, "sig"}:
-            keys[data["kid"]] = key
-    return keys
+    return {data["kid"]: key for data in key_set["keys"] if (key := _usable_key(data))}
+
+
+def _usable_key(data: Any) -> jwt.PyJWK | None:
+    """PyJWK alone would take private keys, and a curve that is not the algorithm's."""
+    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or "d" in data:
+        return None
+    try:
+        algorithm = _ALGORITHMS[data.get("kty"), data.get("crv")]
+        if data.get("alg", algorithm) != algorithm or data.get("use", "sig") != "sig":
+            return None
+        key = jwt.PyJWK.from_dict(data, algorithm)
+    except (jwt.PyJWTError, LookupError, TypeError, ValueError):
+        return None
+    return None if key.Algorithm.check_key_length(key.key) else key
