@@ -1,6 +1,7 @@
 """python -m service demo | serve | migrate | token"""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -54,6 +55,8 @@ def asgi() -> Starlette:
 def _serve(_options: argparse.Namespace) -> int:
     settings = load(Settings)
     logs.configure(settings.log_level)
+    # uvicorn shuts down, and then raises the signal again, which would end it with a failure.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     uvicorn.run(
         "service.cli:asgi",
         factory=True,
@@ -95,6 +98,13 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.run(options.data, options.port)
 
 
+def _port(given: str) -> int:
+    port = int(given)
+    if not 0 <= port <= 65_535:  # noqa: PLR2004  that is what ports are
+        raise ValueError(given)
+    return port
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m service",
@@ -111,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         " the data are kept for the next start.",
     )
     demo.add_argument(
-        "--port", type=int, default=8000, help="where to listen, on 127.0.0.1 (%(default)s)"
+        "--port", type=_port, default=8000, help="where to listen, on 127.0.0.1 (%(default)s)"
     )
     demo.add_argument(
         "--data", type=Path, default=Path(".data"), help="where to keep the data (%(default)s)"

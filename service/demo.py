@@ -25,12 +25,13 @@ from service.domain.session import SessionStatus
 from service.migrate import migrate
 from service.persistence.database import create_engine
 from service.persistence.tables import sessions
-from service.settings import DatabaseSettings, Settings
+from service.settings import DatabaseSettings, Settings, load
 from service.tokens import mint
 
 HOST = "127.0.0.1"
 API_ROLE = "training_api"
 TOKEN_LIFETIME = timedelta(days=7)
+GRACE_SECONDS = 2
 
 WELCOME = """
   Training sessions is listening on {url}
@@ -70,7 +71,7 @@ def run(home: Path, port: int) -> int:
         signal.signal(number, _stop)
     try:
         with _listening(port) as listener, embedded.running(home) as server:
-            _serve(listener, server, _secret(home))
+            _serve(listener, server, _secret(server.data.parent))
     except (embedded.EmbeddedPostgresError, PortTakenError) as exc:
         print(exc, file=sys.stderr)
         return 1
@@ -86,10 +87,12 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _listening(port: int) -> Iterator[socket.socket]:
-    with socket.socket() as listener:
+    # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms for each request.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen()  # until then another process could bind to it as well
         except OSError as exc:
             raise PortTakenError(
                 f"Port {port} cannot be used ({os.strerror(exc.errno or 0)})."
@@ -111,13 +114,17 @@ def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) 
     user_id = uuid4()
     session_id = asyncio.run(_prepare(server.url(), user_id))
     url = f"http://{HOST}:{listener.getsockname()[1]}"
-    settings = Settings(database_url=SecretStr(server.url(user=API_ROLE)), jwt_secret=secret)
+    settings = load(Settings, database_url=SecretStr(server.url(user=API_ROLE)), jwt_secret=secret)
     curl = CURL.format(
         url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
     )
     logs.configure("info", for_people=True)
     config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, server_header=False
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     _Announcing(config, WELCOME.format(url=url, curl=curl, data=server.data)).run([listener])
@@ -135,7 +142,7 @@ class _Announcing(uvicorn.Server):
 
 async def _prepare(url: str, user_id: UUID) -> UUID:
     """Brings the schema to head, and puts a training of this user in progress."""
-    settings = DatabaseSettings(database_url=SecretStr(url))
+    settings = load(DatabaseSettings, database_url=SecretStr(url))
     engine = create_engine(url, connect_timeout=settings.database_connect_timeout_seconds)
     async with engine.begin() as connection:
         await connection.execute(_MAKE_API_ROLE)

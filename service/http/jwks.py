@@ -142,6 +142,6 @@ def _usable_key(data: Any) -> jwt.PyJWK | None:
         if data.get("alg", algorithm) != algorithm or data.get("use", "sig") != "sig":
             return None
         key = jwt.PyJWK.from_dict(data, algorithm)
-    except (jwt.PyJWTError, LookupError, TypeError, ValueError):
+    except (jwt.PyJWTError, LookupError, TypeError):
         return None
     return None if key.Algorithm.check_key_length(key.key) else key

@@ -63,6 +63,7 @@ def test_takes_a_database_url_in_any_usual_spelling(
     ("name", "value", "why"),
     [
         ("DATABASE_URL", f"mysql://api:{PASSWORD}@db/training", "begins with postgresql://"),
+        ("DATABASE_URL", "postgresql://api:pa/ss@db/training", "percent-encoded"),
         ("JWT_SECRET", "short", "at least 32 bytes"),
         ("JWKS_URL", "ftp://keys", "begins with https://"),
         ("PORT", "eighty", "integer"),

@@ -1,0 +1,26 @@
+FROM python:3.13.15-slim-bookworm
+
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    SERVICE_HOST=0.0.0.0
+
+WORKDIR /app
+COPY requirements/runtime.txt requirements/
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+    --requirement requirements/runtime.txt
+COPY alembic.ini ./
+COPY migrations/ migrations/
+COPY service/ service/
+
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+EXPOSE 8000
+
+# Without a proxy, which a container may have been given.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-c", "\
+import os, urllib.request as http; \
+url = 'http://127.0.0.1:' + os.environ.get('SERVICE_PORT', '8000') + '/livez'; \
+http.build_opener(http.ProxyHandler({})).open(url, timeout=4)"]
+
+ENTRYPOINT ["python", "-m", "service"]
+CMD ["serve"]

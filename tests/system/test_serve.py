@@ -1,0 +1,257 @@
+"""python -m service serve: its workers, signals, logs and settings."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from service.domain.session import Session
+from tests.builders import SECRET, a_token, bearer
+from tests.running import TestDatabase, eventually
+from tests.system.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    a_service,
+    finished,
+    half_a_request,
+    serve_environment,
+)
+
+REASON = "a knee that hurts"
+A_LONG_WAIT = {
+    "database_lock_timeout_seconds": "60",
+    "database_statement_timeout_seconds": "70",
+    "database_idle_in_transaction_timeout_seconds": "80",
+}
+
+
+async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
+    async with a_service(database.api_url, workers="2") as (process, app):
+        for worker in [await _worker(process, count) for count in (1, 2)]:
+            with _stopped(worker):
+                assert httpx2.get(f"{app.url}/livez", timeout=PATIENCE_SECONDS).status_code == 200
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_request_under_way_at_sigterm_is_finished(
+    database: TestDatabase, workers: str
+) -> None:
+    session = await database.a_session()
+    async with a_service(database.api_url, workers=workers, **A_LONG_WAIT) as (process, app):
+        async with _locked(database, session):
+            request = asyncio.create_task(app.fail(session, reason=REASON))
+            await eventually(lambda: _somebody_waits_for_a_lock(database))
+            process.signal(signal.SIGTERM)
+            await process.line("Shutting down")
+
+        assert (await request).status_code == 200
+        assert await process.end() == 0
+
+
+async def test_a_request_that_never_ends_holds_up_the_shutdown_no_longer_than_its_bound(
+    database: TestDatabase,
+) -> None:
+    async with (
+        a_service(database.api_url, shutdown_timeout_seconds="1") as (process, app),
+        half_a_request(app.url, a_token()),
+    ):
+        process.signal(signal.SIGTERM)
+
+        assert await process.end() == 0
+
+
+async def test_logs_one_line_of_json_for_each_request(database: TestDatabase) -> None:
+    session = await database.a_session()
+    async with a_service(database.api_url) as (process, app):
+        for request_id in ("first", "again"):
+            await app.fail(session, headers={"X-Request-Id": request_id})
+        await app.get(session, headers={"X-Request-Id": "look"})
+        await app.client.get("/gym", headers={"X-Request-Id": "lost"})
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+    logged = [json.loads(line) for line in process.out]
+    requests = [line for line in logged if line["event"] == "request"]
+    assert [
+        (line["request_id"], line["method"], line["route"], line["status"]) for line in requests
+    ] == [
+        ("first", "POST", "/sessions/{session_id}/fail", 200),
+        ("again", "POST", "/sessions/{session_id}/fail", 409),
+        ("look", "GET", "/sessions/{session_id}", 200),
+        ("lost", "GET", None, 404),
+    ]
+    assert all(line["duration_ms"] > 0 for line in requests)
+    assert process.err == []
+
+
+async def test_logs_neither_secrets_nor_reasons_also_when_an_event_cannot_be_kept(
+    database: TestDatabase,
+) -> None:
+    kept, lost = await database.a_session(), await database.a_session()
+    password = uuid4().hex
+    async with (
+        _a_login(database, password) as url,
+        a_service(url, log_level="debug") as (process, app),
+    ):
+        assert (await app.fail(kept, reason=REASON)).status_code == 200
+        await _refuse_events_in_their_own_words(database)
+        failure = await app.fail(lost, reason=REASON)
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert failure.status_code == 500
+    assert failure.json()["error"]["code"] == "INTERNAL_ERROR"
+    assert (await database.row(lost))["status"] == "in_progress"
+    assert "asyncpg.exceptions.RaiseError" in process.output
+    secrets = [SECRET, password, url, a_token().split(".")[0], "knee"]
+    assert [secret for secret in secrets if secret in process.output] == []
+
+
+async def test_logs_no_password_when_the_database_is_missing(database: TestDatabase) -> None:
+    password = uuid4().hex
+    async with _a_login(database, password) as url:
+        missing = urlsplit(url)._replace(path="/no_such_gym").geturl()
+        async with a_service(missing) as (process, app):
+            response = await app.client.post(f"/sessions/{uuid4()}/fail", headers=bearer(a_token()))
+            ready = await app.client.get("/readyz")
+            process.signal(signal.SIGTERM)
+            assert await process.end() == 0
+
+    assert (response.status_code, ready.status_code) == (503, 503)
+    assert password not in process.output
+
+
+async def test_never_migrates(empty_database: TestDatabase) -> None:
+    async with a_service(empty_database.url) as (_, app):
+        alive = await app.client.get("/livez")
+        ready = await app.client.get("/readyz")
+
+    assert alive.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["error"]["details"]["checks"]["schema"] == "no migration has run"
+    tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    assert await empty_database.value(tables) == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_fails_when_the_port_is_taken(database: TestDatabase, workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        environment = serve_environment(database.api_url, port=port, workers=workers)
+        done = await finished("serve", environment=environment)
+
+    assert done.code not in (0, 2)
+    assert "address already in use" in done.out.lower()
+
+
+WRONG = {
+    "no database": ({"SERVICE_DATABASE_URL": None}, "SERVICE_DATABASE_URL is not set"),
+    "another database": (
+        {"SERVICE_DATABASE_URL": "mysql://coach:whistle@gym/training"},
+        "SERVICE_DATABASE_URL is wrong: it has to be a URL that begins with postgresql://",
+    ),
+    "a misspelled name": (
+        {"SERVICE_DATABSE_URL": "postgresql://coach:whistle@gym/training"},
+        "SERVICE_DATABSE_URL is no setting; did you mean SERVICE_DATABASE_URL?",
+    ),
+    "no key": (
+        {"SERVICE_JWT_SECRET": None},
+        "SERVICE_JWT_SECRET or SERVICE_JWKS_URL has to be set",
+    ),
+    "a short secret": (
+        {"SERVICE_JWT_SECRET": "whistle"},
+        "SERVICE_JWT_SECRET is wrong: it has to have at least 32 bytes",
+    ),
+    "a port in words": ({"SERVICE_PORT": "abc"}, "SERVICE_PORT is wrong: "),
+    "a lock timeout longer than the statement's": (
+        {"SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS": "9"},
+        "SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS has to be less than",
+    ),
+    "a pool too small for its groups": (
+        {"SERVICE_GROUPS_IN_FLIGHT": "9"},
+        "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT",
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), WRONG.values(), ids=WRONG.keys())
+async def test_does_not_start_with_wrong_settings(
+    wrong: dict[str, str | None], complaint: str
+) -> None:
+    right = serve_environment("postgresql://coach:whistle@gym/training")
+    environment = {name: value for name, value in (right | wrong).items() if value is not None}
+
+    done = await finished("serve", environment=environment)
+
+    assert done.code == 2
+    assert complaint in done.err
+    assert "whistle" not in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+async def _worker(process: Process, count: int) -> int:
+    event = json.loads(await process.line("Started server process", count=count))["event"]
+    return int(event.rpartition("[")[2].rstrip("]"))
+
+
+@contextmanager
+def _stopped(process_id: int) -> Iterator[None]:
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _locked(database: TestDatabase, session: Session) -> AsyncIterator[None]:
+    connection = await database.connect()
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", session.id)
+            yield
+    finally:
+        await connection.close()
+
+
+async def _somebody_waits_for_a_lock(database: TestDatabase) -> Any:
+    return await database.value(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+
+@asynccontextmanager
+async def _a_login(database: TestDatabase, password: str) -> AsyncIterator[str]:
+    """The URL of a role like the service's, with this password."""
+    role = f"runner_{uuid4().hex}"
+    await database.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE session_service"
+    )
+    try:
+        url = urlsplit(database.api_url)
+        place = url.netloc.rpartition("@")[2]
+        yield url._replace(netloc=f"{role}:{password}@{place}").geturl()
+    finally:
+        await database.execute(f"DROP ROLE {role}")
+
+
+async def _refuse_events_in_their_own_words(database: TestDatabase) -> None:
+    await database.execute("""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'no room for %', NEW.event_data;
+        END $$
+    """)
+    await database.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
