@@ -46,7 +46,7 @@ def _has_port_or_none(url: str) -> bool:
 
 def _is_http_url(value: str) -> str:
     url = urlsplit(value)
-    if url.scheme not in {"http", "https"} or not url.hostname:
+    if url.scheme not in {"http", "https"} or not url.hostname or not _has_port_or_none(value):
         raise ValueError("it has to be a URL that begins with https:// or http://")
     return value
 

@@ -8,7 +8,7 @@ no command suffers for its neighbours.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -57,8 +57,29 @@ class _Ticket:
             self.answer.set_result(result)
 
 
+@dataclass(frozen=True, slots=True)
+class ObservedGroup:
+    """A group that was done: how long each command had waited for it, and how long it took.
+
+    Times in seconds, of the monotonic clock.
+    """
+
+    waits: tuple[float, ...]
+    duration: float
+
+    @property
+    def size(self) -> int:
+        return len(self.waits)
+
+
+Observe = Callable[[ObservedGroup], None]
+
+
 class GroupCommit:
-    """Executes commands. `timeout`, in seconds, is how long a command may wait to be begun."""
+    """Executes commands. `timeout`, in seconds, is how long a command may wait to be begun.
+
+    `observe` is told of every group, for metrics.
+    """
 
     def __init__(
         self,
@@ -70,6 +91,7 @@ class GroupCommit:
         group_size_max: int,
         queue_max: int,
         timeout: float,
+        observe: Observe = lambda _group: None,
     ) -> None:
         self._open_unit_of_work = open_unit_of_work
         self._clock = clock
@@ -78,6 +100,7 @@ class GroupCommit:
         self._group_size_max = group_size_max
         self._queue_max = queue_max
         self._timeout = timeout
+        self._observe = observe
         self._queue: deque[_Ticket] = deque()
         self._expiry: asyncio.TimerHandle | None = None
         self._alone = asyncio.Semaphore(ALONE_AT_ONCE)
@@ -136,6 +159,9 @@ class GroupCommit:
         self._watch_expiry()
 
     async def _run(self, group: list[_Ticket]) -> None:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        waits = tuple(begun - ticket.begin_before + self._timeout for ticket in group)
         try:
             left_over = await self._transaction(group, wait=False)
         except DependencyUnavailable as exc:
@@ -146,6 +172,7 @@ class GroupCommit:
             left_over = group
         finally:
             self._idle_slots += 1
+        self._observe(ObservedGroup(waits, clock() - begun))
         for ticket in left_over:
             self._start(self._run_alone(ticket))
         self._start_groups()

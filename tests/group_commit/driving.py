@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import event
 from uuid_utils.compat import uuid7
 
 from service.app import now
-from service.application.group_commit import GroupCommit
+from service.application.group_commit import GroupCommit, ObservedGroup
 from service.persistence.database import Database, Limits, create_engine
 
 LIMITS = Limits(
@@ -19,10 +21,32 @@ LIMITS = Limits(
 )
 
 
+@dataclass
+class Seen:
+    """What went by: statements sent to the database, and groups."""
+
+    statements: list[str] = field(default_factory=list)
+    groups: list[ObservedGroup] = field(default_factory=list)
+
+
 @asynccontextmanager
-async def group_commit(url: str, **limits: Any) -> AsyncIterator[GroupCommit]:
+async def group_commit(
+    url: str, *, seen: Seen | None = None, **limits: Any
+) -> AsyncIterator[GroupCommit]:
+    seen = seen or Seen()
     engine = create_engine(url, connect_timeout=5, pool_size=LIMITS.pool_size)
-    defaults = {"groups_in_flight": 2, "group_size_max": 256, "queue_max": 5000, "timeout": 10.0}
+    event.listen(
+        engine.sync_engine,
+        "before_cursor_execute",
+        lambda _connection, _cursor, statement, *_: seen.statements.append(statement),
+    )
+    defaults: dict[str, Any] = {
+        "groups_in_flight": 2,
+        "group_size_max": 256,
+        "queue_max": 5000,
+        "timeout": 10.0,
+        "observe": seen.groups.append,
+    }
     commands = GroupCommit(Database(engine, LIMITS).unit_of_work, now, uuid7, **defaults | limits)
     try:
         yield commands

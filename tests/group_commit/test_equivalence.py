@@ -65,7 +65,10 @@ class Lives(RuleBasedStateMachine):
     )
     def begin(self, group_size_max: int, groups_in_flight: int, statuses: list[str]) -> None:
         self.replicas = AsyncExitStack()
-        limits = {"group_size_max": group_size_max, "groups_in_flight": groups_in_flight}
+        limits: dict[str, Any] = {
+            "group_size_max": group_size_max,
+            "groups_in_flight": groups_in_flight,
+        }
         self.commands = [
             self.runner.run(
                 self.replicas.enter_async_context(group_commit(self.database.api_url, **limits))

@@ -444,11 +444,12 @@ async def test_goes_on_fetching_for_the_others_when_one_gives_up(
 async def test_is_unavailable_to_those_who_wait_when_closed(
     key_set: KeySet, issuer: Issuer
 ) -> None:
-    issuer.answer = hang
+    issuer.shut_gate()
     find = asyncio.create_task(key_set.find(KEY.id))
     await issuer.asked.wait()
 
     await key_set.close()
+    issuer.gate.set()
 
     with pytest.raises(DependencyUnavailable):
         await find

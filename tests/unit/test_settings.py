@@ -66,6 +66,7 @@ def test_takes_a_database_url_in_any_usual_spelling(
         ("DATABASE_URL", "postgresql://api:pa/ss@db/training", "percent-encoded"),
         ("JWT_SECRET", "short", "at least 32 bytes"),
         ("JWKS_URL", "ftp://keys", "begins with https://"),
+        ("JWKS_URL", "http://issuer:80a/", "begins with https://"),
         ("PORT", "eighty", "integer"),
         ("PORT", "65536", "less than or equal to 65535"),
         ("WORKERS", "0", "greater than or equal to 1"),

@@ -1,0 +1,122 @@
+"""The database stands still, and everybody goes on asking."""
+
+import asyncio
+import os
+import resource
+import signal
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import embedded
+from service.app import create_app
+from service.domain.session import Session
+from service.migrate import migrate
+from tests.builders import a_session, a_token, bearer
+from tests.running import Cluster, TestDatabase, a_database, test_settings
+
+REQUESTS = 5000
+QUEUE = 1000
+MEMORY_MAX_BYTES = 200 * 1024 * 1024
+
+
+@pytest.fixture
+def server() -> Iterator[embedded.Server]:
+    """One of the test's own, which it may stop."""
+    with tempfile.TemporaryDirectory(prefix="overload-") as home:
+        Path(home).chmod(0o755)
+        with embedded.running(Path(home) / "server", {"fsync": "off"}) as server:
+            yield server
+
+
+@pytest.fixture
+async def its_database(server: embedded.Server) -> AsyncIterator[TestDatabase]:
+    cluster = Cluster(server.url())
+    await cluster.make_api_role()
+    async with a_database(cluster, template="template0") as database:
+        await asyncio.to_thread(migrate, database.settings, grant_to=cluster.api_role)
+        yield database
+
+
+@asynccontextmanager
+async def in_process(**overrides: Any) -> AsyncIterator[httpx2.AsyncClient]:
+    """The app that ships, without sockets: 5,000 of them are more than a process may open."""
+    app = create_app(test_settings(**overrides))
+
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        async with client_of(with_state) as client:
+            yield client
+
+
+def client_of(app: ASGIApp) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=app), base_url="http://in-process", timeout=None
+    )
+
+
+@asynccontextmanager
+async def standing_still(server: embedded.Server, database: TestDatabase) -> AsyncIterator[None]:
+    postmaster = int((server.data / "postmaster.pid").read_text().splitlines()[0])
+    backends = await database.fetch("SELECT pid FROM pg_stat_activity")
+    processes = [postmaster, *(each["pid"] for each in backends)]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def fail(client: httpx2.AsyncClient, session: Session) -> tuple[Session, httpx2.Response]:
+    token = bearer(a_token(session.user_id))
+    return session, await client.post(f"/sessions/{session.id}/fail", headers=token)
+
+
+async def test_answers_200_or_503_and_executes_nothing_that_it_answered_503(
+    server: embedded.Server, its_database: TestDatabase
+) -> None:
+    sessions = [a_session() for _ in range(REQUESTS)]
+    await its_database.insert(*sessions)
+    async with in_process(
+        database_url=its_database.api_url, queue_max=QUEUE, command_timeout_seconds=1
+    ) as client:
+        warm = [a_session() for _ in range(2)]
+        await its_database.insert(*warm)
+        await asyncio.gather(*(fail(client, each) for each in warm))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        async with standing_still(server, its_database):
+            asked = [asyncio.create_task(fail(client, each)) for each in sessions]
+            answered, under_way = await first(asked, REQUESTS - 2)
+        answers = [*answered, *await asyncio.gather(*under_way)]
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        later = [await fail(client, session) for session, _ in answered[:100]]
+
+    statuses = Counter(response.status_code for _, response in answers)
+    assert statuses == {503: REQUESTS - 2, 200: 2}
+    for _, response in answered:
+        assert response.json()["error"]["code"] == "OVERLOADED"
+        assert int(response.headers["Retry-After"]) > 0
+    assert {response.status_code for _, response in later} == {200}
+    assert len(await its_database.events()) == 2 + 2 + 100
+    assert (after - before) * 1024 < MEMORY_MAX_BYTES
+
+
+async def first(tasks: list[asyncio.Task[Any]], number: int) -> tuple[list[Any], set[Any]]:
+    """The results of the first that are done, and the tasks that are not."""
+    under_way = set(tasks)
+    while len(tasks) - len(under_way) < number:
+        _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+    return [task.result() for task in tasks if task not in under_way], under_way
