@@ -1,7 +1,6 @@
 """Commands applied one after another to sessions in memory, as if each were alone."""
 
-from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -33,7 +32,7 @@ class Batch:
         before = self.sessions.get(command.session_key)
         if before is None:
             raise SessionNotFound
-        after = copy(before)
+        after = replace(before)
         event = command.apply(after, at=self.at)
         if command.if_match is not None and before.version not in command.if_match:
             raise PreconditionFailed(command.session_id)

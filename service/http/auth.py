@@ -1,5 +1,7 @@
 """Who is calling: Supabase access tokens (RFC 7519), checked as RFC 8725 advises."""
 
+import base64
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -42,7 +44,7 @@ class Authenticator:
         """
         token = _bearer_token(authorization)
         try:
-            key, algorithm = await self._key_for(jwt.get_unverified_header(token))
+            key, algorithm = await self._key_for(_header_of(token))
             claims = jwt.decode(
                 token,
                 key,
@@ -73,6 +75,14 @@ class Authenticator:
             if key:
                 return key.key, key.algorithm_name
         raise Unauthenticated
+
+
+def _header_of(token: str) -> dict[str, Any]:
+    """Enough to choose a key by. PyJWT, which then checks all of it, takes 50 us to tell it."""
+    header = json.loads(base64.urlsafe_b64decode(token.partition(".")[0] + "=="))
+    if not isinstance(header, dict):
+        raise TypeError("a header is an object")
+    return header
 
 
 def _times_are_numbers(claims: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Pool, bindparam, func, select
+from sqlalchemy import Pool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -30,6 +30,21 @@ class Limits:
     idle_in_transaction_timeout: float
 
 
+class _Connection(asyncpg.Connection):
+    """Sends `opening` with the next BEGIN: two statements, one round trip."""
+
+    opening: str | None = None
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        if not (self.opening and query == "BEGIN;"):
+            return await super().execute(query, *args, **options)
+        try:
+            return await super().execute(f"{query} {self.opening}")
+        except asyncpg.PostgresError:
+            self.terminate()  # asyncpg takes it for begun, and could not begin anew
+            raise
+
+
 def create_engine(
     url: str,
     *,
@@ -45,7 +60,9 @@ def create_engine(
     """
 
     async def connect(**options: Any) -> asyncpg.Connection:
-        return await asyncpg.connect(url, timeout=connect_timeout, **options)
+        return await asyncpg.connect(
+            url, timeout=connect_timeout, connection_class=_Connection, **options
+        )
 
     connect_args: dict[str, Any] = {"async_creator_fn": connect}
     if transaction_pooler:
@@ -61,6 +78,10 @@ def create_engine(
     )
 
 
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
 class Database:
     """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
 
@@ -68,18 +89,14 @@ class Database:
         self._engine = engine
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
-        self._become_service = select(
-            func.set_config("role", ROLE, True),
-            func.set_config("service.acting_users", bindparam("acting_users"), True),
-            *(
-                func.set_config(name, f"{round(seconds * 1000)}ms", True)
-                for name, seconds in (
-                    ("lock_timeout", limits.lock_timeout),
-                    ("statement_timeout", limits.statement_timeout),
-                    ("idle_in_transaction_session_timeout", limits.idle_in_transaction_timeout),
-                )
+        self._settings = {
+            "role": ROLE,
+            "lock_timeout": _milliseconds(limits.lock_timeout),
+            "statement_timeout": _milliseconds(limits.statement_timeout),
+            "idle_in_transaction_session_timeout": _milliseconds(
+                limits.idle_in_transaction_timeout
             ),
-        )
+        }
 
     @asynccontextmanager
     async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
@@ -91,10 +108,17 @@ class Database:
             raise ValueError("a unit of work acts for somebody")
         with translated():
             async with self._place(), self._connection() as connection:
-                await connection.execute(
-                    self._become_service, {"acting_users": ",".join(map(str, acting_users))}
-                )
-                yield SqlUnitOfWork(connection)
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                driver.opening = self._opening(acting_users)
+                try:
+                    yield SqlUnitOfWork(connection)
+                finally:
+                    driver.opening = None
+
+    def _opening(self, acting_users: frozenset[UUID]) -> str:
+        settings = {**self._settings, "service.acting_users": ",".join(map(str, acting_users))}
+        calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+        return f"SELECT {', '.join(calls)}"
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
