@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run test check format lint types imports coverage lock clean
+.PHONY: help run test bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT
 test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ARGS)
+
+bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: format lint types imports test coverage ## everything that has to hold before a change lands
 
@@ -39,6 +42,7 @@ coverage: $(VENV)/.dev
 lock: ## lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements/demo.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo --group bench -o requirements/bench.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
 
 LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -53,7 +57,7 @@ $(VENV)/bin/python:
 	@echo "Installing into $(VENV), once ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements/$*.txt
 	@touch $@

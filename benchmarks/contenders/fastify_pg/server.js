@@ -1,0 +1,236 @@
+// Fastify and pg, a transaction per request.
+
+import cluster from 'node:cluster'
+import { createPublicKey, randomUUID } from 'node:crypto'
+import { createVerifier } from 'fast-jwt'
+import Fastify from 'fastify'
+import pg from 'pg'
+import { uuidv7 } from 'uuidv7'
+
+const { DATABASE_URL, JWKS_URL, JWT_SECRET, POOL_SIZE, PORT, WORKERS } = process.env
+
+const REASON_MAX_LENGTH = 500
+const FORBIDDEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]/u
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
+const STAGES = { planned: 0, in_progress: 1, completed: 2, failed: 2 }
+const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
+
+const BECOME_SERVICE = {
+  name: 'become_service',
+  text: `SELECT set_config('role', 'session_service', true),
+    set_config('service.acting_users', $1, true)`
+}
+const LOCK = {
+  name: 'lock',
+  text: `SELECT status, session_date, sets, rpe, notes, version, created_at FROM sessions
+    WHERE user_id = $1 AND id = $2 FOR NO KEY UPDATE`
+}
+const WRITE = {
+  name: 'write',
+  text: `WITH updated AS (
+      UPDATE sessions SET status = 'failed', version = version + 1, updated_at = $4
+      WHERE user_id = $1 AND id = $2 AND version = $3
+      RETURNING user_id, id, version
+    ), inserted AS (
+      INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,
+        occurred_at, request_id)
+      SELECT user_id, $5, id, version, 'session_failed', $6, $4, $7 FROM updated
+      RETURNING user_id, id
+    ), queued AS (
+      INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM inserted
+    )
+    SELECT version FROM updated`
+}
+
+const nullable = (type) => ({ type: [type, 'null'] })
+const timestamp = { type: 'string', format: 'date-time' }
+
+const BODY = {
+  type: ['object', 'null'],
+  properties: { reason: nullable('string') },
+  additionalProperties: false
+}
+const PARAMS = { type: 'object', properties: { id: { type: 'string', pattern: UUID } } }
+const SESSION = {
+  type: 'object',
+  properties: {
+    id: { type: 'string' },
+    status: { type: 'string' },
+    sessionDate: timestamp,
+    sets: { type: 'array', items: nullable('integer') },
+    totalReps: { type: 'integer' },
+    rpe: nullable('integer'),
+    notes: nullable('string'),
+    createdAt: timestamp,
+    updatedAt: timestamp
+  }
+}
+const ANSWER = {
+  type: 'object',
+  properties: {
+    data: { type: 'object', properties: { session: SESSION } },
+    meta: { type: 'object', properties: {} }
+  }
+}
+
+class Refused extends Error {
+  constructor(status, code, message, details = {}) {
+    super(message)
+    Object.assign(this, { status, code, details })
+  }
+}
+
+async function tokenVerifier() {
+  return createVerifier({
+    key: JWT_SECRET ?? (await publicKey()),
+    algorithms: [JWT_SECRET ? 'HS256' : 'ES256'],
+    allowedAud: 'authenticated',
+    requiredClaims: ['exp', 'sub', 'aud', 'role'],
+    clockTolerance: 30_000
+  })
+}
+
+async function publicKey() {
+  const { keys } = await (await fetch(JWKS_URL)).json()
+  return createPublicKey({ key: keys[0], format: 'jwk' }).export({ type: 'spki', format: 'pem' })
+}
+
+function userId(verify, authorization = '') {
+  const [scheme, token] = authorization.split(' ')
+  if (scheme.toLowerCase() !== 'bearer' || !token) {
+    throw new Refused(401, 'UNAUTHENTICATED', 'An access token is needed.')
+  }
+  try {
+    const claims = verify(token)
+    if (claims.role === 'authenticated') return claims.sub
+  } catch {}
+  throw new Refused(401, 'UNAUTHENTICATED', 'The access token is not valid.')
+}
+
+function normalReason(body) {
+  const reason = body?.reason?.normalize('NFC').trim()
+  if (!reason) return null
+  if ([...reason].length > REASON_MAX_LENGTH) {
+    throw new Refused(400, 'VALIDATION_ERROR', 'The reason is too long.')
+  }
+  if (FORBIDDEN.test(reason)) {
+    throw new Refused(422, 'INVALID_REASON', 'The reason contains what cannot be kept.')
+  }
+  return reason
+}
+
+function requireInProgress(sessionId, status) {
+  if (status === 'in_progress') return
+  throw new Refused(
+    STAGES[status] < STAGES.in_progress ? 422 : 409,
+    'INVALID_STATUS',
+    `The session is ${status}; it has to be in_progress.`,
+    { sessionId, currentStatus: status, requiredStatus: 'in_progress' }
+  )
+}
+
+async function inTransaction(pool, userId, work) {
+  const client = await pool.connect()
+  try {
+    await client.query('BEGIN')
+    await client.query({ ...BECOME_SERVICE, values: [userId] })
+    const result = await work(client)
+    await client.query('COMMIT')
+    client.release()
+    return result
+  } catch (error) {
+    await client.query('ROLLBACK').then(() => client.release(), (broken) => client.release(broken))
+    throw error
+  }
+}
+
+async function fail(client, userId, sessionId, reason, requestId) {
+  const { rows } = await client.query({ ...LOCK, values: [userId, sessionId] })
+  if (rows.length === 0) throw new Refused(404, 'SESSION_NOT_FOUND', 'There is no such session.')
+  const [session] = rows
+  requireInProgress(sessionId, session.status)
+  const now = new Date()
+  const values = [userId, sessionId, session.version, now, uuidv7(), { reason }, requestId]
+  const written = await client.query({ ...WRITE, values })
+  return { ...session, status: 'failed', version: written.rows[0].version, updated_at: now }
+}
+
+const present = (id, session) => ({
+  id,
+  status: session.status,
+  sessionDate: session.session_date,
+  sets: session.sets,
+  totalReps: session.sets.reduce((sum, repetitions) => sum + (repetitions ?? 0), 0),
+  rpe: session.rpe,
+  notes: session.notes,
+  createdAt: session.created_at,
+  updatedAt: session.updated_at
+})
+
+function onError(error, request, reply) {
+  let refused = error
+  if (error.validation || error.statusCode === 400) {
+    refused = new Refused(400, 'VALIDATION_ERROR', 'The request is not valid.', {
+      issues: error.validation ?? []
+    })
+  } else if (!(error instanceof Refused)) {
+    console.error(error)
+    refused = new Refused(500, 'INTERNAL_ERROR', 'Something went wrong here.')
+  }
+  if (refused.status === 401) {
+    reply.header('WWW-Authenticate', 'Bearer realm="training-sessions"')
+  }
+  const { status, code, message, details } = refused
+  reply.status(status).send({ error: { code, message, details: { ...details, requestId: request.id } } })
+}
+
+async function serve() {
+  const verify = await tokenVerifier()
+  const pool = new pg.Pool({
+    connectionString: DATABASE_URL,
+    max: Number(POOL_SIZE),
+    lock_timeout: 2_000,
+    statement_timeout: 5_000,
+    idle_in_transaction_session_timeout: 10_000
+  })
+  const app = Fastify({
+    logger: false,
+    keepAliveTimeout: 75_000,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id'] ?? ''
+      return REQUEST_ID.test(given) ? given : randomUUID()
+    },
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allowUnionTypes: true } }
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({
+      'X-Request-Id': request.id,
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff'
+    })
+    request.userId = userId(verify, request.headers.authorization)
+  })
+  app.decorateRequest('userId', null)
+  app.setErrorHandler(onError)
+  const schema = { params: PARAMS, body: BODY, response: { 200: ANSWER } }
+  app.post('/sessions/:id/fail', { schema }, async (request, reply) => {
+    const { id } = request.params
+    const reason = normalReason(request.body)
+    const session = await inTransaction(pool, request.userId, (client) =>
+      fail(client, request.userId, id, reason, request.id)
+    )
+    reply.headers({ ETag: `"${session.version}"`, 'Content-Location': `/sessions/${id}` })
+    return { data: { session: present(id, session) }, meta: {} }
+  })
+  await app.listen({ host: '127.0.0.1', port: Number(PORT), backlog: 2048 })
+}
+
+if (cluster.isPrimary) {
+  for (let worker = 0; worker < Number(WORKERS); worker += 1) cluster.fork()
+  process.on('SIGTERM', () => {
+    for (const worker of Object.values(cluster.workers)) worker.kill('SIGKILL')
+    process.exit(0)
+  })
+} else {
+  await serve()
+}

@@ -1,0 +1,118 @@
+"""Sessions to fail, and the requests that fail them: each of another user, with a token of its own.
+
+The n-th user and the n-th session follow from n, so that pgbench can name them too.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from benchmarks.issuer import Issuer
+
+RESERVED = 10
+"""Sessions beyond those that the load uses: for checking that a contender does the job."""
+
+REASON = "shoulder pain"
+COLUMNS = (
+    "user_id", "id", "status", "session_date", "sets", "rpe", "notes", "version",
+    "created_at", "updated_at",
+)  # fmt: skip
+TOKEN_LIFETIME_SECONDS = 24 * 3600
+
+_STARTED = "2026-01-05 09:00:00.123+00"
+_FACTS = f"in_progress\t{_STARTED}\t{{12,10,NULL}}\t7\tknee felt fine\t1\t{_STARTED}\t{_STARTED}"
+_BODY = f'{{"reason": "{REASON}"}}'
+
+
+def user_id(number: int) -> UUID:
+    return _uuid(f"user {number}")
+
+
+def session_id(number: int) -> UUID:
+    return _uuid(f"session {number}")
+
+
+def _uuid(name: str) -> UUID:
+    return UUID(hashlib.md5(name.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of the fresh sessions a run may use: `count` of them, from the `first` on."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """`count` sessions, numbered from 0, then `RESERVED` more."""
+
+    directory: Path
+    count: int
+
+    @property
+    def sessions(self) -> Path:
+        """In the text format of COPY."""
+        return self.directory / "sessions.copy"
+
+    def requests(self, algorithm: str) -> Path:
+        """`count` requests of equal length, one after another."""
+        return self.directory / f"requests-{algorithm}"
+
+    def request_length(self, algorithm: str) -> int:
+        return self.requests(algorithm).stat().st_size // self.count
+
+    def write(self, issuers: Iterable[Issuer]) -> None:
+        """The sessions, and for each issuer the requests with its tokens."""
+        numbers = range(self.count + RESERVED)
+        _write(
+            self.sessions, (f"{user_id(each)}\t{session_id(each)}\t{_FACTS}\n" for each in numbers)
+        )
+        now = int(time.time())
+        for issuer in issuers:
+            requests = (_request(each, issuer, now) for each in range(self.count))
+            _write(self.requests(issuer.algorithm), requests)
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    with path.open("w") as file:
+        file.writelines(parts)
+
+
+def token(issuer: Issuer, user: UUID, now: int) -> str:
+    """With the claims of a Supabase access token; of the same length for every user."""
+    claims: dict[str, Any] = {
+        "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
+        "sub": str(user),
+        "aud": "authenticated",
+        "exp": now + TOKEN_LIFETIME_SECONDS,
+        "iat": now,
+        "email": f"{user.hex}@example.com",
+        "phone": "",
+        "app_metadata": {"provider": "email", "providers": ["email"]},
+        "user_metadata": {"email_verified": True},
+        "role": "authenticated",
+        "aal": "aal1",
+        "amr": [{"method": "password", "timestamp": now}],
+        "session_id": str(uuid4()),
+        "is_anonymous": False,
+    }
+    return issuer.sign(claims)
+
+
+def _request(number: int, issuer: Issuer, now: int) -> str:
+    return (
+        f"POST /sessions/{session_id(number)}/fail HTTP/1.1\r\n"
+        "Host: training.example.com\r\n"
+        "User-Agent: training/1.0\r\n"
+        "Accept: application/json\r\n"
+        f"Authorization: Bearer {token(issuer, user_id(number), now)}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(_BODY)}\r\n"
+        f"\r\n{_BODY}"
+    )

@@ -1,0 +1,129 @@
+"""What is measured, ready to be measured: a server under wrk's load, or pgbench."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks import load
+from benchmarks.checks import HttpCheck, check_pgbench
+from benchmarks.cluster import Cluster
+from benchmarks.contenders.catalogue import Contender, Site
+from benchmarks.fresh import Fresh, Share
+from benchmarks.issuer import Issuer
+from benchmarks.load import Load
+from benchmarks.plan import Scenario
+from benchmarks.processes import Memory, Server, free_port, serving
+
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nowhere"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where a contender is measured; `database` None for one that uses none.
+
+    `of_service`: settings of this service other than its defaults.
+    """
+
+    scenario: Scenario
+    cluster: Cluster
+    database: str | None
+    fresh: Fresh
+    issuer: Issuer
+    data: Path
+    of_service: dict[str, str]
+
+
+class Subject(Protocol):
+    under_way_at_end: int
+    """How many commands may be executed whose answers nobody waited for."""
+
+    def check(self) -> None:
+        """Raises DoesNotDoTheJob. Uses up the reserved sessions."""
+
+    def load(self, share: Share, seconds: int) -> Load: ...
+
+    def cpu_seconds(self) -> float: ...
+
+    def memory(self) -> Memory: ...
+
+
+@contextmanager
+def prepared(contender: Contender, setting: Setting) -> Iterator[Subject]:
+    if contender.start is None:
+        yield _Pgbench(setting)
+        return
+    site = Site(
+        database_url=setting.cluster.url(setting.database) if setting.database else NO_DATABASE,
+        port=free_port(),
+        issuer=setting.issuer,
+        data=setting.data,
+        of_service=setting.of_service,
+    )
+    start = contender.start(site)
+    with serving(
+        start.command, site.port, environment=start.environment, directory=start.directory
+    ) as server:
+        yield _Http(setting, server)
+
+
+class _Http:
+    def __init__(self, setting: Setting, server: Server) -> None:
+        self._setting = setting
+        self._server = server
+        self.under_way_at_end = setting.scenario.connections
+
+    def check(self) -> None:
+        setting = self._setting
+        check = HttpCheck(self._server.url, setting.issuer, setting.fresh)
+        if setting.database:
+            check.run(setting.cluster, setting.database)
+        else:
+            check.run_without_database()
+
+    def load(self, share: Share, seconds: int) -> Load:
+        return load.over_http(
+            self._server.url,
+            self._setting.fresh,
+            share,
+            algorithm=self._setting.issuer.algorithm,
+            connections=self._setting.scenario.connections,
+            seconds=seconds,
+        )
+
+    def cpu_seconds(self) -> float:
+        return self._server.cpu_seconds()
+
+    def memory(self) -> Memory:
+        return self._server.memory()
+
+
+class _Pgbench:
+    under_way_at_end = 0
+
+    def __init__(self, setting: Setting) -> None:
+        assert setting.database  # noqa: S101  it is nothing without one
+        self._database = setting.database
+        self._setting = setting
+
+    def check(self) -> None:
+        check_pgbench(self._setting.cluster, self._database, self._setting.fresh)
+
+    def load(self, share: Share, seconds: int) -> Load:
+        return load.by_pgbench(
+            self._setting.cluster,
+            self._database,
+            share.first,
+            clients=self._setting.scenario.connections,
+            seconds=seconds,
+        )
+
+    def cpu_seconds(self) -> float:
+        """Only of use as a difference: it counts every child that has ended."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    def memory(self) -> Memory:
+        return Memory(resident=0, proportional=0)

@@ -1,0 +1,137 @@
+"""What this service has to reach, and whether it did."""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+from benchmarks.contenders.catalogue import ASYNCPG, CEILING, FASTAPI, FASTIFY_PG, FLOOR, SERVICE
+from benchmarks.plan import BASE, Scenario
+from benchmarks.results import Measurement, Results
+
+ONE_CONNECTION = replace(BASE, connections=1)
+MANY_CONNECTIONS = replace(BASE, connections=1000)
+LARGE_TABLES = replace(BASE, rows=10_000_000)
+MEMORY_MAX_MIB = 120
+LONG_SECONDS = 600
+GROWTH_MAX = 0.05
+"""Under load, from the second quarter of the time to the last: less than that counts as flat."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`reached` None: too little was measured to say."""
+
+    measured: str
+    reached: bool | None
+
+
+@dataclass(frozen=True)
+class Target:
+    against: str
+    wanted: str
+    judge: Callable[[Results], Verdict | None]
+
+
+def rate(measured: Measurement) -> float:
+    return measured.requests_per_second
+
+
+def middle(measured: Measurement) -> float:
+    return measured.p50
+
+
+def tail(measured: Measurement) -> float:
+    return measured.p99
+
+
+IN_TENTHS, IN_HUNDREDTHS, IN_PERCENT = "{:.1f} ×", "{:.2f} ×", "{1:.0f} %"
+
+Of = tuple[str, Scenario, Callable[[Measurement], float]]
+
+
+def _ratio(
+    this: Of, that: Of, *, at_least: float = 0, at_most: float = math.inf, form: str = IN_TENTHS
+) -> Callable[[Results], Verdict | None]:
+    def judge(results: Results) -> Verdict | None:
+        ours, theirs = results.spread(*this), results.spread(*that)
+        if ours is None or theirs is None or not theirs.median:
+            return None
+        ratio = ours.median / theirs.median
+        return Verdict(form.format(ratio, 100 * ratio), at_least <= ratio <= at_most)
+
+    return judge
+
+
+def _many_connections(results: Results) -> Verdict | None:
+    of_base = results.spread(SERVICE, BASE, rate)
+    many = results.of(SERVICE, MANY_CONNECTIONS)
+    if of_base is None or not many:
+        return None
+    errors = sum(each.errors for each in many)
+    kept = median(map(rate, many)) / of_base.median
+    return Verdict(f"{errors} errors, {100 * kept:.0f} %", errors == 0 and kept >= 0.9)  # noqa: PLR2004
+
+
+def _memory(results: Results) -> Verdict | None:
+    resident = results.spread(SERVICE, BASE, operator.attrgetter("resident"))
+    if resident is None:
+        return None
+    small = resident.most < MEMORY_MAX_MIB
+    soak = results.soak
+    if soak is None or soak.seconds < LONG_SECONDS - soak.interval:
+        return Verdict(f"{resident.median:.0f} MiB; not measured for long", reached=None)
+    quarter = len(soak.resident) // 4
+    before, after = soak.resident[quarter : 2 * quarter], soak.resident[-quarter:]
+    growth = median(after) / median(before) - 1
+    small = small and max(soak.resident) < MEMORY_MAX_MIB
+    minutes = soak.seconds / 60
+    words = (
+        f"{max(soak.resident):.0f} MiB at most, {100 * growth:+.1f} % over {minutes:.0f} minutes"
+    )
+    return Verdict(words, small and growth < GROWTH_MAX)
+
+
+def _throughput(
+    against: str, wanted: str, contender: str, at_least: float, form: str = IN_TENTHS
+) -> Target:
+    this, that = (SERVICE, BASE, rate), (contender, BASE, rate)
+    return Target(against, wanted, _ratio(this, that, at_least=at_least, form=form))
+
+
+TARGETS = (
+    _throughput("FastAPI + ORM", "8 × its throughput", FASTAPI, 8),
+    _throughput("Starlette + asyncpg by hand", "4 ×", ASYNCPG, 4),
+    _throughput("Fastify + pg", "3 ×", FASTIFY_PG, 3),
+    _throughput("`pgbench`, one transaction per command", "1.25 ×", FLOOR, 1.25, IN_HUNDREDTHS),
+    _throughput("own HTTP ceiling", "65 % of it", CEILING, 0.65, IN_PERCENT),
+    Target(
+        "latency at 1 connection, against asyncpg by hand",
+        "at most 1.3 × its median",
+        _ratio(
+            (SERVICE, ONE_CONNECTION, middle),
+            (ASYNCPG, ONE_CONNECTION, middle),
+            at_most=1.3,
+            form=IN_HUNDREDTHS,
+        ),
+    ),
+    Target(
+        "p99 at 64 connections",
+        "at most 4 × the median",
+        _ratio((SERVICE, BASE, tail), (SERVICE, BASE, middle), at_most=4),
+    ),
+    Target(
+        "1,000 connections",
+        "no errors, at least 90 % of the throughput at 64",
+        _many_connections,
+    ),
+    Target(
+        "10^7 rows against 10^4",
+        "at least 85 % of the throughput",
+        _ratio(
+            (SERVICE, LARGE_TABLES, rate), (SERVICE, BASE, rate), at_least=0.85, form=IN_PERCENT
+        ),
+    ),
+    Target("memory per worker", "under 120 MiB, flat over 10 minutes of load", _memory),
+)
