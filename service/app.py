@@ -1,7 +1,8 @@
 """Composes the service: what is made here lives as long as the app."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import httpx2
@@ -10,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from uuid_utils.compat import uuid7
 
-from service.application.group_commit import GroupCommit
+from service.application.group_commit import GroupCommit, Observe, ignore
 from service.application.ports import Clock, NewId
 from service.application.queries import Queries
 from service.domain.errors import ServiceError
@@ -28,7 +29,13 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7) -> Starlette:
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = now,
+    new_id: NewId = uuid7,
+    observe: Observe = ignore,
+) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
@@ -39,7 +46,8 @@ def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7)
                 pool_size=settings.database_pool_size,
             )
             stack.push_async_callback(engine.dispose)
-            database = Database(engine, _limits(settings))
+            limits = _limits(settings)
+            database = Database(engine, limits)
             commands = GroupCommit(
                 database.unit_of_work,
                 clock,
@@ -48,8 +56,10 @@ def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7)
                 group_size_max=settings.group_size_max,
                 queue_max=settings.queue_max,
                 timeout=settings.command_timeout_seconds,
+                resolve_timeout=2 * limits.transaction_max,
+                observe=observe,
             )
-            stack.push_async_callback(commands.close)
+            stack.push_async_callback(_close, commands, within=limits.transaction_max)
             yield {
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
@@ -66,6 +76,13 @@ def create_app(settings: Settings, *, clock: Clock = now, new_id: NewId = uuid7)
     )
     app.router.redirect_slashes = False
     return app
+
+
+async def _close(commands: GroupCommit, *, within: float) -> None:
+    """Once requests have had their time to finish, a database that is stuck does not get more."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await commands.close()
 
 
 def _limits(settings: Settings) -> Limits:

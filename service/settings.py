@@ -121,7 +121,7 @@ class Settings(DatabaseSettings, TokenSettings):
         5.0, "How long to wait for one of them.", unit="s"
     )
     database_lock_timeout_seconds: Seconds = _setting(
-        2.0, "How long to wait for a row that somebody else has locked.", unit="s"
+        2.0, "How long a statement may wait for a lock.", unit="s"
     )
     database_statement_timeout_seconds: Seconds = _setting(
         5.0, "How long a statement may take.", unit="s"
@@ -181,11 +181,11 @@ class Settings(DatabaseSettings, TokenSettings):
 
     @model_validator(mode="after")
     def _reads_have_connections(self) -> Self:
-        if self.database_pool_size < self.groups_in_flight + 4:
+        if self.database_pool_size < self.groups_in_flight + 3:
             raise ValueError(
-                "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT + 4:"
-                " two connections are for commands done one by one, one for reads, and one"
-                " for readiness"
+                "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT + 3:"
+                " beside the groups, commands that are tried again take a connection, reads need"
+                " one, and readiness has one"
             )
         return self
 

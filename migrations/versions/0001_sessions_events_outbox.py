@@ -99,7 +99,9 @@ SESSIONS = (
             AND 1 <= ALL (sets) AND 1000 >= ALL (sets)
         ),
         CONSTRAINT sessions_rpe_check CHECK (rpe BETWEEN 1 AND 10),
-        CONSTRAINT sessions_version_check CHECK (version >= 1)
+        CONSTRAINT sessions_version_check CHECK (version >= 1),
+        CONSTRAINT sessions_session_date_check
+            CHECK (session_date >= '0001-01-01Z' AND session_date < '9999-01-01Z')
     )
     """,
     """
@@ -180,6 +182,8 @@ PRIVILEGES = (
             EXECUTE format(
                 'REVOKE ALL ON sessions, events, outbox, alembic_version FROM %I', api_role
             );
+            EXECUTE format('REVOKE ALL ON SEQUENCE outbox_position_seq FROM %I', api_role);
+            EXECUTE format('REVOKE ALL ON FUNCTION service_acting_users() FROM %I', api_role);
             IF api_role <> 'anon' THEN
                 EXECUTE format('GRANT SELECT ON sessions, events TO %I', api_role);
             END IF;

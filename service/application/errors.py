@@ -4,9 +4,9 @@ ServiceError
 ├── Overloaded             not executed, for certain; try again later
 └── DependencyUnavailable  the database or the key set cannot be reached
 
-TransactionFailed          a unit of work did not end as asked; seen by group commit alone
+TransactionFailed          a unit of work did not end as asked, and may when tried again
 ├── Contended              another transaction was in the way; nothing was written
-├── RowLocked              somebody holds the row for longer than one waits; nothing was written
+├── TimedOut               a statement took too long; nothing was written
 ├── ConnectionLost         the connection broke before COMMIT; nothing was written
 └── CommitUnknown          the connection broke during COMMIT; written or not
 """
@@ -36,14 +36,16 @@ class DependencyUnavailable(ServiceError):
 
 
 class TransactionFailed(Exception):
-    pass
+    """`blames_one`: one of many commands may be the reason, and fail all of them again."""
+
+    blames_one: ClassVar[bool] = False
 
 
 class Contended(TransactionFailed):
-    pass
+    blames_one = True
 
 
-class RowLocked(TransactionFailed):
+class TimedOut(TransactionFailed):
     pass
 
 

@@ -1,9 +1,9 @@
 """Commands that arrive together share one transaction.
 
 A command that finds a free slot starts at once. Only while all slots are busy do commands
-wait, first come, first served, and then leave together. What the group cannot answer, a row
-that somebody else has locked or a transaction that failed, is done again one by one, so that
-no command suffers for its neighbours.
+wait, first come, first served, and then leave together. What a group cannot settle, for a row
+that somebody else has locked or a transaction that failed, is tried again by one task beside
+the slots, so that no command suffers for its neighbours.
 """
 
 import asyncio
@@ -13,40 +13,34 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from service.application.batch import Batch, Outcome
-from service.application.commands import Command, SessionKey
+from service.application.commands import Command
 from service.application.errors import (
     CommitUnknown,
-    ConnectionLost,
-    Contended,
     DependencyUnavailable,
     Overloaded,
-    RowLocked,
+    TransactionFailed,
 )
 from service.application.ports import Clock, NewId, OpenUnitOfWork, UnitOfWork
 from service.domain.errors import DomainError
 
-ALONE_AT_ONCE = 2
-"""How many commands may be done one by one at a time: each takes a connection."""
-
-ATTEMPTS = 3
-
-
-def _another(exc: DependencyUnavailable) -> DependencyUnavailable:
-    """For each caller one of their own, since whoever raises it adds a traceback to it."""
-    another = DependencyUnavailable(exc.dependency)
-    another.__cause__ = exc.__cause__
-    return another
+RETRY_PAUSE_SECONDS = 0.005
+RETRY_PAUSE_MAX_SECONDS = 0.1
 
 
 @dataclass(eq=False, slots=True)
 class _Ticket:
-    """`attempt` is what a COMMIT whose end is unknown would have made true."""
+    """`attempt` is what a COMMIT whose end is unknown would have made true.
+
+    `alone`: it was in a group that the database refused, and may have been the reason.
+    """
 
     command: Command
     event_id: UUID
     begin_before: float
     answer: asyncio.Future[Outcome]
     attempt: Outcome | None = None
+    tried: bool = False
+    alone: bool = False
 
     def settle(self, result: Outcome | Exception) -> None:
         if self.answer.done():
@@ -75,10 +69,16 @@ class ObservedGroup:
 Observe = Callable[[ObservedGroup], None]
 
 
-class GroupCommit:
-    """Executes commands. `timeout`, in seconds, is how long a command may wait to be begun.
+def ignore(_group: ObservedGroup) -> None:
+    pass
 
-    `observe` is told of every group, for metrics.
+
+class GroupCommit:
+    """Executes commands. Times in seconds.
+
+    `timeout` is how long a command may wait to be begun; `resolve_timeout`, how much longer one
+    whose COMMIT was lost may try to find out what became of it. `observe` is told of every group,
+    also of those that are tried again.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class GroupCommit:
         group_size_max: int,
         queue_max: int,
         timeout: float,
-        observe: Observe = lambda _group: None,
+        resolve_timeout: float,
+        observe: Observe = ignore,
     ) -> None:
         self._open_unit_of_work = open_unit_of_work
         self._clock = clock
@@ -100,16 +101,18 @@ class GroupCommit:
         self._group_size_max = group_size_max
         self._queue_max = queue_max
         self._timeout = timeout
+        self._resolve_timeout = resolve_timeout
         self._observe = observe
         self._queue: deque[_Ticket] = deque()
         self._expiry: asyncio.TimerHandle | None = None
-        self._alone = asyncio.Semaphore(ALONE_AT_ONCE)
+        self._retries: list[_Ticket] = []
+        self._retrying = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def require_room(self) -> None:
         """Raises Overloaded where a command would be refused for want of room."""
-        if self._closed or len(self._queue) >= self._queue_max:
+        if self._closed or len(self._queue) + len(self._retries) >= self._queue_max:
             raise Overloaded
 
     async def execute(self, command: Command) -> Outcome:
@@ -159,83 +162,147 @@ class GroupCommit:
         self._watch_expiry()
 
     async def _run(self, group: list[_Ticket]) -> None:
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        waits = tuple(begun - ticket.begin_before + self._timeout for ticket in group)
         try:
-            left_over = await self._transaction(group, wait=False)
-        except DependencyUnavailable as exc:
-            left_over = []
-            for ticket in group:
-                ticket.settle(_another(exc))
-        except Exception:  # noqa: BLE001  each command meets its own error when it runs alone
-            left_over = group
+            self._retry(await self._attempt(group))
         finally:
             self._idle_slots += 1
-        self._observe(ObservedGroup(waits, clock() - begun))
-        for ticket in left_over:
-            self._start(self._run_alone(ticket))
-        self._start_groups()
+            self._start_groups()
 
-    async def _run_alone(self, ticket: _Ticket) -> None:
-        async with self._alone:
-            try:
-                await self._retry(ticket)
-            except Exception as exc:  # noqa: BLE001  it belongs to whoever waits for the answer
-                ticket.settle(exc)
+    def _retry(self, tickets: list[_Ticket]) -> None:
+        self._retries += tickets
+        if self._retries and not self._retrying:
+            self._retrying = True
+            self._start(self._retry_until_settled())
 
-    async def _retry(self, ticket: _Ticket) -> None:
-        for _ in range(ATTEMPTS):
-            expired = asyncio.get_running_loop().time() > ticket.begin_before
-            if expired and not ticket.attempt:
-                break
-            try:
-                await self._transaction([ticket], wait=True)
-            except (Contended, RowLocked, ConnectionLost, CommitUnknown):
-                continue
-            return
-        raise DependencyUnavailable("database") if ticket.attempt else Overloaded
+    async def _retry_until_settled(self) -> None:
+        pause = RETRY_PAUSE_SECONDS
+        while self._give_up_on_expired():
+            await asyncio.sleep(pause)
+            number = len(self._retries)
+            for group in self._groups_of(self._retries):
+                again = await self._attempt(group)
+                done = set(group)
+                self._retries = [each for each in self._retries if each not in done] + again
+            progress = len(self._retries) < number
+            pause = RETRY_PAUSE_SECONDS if progress else min(2 * pause, RETRY_PAUSE_MAX_SECONDS)
+        self._retrying = False
 
-    async def _transaction(self, tickets: Sequence[_Ticket], *, wait: bool) -> list[_Ticket]:
-        """Settles what it can; returns the tickets whose rows are locked by somebody else."""
+    def _give_up_on_expired(self) -> bool:
+        """Whether any are left."""
+        now = asyncio.get_running_loop().time()
+        left = []
+        for ticket in self._retries:
+            if ticket.begin_before + (self._resolve_timeout if ticket.attempt else 0) > now:
+                left.append(ticket)
+            else:
+                ticket.settle(DependencyUnavailable("database") if ticket.attempt else Overloaded())
+        self._retries = left
+        return bool(left)
+
+    def _groups_of(self, tickets: list[_Ticket]) -> list[list[_Ticket]]:
+        together = [ticket for ticket in tickets if not ticket.alone]
+        size = self._group_size_max
+        groups = [together[start : start + size] for start in range(0, len(together), size)]
+        return groups + [[ticket] for ticket in tickets if ticket.alone]
+
+    async def _attempt(self, group: list[_Ticket]) -> list[_Ticket]:
+        """Settles what it can; returns what has to be tried again."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        again = await self._try(group)
+        for ticket in again:
+            ticket.tried = True
+        waits = tuple(begun - ticket.begin_before + self._timeout for ticket in group)
+        # Apart from this, so that an observer that fails takes nothing with it.
+        observed = ObservedGroup(waits, clock() - begun)
+        asyncio.get_running_loop().call_soon(self._observe, observed)
+        return again
+
+    async def _try(self, group: list[_Ticket]) -> list[_Ticket]:
+        try:
+            return await self._transaction(group)
+        except (DependencyUnavailable, Overloaded) as exc:
+            for ticket in group:
+                if not ticket.tried:
+                    ticket.settle(_another(exc))
+            return [ticket for ticket in group if ticket.tried]
+        except TransactionFailed as exc:
+            for ticket in group:
+                ticket.alone = ticket.alone or exc.blames_one
+            return group
+        except Exception as exc:  # noqa: BLE001  each command meets its own error when it is alone
+            if len(group) == 1:
+                group[0].settle(exc)
+                return []
+            for ticket in group:
+                ticket.alone = True
+            return group
+
+    async def _transaction(self, tickets: Sequence[_Ticket]) -> list[_Ticket]:
+        """Settles the tickets, but for those it returns: their rows are locked by somebody else."""
         users = frozenset(ticket.command.user_id for ticket in tickets)
         async with self._open_unit_of_work(users) as work:
-            batch, locked = await self._load(work, tickets, wait=wait)
-            within_reach = [
-                ticket for ticket in tickets if ticket.command.session_key not in locked
-            ]
-            results = [await self._result(work, batch, ticket) for ticket in within_reach]
+            batch, locked = await self._load(work, tickets)
+            results = await self._results(work, batch, locked, tickets)
             if batch.changes:
                 await work.save(batch.changes)
-                for ticket, result in zip(within_reach, results, strict=True):
-                    ticket.attempt = result if isinstance(result, Outcome) else None
-                await work.commit()
-        for ticket, result in zip(within_reach, results, strict=True):
+                await self._commit(work, results)
+        for ticket, result in results:
             ticket.settle(result)
-        return [ticket for ticket in tickets if ticket.command.session_key in locked]
+        return list(locked.difference(ticket for ticket, _ in results))
 
     async def _load(
-        self, work: UnitOfWork, tickets: Sequence[_Ticket], *, wait: bool
-    ) -> tuple[Batch, set[SessionKey]]:
-        """The batch, and the keys of sessions that exist but are locked by somebody else."""
-        session_keys = {ticket.command.session_key for ticket in tickets}
-        sessions = await work.sessions.lock(session_keys, wait=wait)
-        missing = session_keys - sessions.keys()
-        locked = await work.sessions.existing(missing) if missing and not wait else set()
+        self, work: UnitOfWork, tickets: Sequence[_Ticket]
+    ) -> tuple[Batch, set[_Ticket]]:
+        """The batch, and the tickets whose rows are locked by somebody else."""
+        keys = {ticket.command.session_key for ticket in tickets}
+        sessions = await work.sessions.lock(keys)
+        missing = keys - sessions.keys()
+        locked = await work.sessions.existing(missing) if missing else set()
         # Only after the locks: who held one before us may have used the same key.
-        keys = {key for ticket in tickets if (key := ticket.command.memory_key)}
-        memories = dict(await work.events.remembered(keys)) if keys else {}
-        return Batch(at=self._clock(), sessions=sessions, memories=memories), locked
+        used = {key for ticket in tickets if (key := ticket.command.memory_key)}
+        memories = dict(await work.events.remembered(used)) if used else {}
+        batch = Batch(at=self._clock(), sessions=sessions, memories=memories)
+        return batch, {each for each in tickets if each.command.session_key in locked}
 
-    async def _result(
-        self, work: UnitOfWork, batch: Batch, ticket: _Ticket
-    ) -> Outcome | DomainError:
-        # An earlier COMMIT may have gone through after all. It held the row's lock, which is
-        # now ours, so it has ended, and its event tells how.
-        user_id = ticket.command.user_id
-        if ticket.attempt and await work.events.recorded(user_id, ticket.event_id):
-            return ticket.attempt
+    async def _results(
+        self, work: UnitOfWork, batch: Batch, locked: set[_Ticket], tickets: Sequence[_Ticket]
+    ) -> list[tuple[_Ticket, Outcome | DomainError]]:
+        # A lost COMMIT may have gone through after all. It held the row's lock, which is now
+        # ours, so it has ended, and its event tells how.
+        lost = {(each.command.user_id, each.event_id) for each in tickets if each.attempt}
+        recorded = await work.events.recorded(lost) if lost else set()
+        results: list[tuple[_Ticket, Outcome | DomainError]] = []
+        for ticket in tickets:
+            if ticket.attempt and ticket.event_id in recorded:
+                results.append((ticket, ticket.attempt))
+            elif ticket not in locked:
+                results.append((ticket, _applied(batch, ticket)))
+        return results
+
+    async def _commit(
+        self, work: UnitOfWork, results: list[tuple[_Ticket, Outcome | DomainError]]
+    ) -> None:
         try:
-            return batch.apply(ticket.command, ticket.event_id)
-        except DomainError as refusal:
-            return refusal
+            await work.commit()
+        except CommitUnknown:
+            for ticket, result in results:
+                if isinstance(result, Outcome) and not result.replayed:
+                    ticket.attempt = result
+            raise
+
+
+def _applied(batch: Batch, ticket: _Ticket) -> Outcome | DomainError:
+    try:
+        return batch.apply(ticket.command, ticket.event_id)
+    except DomainError as refusal:
+        return refusal
+
+
+def _another(exc: DependencyUnavailable | Overloaded) -> DependencyUnavailable | Overloaded:
+    """For each caller one of their own, since whoever raises it adds a traceback to it."""
+    if isinstance(exc, Overloaded):
+        return Overloaded()
+    another = DependencyUnavailable(exc.dependency)
+    another.__cause__ = exc.__cause__
+    return another

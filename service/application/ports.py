@@ -18,6 +18,10 @@ NewId = Callable[[], UUID]
 """A new id, unlike any other; later ones sort after earlier ones."""
 
 
+EventKey = tuple[UUID, UUID]
+"""Owner and id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """An event, the command that led to it, and the session as it left it."""
@@ -39,11 +43,10 @@ class Memory:
 class Sessions(Protocol):
     async def find(self, key: SessionKey) -> Session | None: ...
 
-    async def lock(self, keys: Collection[SessionKey], *, wait: bool) -> dict[SessionKey, Session]:
+    async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         """The sessions, locked until the unit of work ends.
 
-        Without `wait`, rows that somebody else has locked are left out like missing ones.
-        With it, raises RowLocked where the wait takes too long.
+        Rows that somebody else has locked are left out like missing ones.
         """
 
     async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]: ...
@@ -52,8 +55,8 @@ class Sessions(Protocol):
 class Events(Protocol):
     async def remembered(self, keys: Collection[MemoryKey]) -> Mapping[MemoryKey, Memory]: ...
 
-    async def recorded(self, user_id: UUID, event_id: UUID) -> bool:
-        """Whether an event with this id was committed."""
+    async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
+        """The ids of those events that were committed."""
 
 
 class UnitOfWork(Protocol):
@@ -78,7 +81,7 @@ class UnitOfWork(Protocol):
 OpenUnitOfWork = Callable[[frozenset[UUID]], AbstractAsyncContextManager[UnitOfWork]]
 """Begins a transaction that acts for these users and sees nobody else's rows.
 
-Raises DependencyUnavailable or Overloaded, and from within ConnectionLost or Contended.
+Raises DependencyUnavailable or Overloaded, and from within TransactionFailed.
 """
 
 CheckReadiness = Callable[[], Awaitable[Mapping[str, str]]]

@@ -29,20 +29,39 @@ class Limits:
     statement_timeout: float
     idle_in_transaction_timeout: float
 
+    @property
+    def transaction_max(self) -> float:
+        """After which the server has ended a transaction that goes on, if it is there at all."""
+        return self.statement_timeout + self.idle_in_transaction_timeout
+
+
+BEGIN_FIRST = "a unit of work has to begin before anything else"
+
 
 class _Connection(asyncpg.Connection):
-    """Sends `opening` with the next BEGIN: two statements, one round trip."""
+    """Sends `opening` with the next BEGIN: two statements, one round trip.
+
+    Refuses any other statement before it, which would run as whoever logged in.
+    """
 
     opening: str | None = None
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if not (self.opening and query == "BEGIN;"):
+        if self.opening is None:
             return await super().execute(query, *args, **options)
+        if not query.startswith("BEGIN"):
+            raise asyncpg.InterfaceError(BEGIN_FIRST)
+        opening, self.opening = self.opening, None
         try:
-            return await super().execute(f"{query} {self.opening}")
+            return await super().execute(f"{query} {opening}")
         except asyncpg.PostgresError:
             self.terminate()  # asyncpg takes it for begun, and could not begin anew
             raise
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        if self.opening is not None:
+            raise asyncpg.InterfaceError(BEGIN_FIRST)
+        return await super().prepare(query, **options)
 
 
 def create_engine(
@@ -89,6 +108,7 @@ class Database:
         self._engine = engine
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
+        self._transaction_max = limits.transaction_max
         self._settings = {
             "role": ROLE,
             "lock_timeout": _milliseconds(limits.lock_timeout),
@@ -110,9 +130,15 @@ class Database:
             async with self._place(), self._connection() as connection:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 driver.opening = self._opening(acting_users)
+                # A host that vanished never answers. To cut the connection is not to cancel
+                # what is under way: what became of a COMMIT is found out on another one.
+                watchdog = asyncio.get_running_loop().call_later(
+                    self._transaction_max, driver.terminate
+                )
                 try:
                     yield SqlUnitOfWork(connection)
                 finally:
+                    watchdog.cancel()
                     driver.opening = None
 
     def _opening(self, acting_users: frozenset[UUID]) -> str:

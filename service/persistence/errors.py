@@ -8,17 +8,21 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from service.application.errors import CommitUnknown, ConnectionLost, Contended, RowLocked
+from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    Contended,
+    DependencyUnavailable,
+    TimedOut,
+)
 
 _CONTENDED = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
     "23505",  # unique_violation: somebody else's row came first
-}
-_TOOK_TOO_LONG = {
     "55P03",  # lock_not_available: lock_timeout
-    "57014",  # query_canceled: statement_timeout
 }
+_TIMED_OUT = {"57014"}  # query_canceled: statement_timeout
 _SERVER_ENDS_CONNECTION = {
     "25P03",  # idle_in_transaction_session_timeout
     "25P04",  # transaction_timeout
@@ -27,22 +31,18 @@ _SERVER_ENDS_CONNECTION = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
+_CANNOT_SERVE = {
+    "25006",  # read_only_sql_transaction: a standby, or a disk that is full
+    "53000",  # insufficient_resources
+    "53100",  # disk_full
+    "53200",  # out_of_memory
+    "53300",  # too_many_connections
+}
 _CERTAINLY_ROLLED_BACK = ("23", "40")
 
 
 def sqlstate(exc: BaseException) -> str | None:
     return getattr(getattr(exc, "orig", exc), "sqlstate", None)
-
-
-def _is_connection_lost(exc: BaseException) -> bool:
-    if isinstance(exc, OSError):
-        return True
-    state = sqlstate(exc) or ""
-    return (
-        getattr(exc, "connection_invalidated", False)
-        or state.startswith("08")
-        or state in _SERVER_ENDS_CONNECTION
-    )
 
 
 @contextmanager
@@ -51,13 +51,22 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, OSError) as exc:
-        if _is_connection_lost(exc):
-            raise ConnectionLost from exc
-        if sqlstate(exc) in _CONTENDED:
+        state = sqlstate(exc)
+        if state in _CONTENDED:
             raise Contended from exc
-        if sqlstate(exc) in _TOOK_TOO_LONG:
-            raise RowLocked from exc
+        if state in _TIMED_OUT:
+            raise TimedOut from exc
+        if state in _CANNOT_SERVE:
+            raise DependencyUnavailable("database") from exc
+        if _is_connection_lost(exc, state):
+            raise ConnectionLost from exc
         raise
+
+
+def _is_connection_lost(exc: DBAPIError | OSError, state: str | None) -> bool:
+    if state:
+        return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
+    return isinstance(exc, OSError) or exc.connection_invalidated
 
 
 @contextmanager

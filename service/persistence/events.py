@@ -15,9 +15,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    bindparam,
     cast,
-    exists,
     insert,
     select,
 )
@@ -25,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import MemoryKey
-from service.application.ports import Change, Memory
+from service.application.ports import Change, EventKey, Memory
 from service.domain.session import Session, SessionStatus
 from service.persistence.tables import events, outbox
 from service.persistence.unnest import parameters, rows_given_as
@@ -44,6 +42,7 @@ _recorded = rows_given_as(
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
 )
+_sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
 _REMEMBERED = select(
@@ -59,8 +58,8 @@ _REMEMBERED = select(
         events.c.idempotency_key == _used.c.idempotency_key,
     ),
 )
-_IS_RECORDED = select(
-    exists().where(events.c.user_id == bindparam("user_id"), events.c.id == bindparam("id"))
+_RECORDED = select(events.c.id).join_from(
+    events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
 )
 
 
@@ -118,9 +117,8 @@ class SqlEvents:
             for row in rows
         }
 
-    async def recorded(self, user_id: UUID, event_id: UUID) -> bool:
-        parameters = {"user_id": user_id, "id": event_id}
-        return bool(await self._connection.scalar(_IS_RECORDED, parameters))
+    async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
+        return set(await self._connection.scalars(_RECORDED, parameters(_sought, keys)))
 
 
 def _snapshot(session: Session) -> str:

@@ -41,12 +41,27 @@ _TABLES_ARE_GUARDED = text("""
 """)
 
 _PRESENT_POLICIES = text("""
-    SELECT tablename, policyname, roles[1], cmd, qual, with_check
+    SELECT tablename, policyname, array_to_string(roles, ' '), cmd, qual, with_check
     FROM pg_policies
     WHERE to_regclass(format('%I.%I', schemaname, tablename))
         IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
         AND permissive = 'PERMISSIVE'
 """)
+
+_IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')::boolean")
+
+_GRANTS = {
+    ("sessions", "SELECT"),
+    ("sessions", "INSERT"),
+    ("events", "SELECT"),
+    ("events", "INSERT"),
+    ("outbox", "INSERT"),
+}
+_PRESENT_GRANTS = text("""
+    SELECT relname, privilege_type FROM pg_class, aclexplode(relacl)
+    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+        AND grantee = to_regrole(:role)
+""").bindparams(role=ROLE)
 
 _BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=ROLE)
 _PRESENT_REVISION = text("SELECT version_num FROM alembic_version")
@@ -75,20 +90,34 @@ class Readiness:
     async def _look(self) -> dict[str, str]:
         checks = dict.fromkeys(("database", "role", "policies", "schema"), NOT_CHECKED)
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS), self._engine.connect() as connection:
-                checks["database"] = OK
-                checks["role"] = await _role(connection)
-                checks["policies"] = await _policies(connection)
-                checks["schema"] = await _schema(connection)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                try:
+                    await self._look_at(checks)
+                except DBAPIError as exc:
+                    if not exc.connection_invalidated:
+                        raise
+                    await self._look_at(checks)  # it was from before the server's restart
         except (OSError, DBAPIError):
             checks["database"] = "cannot be reached"
         return checks
 
+    async def _look_at(self, checks: dict[str, str]) -> None:
+        async with self._engine.connect() as connection:
+            checks["database"] = await _database(connection)
+            checks["role"] = await _role(connection)
+            checks["policies"] = await _policies(connection)
+            checks["schema"] = await _schema(connection)
+
+
+async def _database(connection: AsyncConnection) -> str:
+    return "can only be read" if await connection.scalar(_IS_READ_ONLY) else OK
+
 
 async def _role(connection: AsyncConnection) -> str:
-    if await connection.scalar(_ROLE_IS_POWERLESS):
-        return OK
-    return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
+    if not await connection.scalar(_ROLE_IS_POWERLESS):
+        return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
+    granted = {tuple(row) for row in await connection.execute(_PRESENT_GRANTS)}
+    return OK if granted == _GRANTS else f"{ROLE} is granted more or less than by the migrations"
 
 
 async def _policies(connection: AsyncConnection) -> str:

@@ -37,9 +37,8 @@ _EXISTING = select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wante
 _LOCK = (
     select(sessions)
     .join_from(sessions, _wanted, _is_wanted)
-    .with_for_update(key_share=True, of=sessions)
+    .with_for_update(key_share=True, of=sessions, skip_locked=True)
 )
-_LOCK_WHAT_IS_FREE = _LOCK.with_for_update(key_share=True, of=sessions, skip_locked=True)
 
 _changed = rows_given_as(
     "changed",
@@ -117,9 +116,8 @@ class SqlSessions:
         row = result.one_or_none()
         return _to_session(row) if row else None
 
-    async def lock(self, keys: Collection[SessionKey], *, wait: bool) -> dict[SessionKey, Session]:
-        statement = _LOCK if wait else _LOCK_WHAT_IS_FREE
-        rows = await self._connection.execute(statement, parameters(_wanted, keys))
+    async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
+        rows = await self._connection.execute(_LOCK, parameters(_wanted, keys))
         found = [_to_session(row) for row in rows]
         return {(session.user_id, session.id): session for session in found}
 

@@ -54,6 +54,10 @@ sessions = Table(
     ),
     CheckConstraint("rpe BETWEEN 1 AND 10", name="rpe"),
     CheckConstraint("version >= 1", name="version"),
+    # What Python's datetime can hold, in any time zone.
+    CheckConstraint(
+        "session_date >= '0001-01-01Z' AND session_date < '9999-01-01Z'", name="session_date"
+    ),
     Index(
         "sessions_one_in_progress_idx",
         "user_id",

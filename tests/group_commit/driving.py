@@ -15,9 +15,9 @@ from service.persistence.database import Database, Limits, create_engine
 LIMITS = Limits(
     pool_size=8,
     pool_timeout=10,
-    lock_timeout=2,
-    statement_timeout=5,
-    idle_in_transaction_timeout=10,
+    lock_timeout=0.5,
+    statement_timeout=1,
+    idle_in_transaction_timeout=1.5,
 )
 
 
@@ -45,6 +45,7 @@ async def group_commit(
         "group_size_max": 256,
         "queue_max": 5000,
         "timeout": 10.0,
+        "resolve_timeout": 30.0,
         "observe": seen.groups.append,
     }
     commands = GroupCommit(Database(engine, LIMITS).unit_of_work, now, uuid7, **defaults | limits)

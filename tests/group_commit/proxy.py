@@ -16,6 +16,8 @@ class Cut(Enum):
     BEFORE_COMMIT = "before COMMIT reaches the server"
     AFTER_SENDING = "as soon as COMMIT was sent on"
     AFTER_EXECUTION = "when the server has answered, before the client hears it"
+    VANISHED_BEFORE = "nothing is closed, and the server never hears of COMMIT"
+    VANISHED_AFTER = "nothing is closed, and the client never hears the answer"
 
 
 class Proxy:
@@ -34,14 +36,16 @@ class Proxy:
         return self._server._replace(netloc=place, query="sslmode=disable").geturl()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await self._connect()
+        server_reader, server_writer = server = await self._connect()
         answers = asyncio.create_task(self._copy(server_reader, writer))
         try:
             while data := await reader.read(CHUNK):
                 cut = self.cuts.pop(0) if self.cuts and COMMIT in data else None
                 if cut:
                     self.made.append(cut)
-                    await self._cut(cut, data, answers, server_reader, server_writer)
+                    answers.cancel()
+                    await asyncio.wait([answers])
+                    await self._cut(cut, data, reader, server)
                     return
                 server_writer.write(data)
         except ConnectionError:
@@ -55,18 +59,17 @@ class Proxy:
         self,
         cut: Cut,
         data: bytes,
-        answers: asyncio.Task[None],
-        server_reader: asyncio.StreamReader,
-        server_writer: asyncio.StreamWriter,
+        reader: asyncio.StreamReader,
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
-        answers.cancel()
-        await asyncio.wait([answers])
-        if cut is Cut.BEFORE_COMMIT:
-            return
-        server_writer.write(data)
-        await server_writer.drain()
-        if cut is Cut.AFTER_EXECUTION:
+        server_reader, server_writer = server
+        if cut not in {Cut.BEFORE_COMMIT, Cut.VANISHED_BEFORE}:
+            server_writer.write(data)
+            await server_writer.drain()
+        if cut in {Cut.AFTER_EXECUTION, Cut.VANISHED_AFTER}:
             await server_reader.read(CHUNK)
+        if cut in {Cut.VANISHED_BEFORE, Cut.VANISHED_AFTER}:
+            await reader.read()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

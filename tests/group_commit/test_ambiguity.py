@@ -14,6 +14,12 @@ from tests.group_commit.driving import group_commit
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import App, TestDatabase
 
+SHORT_TIMEOUTS = {
+    "database_lock_timeout_seconds": 0.5,
+    "database_statement_timeout_seconds": 1,
+    "database_idle_in_transaction_timeout_seconds": 1.5,
+}
+
 
 @pytest.fixture
 async def proxy(database: TestDatabase) -> AsyncIterator[Proxy]:
@@ -23,7 +29,7 @@ async def proxy(database: TestDatabase) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def app(start_app: Any, proxy: Proxy) -> App:
-    app: App = await start_app(database_url=proxy.url)
+    app: App = await start_app(database_url=proxy.url, **SHORT_TIMEOUTS)
     return app
 
 
@@ -86,12 +92,13 @@ async def test_a_keyed_retry_storm_gets_one_answer_through_cuts(
 
 
 async def test_answers_503_when_the_end_of_a_commit_can_never_be_known(
-    app: App, proxy: Proxy, database: TestDatabase
+    start_app: Any, proxy: Proxy, database: TestDatabase
 ) -> None:
     """Nothing is claimed of it, and a retry with the key finds out."""
+    app = await start_app(database_url=proxy.url, command_timeout_seconds=0.1, **SHORT_TIMEOUTS)
     session = await database.a_session()
     key = {"Idempotency-Key": "retry-1"}
-    proxy.cuts = [Cut.BEFORE_COMMIT] * 4
+    proxy.cuts = [Cut.BEFORE_COMMIT] * 10_000
 
     response = await app.fail(session, headers=key)
 

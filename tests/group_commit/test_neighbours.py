@@ -87,7 +87,7 @@ async def test_a_command_that_the_database_refuses_is_refused_alone(
             return_exceptions=True,
         )
 
-    assert [each.size for each in seen.groups] == [1, 20]
+    assert [each.size for each in seen.groups] == [1, 20] + [1] * 20
     refused = [answer for answer in answers if not isinstance(answer, Outcome)]
     assert [type(answer) for answer in refused] == [DBAPIError]
     assert answers.index(refused[0]) == 8

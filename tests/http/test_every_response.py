@@ -125,19 +125,50 @@ async def test_returns_503_when_the_database_cannot_be_reached(start_app: Any) -
         assert "127.0.0.1" not in response.text
 
 
+@pytest.mark.parametrize("first", ["fail", "get", "readyz"])
 async def test_goes_on_when_the_database_closed_every_connection(
-    app: App, database: TestDatabase
+    app: App, database: TestDatabase, first: str
 ) -> None:
-    sessions = [await database.a_session() for _ in range(2)]
-    assert (await app.fail(sessions[0])).status_code == 200
+    """As it does when it is restarted: the pool is full of connections that are dead."""
+    sessions = [a_session() for _ in range(20)]
+    await database.insert(*sessions)
+    await asyncio.gather(*(app.get(each) for each in sessions))
+    requests = {
+        "fail": lambda: app.fail(sessions[0]),
+        "get": lambda: app.get(sessions[0]),
+        "readyz": lambda: app.client.get("/readyz"),
+    }
 
     await database.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
-    assert (await app.fail(sessions[1])).status_code == 200
-    assert len(await database.events()) == 2
+    assert (await requests[first]()).status_code == 200
+
+
+async def test_returns_503_when_the_database_is_read_only(app: App, database: TestDatabase) -> None:
+    session = await database.a_session()
+    await database.execute(
+        f"ALTER ROLE {database.cluster.api_role} IN DATABASE {database.name}"
+        " SET default_transaction_read_only = on"
+    )
+
+    failed, ready = await app.fail(session), await app.client.get("/readyz")
+
+    assert error_of(failed)["code"] == "DEPENDENCY_UNAVAILABLE"
+    assert error_of(ready)["details"]["checks"]["database"] == "can only be read"
+
+
+async def test_a_read_that_takes_too_long_gets_503(start_app: Any, database: TestDatabase) -> None:
+    app = await start_app(database_lock_timeout_seconds=0.05)
+    session = await database.a_session()
+
+    async with database.connection.transaction():
+        await database.execute("LOCK TABLE sessions")
+        response = await app.get(session)
+
+    assert error_of(response)["code"] == "DEPENDENCY_UNAVAILABLE"
 
 
 async def test_returns_500_and_gives_nothing_away(app: App, database: TestDatabase) -> None:

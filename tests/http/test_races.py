@@ -130,8 +130,8 @@ async def test_waits_for_a_row_that_somebody_else_has_locked(
     async with database.connection.transaction():
         await database.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", locked.id)
         waiting = asyncio.create_task(app.fail(locked))
-        await eventually(lambda: _somebody_waits(database))
         assert (await app.fail(free)).status_code == 200
+        assert (await app.get(locked)).json()["data"]["session"]["status"] == "in_progress"
         assert not waiting.done()
 
     assert (await waiting).status_code == 200
@@ -141,7 +141,7 @@ async def test_waits_for_a_row_that_somebody_else_has_locked(
 async def test_returns_503_when_the_row_stays_locked(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(database_lock_timeout_seconds=0.05)
+    app = await start_app(command_timeout_seconds=0.05)
     session = await database.a_session()
 
     async with database.connection.transaction():

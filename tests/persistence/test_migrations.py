@@ -70,6 +70,8 @@ SUPABASE = """
         GRANT ALL ON TABLES TO anon, authenticated, service_role;
     ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
         GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
+    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
+        GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
 """
 SUPABASE_ROLES = ("anon", "authenticated", "service_role", "supabase_auth_admin")
 PROJECT_OWNER = "project_owner_of_tests"
@@ -173,6 +175,9 @@ async def test_alembic_itself_reads_the_environment(database: TestDatabase) -> N
         ("rpe", "0"),
         ("rpe", "11"),
         ("version", "0"),
+        ("session_date", "'infinity'"),
+        ("session_date", "'10000-01-01'"),
+        ("session_date", "'0044-03-15 BC'"),
     ],
 )
 async def test_the_database_refuses_what_the_domain_would(
@@ -297,3 +302,15 @@ async def test_takes_back_what_supabase_grants_on_new_tables(
     )
     readable = role != "anon" and table in {"sessions", "events"}
     assert granted == (["SELECT"] if readable else None)
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+async def test_takes_back_what_supabase_grants_on_new_sequences_and_functions(
+    supabase: TestDatabase, role: str
+) -> None:
+    await asyncio.to_thread(migrate, as_project_owner(supabase))
+
+    sequence = "SELECT has_sequence_privilege($1, 'outbox_position_seq', 'USAGE, SELECT, UPDATE')"
+    function = "SELECT has_function_privilege($1, 'service_acting_users()', 'EXECUTE')"
+    assert not await supabase.value(sequence, role)
+    assert not await supabase.value(function, role)

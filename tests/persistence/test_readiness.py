@@ -38,6 +38,14 @@ async def test_all_is_well_with_a_later_revision(
         ("DELETE FROM alembic_version", "schema"),
         ("DROP TABLE alembic_version", "schema"),
         ("REVOKE SELECT ON alembic_version FROM session_service", "schema"),
+        ("GRANT DELETE ON events TO session_service", "role"),
+        ("GRANT UPDATE ON events TO session_service", "role"),
+        ("REVOKE INSERT ON outbox FROM session_service", "role"),
+        ("ALTER POLICY users_read_their_own ON events TO authenticated, PUBLIC", "policies"),
+        (
+            "ALTER POLICY service_acts_for_users ON events TO session_service, authenticated",
+            "policies",
+        ),
         ("CREATE TABLE own (); ALTER TABLE own OWNER TO session_service", "role"),
     ],
 )
@@ -56,7 +64,11 @@ async def test_names_everything_on_an_empty_database(empty_database: TestDatabas
 
     checks = await Readiness(engine).checks()
 
-    assert {name for name, result in checks.items() if result != OK} == {"policies", "schema"}
+    assert {name for name, result in checks.items() if result != OK} == {
+        "role",
+        "policies",
+        "schema",
+    }
 
 
 async def test_names_the_role_that_the_login_cannot_assume(database: TestDatabase) -> None:

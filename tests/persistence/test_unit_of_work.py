@@ -1,10 +1,14 @@
 """One transaction: all of it or nothing, for many sessions as for one."""
 
 from copy import copy
+from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
@@ -15,12 +19,13 @@ from service.application.errors import (
     Contended,
     DependencyUnavailable,
     Overloaded,
-    RowLocked,
+    TimedOut,
 )
 from service.application.ports import Change
 from service.domain.reason import Reason
 from service.domain.session import Session, SessionStatus
 from service.persistence.database import Database, Limits, create_engine
+from service.persistence.errors import sqlstate
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.persistence.conftest import LIMITS
 from tests.running import TestDatabase, eventually
@@ -163,7 +168,7 @@ async def test_statement_count_does_not_depend_on_size(
         statements.clear()
         keys = {(session.user_id, session.id) for session in sessions}
         async with units.unit_of_work(users_of(*sessions)) as work:
-            locked = await work.sessions.lock(keys, wait=False)
+            locked = await work.sessions.lock(keys)
             await work.save([a_change(session) for session in locked.values()])
             await work.commit()
         counts.append(len(statements))
@@ -193,21 +198,100 @@ async def test_leaves_out_locked_rows_and_knows_that_they_exist(
     async with database.connection.transaction():
         await database.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", locked.id)
         async with units.unit_of_work(users_of(free, locked)) as work:
-            found = await work.sessions.lock(keys, wait=False)
+            found = await work.sessions.lock(keys)
             existing = await work.sessions.existing(keys - found.keys())
 
     assert list(found.values()) == [free]
     assert existing == {(locked.user_id, locked.id)}
 
 
-async def test_gives_up_waiting_for_a_locked_row(units: Database, database: TestDatabase) -> None:
+@pytest.mark.parametrize(
+    ("failure", "translation"),
+    [
+        ("lock_not_available", Contended),
+        ("deadlock_detected", Contended),
+        ("query_canceled", TimedOut),
+        ("read_only_sql_transaction", DependencyUnavailable),
+        ("disk_full", DependencyUnavailable),
+        ("admin_shutdown", ConnectionLost),
+        ("raise_exception", DBAPIError),
+    ],
+)
+async def test_tells_what_became_of_it_in_the_applications_words(
+    units: Database, database: TestDatabase, failure: str, translation: type[Exception]
+) -> None:
     session = await database.a_session()
+    await database.execute(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE {failure}; END $$
+    """)
+    await database.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+    with pytest.raises(translation):
+        async with units.unit_of_work(users_of(session)) as work:
+            await work.save([a_change(session)])
+
+
+async def test_a_role_that_cannot_be_assumed_is_told_as_what_it_is(
+    units: Database, database: TestDatabase
+) -> None:
+    await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
+    try:
+        for _ in range(3):
+            with pytest.raises((DBAPIError, ConnectionLost)) as refused:
+                async with units.unit_of_work(frozenset({uuid4()})) as work:
+                    await work.sessions.find((uuid4(), uuid4()))
+            if isinstance(refused.value, DBAPIError):
+                assert sqlstate(refused.value) == "42501"
+                return
+        raise AssertionError("it was never told")
+    finally:
+        await database.execute(f"GRANT session_service TO {database.cluster.api_role}")
+
+
+async def test_nothing_runs_before_the_role_is_assumed(
+    units: Database, engine: AsyncEngine
+) -> None:
+    """Were BEGIN to come in another form, or not at all."""
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        driver.opening = "SELECT 1"
+        with pytest.raises(DBAPIError, match="has to begin"):
+            await connection.exec_driver_sql("SELECT 1")
+        with pytest.raises(asyncpg.InterfaceError, match="has to begin"):
+            await driver.execute("SELECT 1")
+        driver.opening = None
+
+
+async def test_cuts_a_connection_whose_server_does_not_answer(database: TestDatabase) -> None:
+    """COMMIT waits for a lock that only the test can release, which is as good as for ever."""
+    session = await database.a_session()
+    await database.execute("""
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            SET LOCAL statement_timeout = 0;
+            SET LOCAL lock_timeout = 0;
+            PERFORM pg_advisory_xact_lock(1); RETURN NULL;
+        END $$
+    """)
+    await database.execute("""
+        CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON events
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()
+    """)
+    limits = replace(
+        LIMITS, lock_timeout=0.1, statement_timeout=0.2, idle_in_transaction_timeout=0.3
+    )
+    engine = create_engine(database.api_url, connect_timeout=5)
 
     async with database.connection.transaction():
-        await database.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", session.id)
-        with pytest.raises(RowLocked):
-            async with units.unit_of_work(users_of(session)) as work:
-                await work.sessions.lock({(session.user_id, session.id)}, wait=True)
+        await database.execute("SELECT pg_advisory_xact_lock(1)")
+        with pytest.raises(CommitUnknown):
+            async with Database(engine, limits).unit_of_work(users_of(session)) as work:
+                await work.save([a_change(session)])
+                await work.commit()
+    await engine.dispose()
 
 
 async def test_remembers_what_a_key_stands_for(units: Database, database: TestDatabase) -> None:
@@ -249,8 +333,8 @@ async def test_knows_whether_an_event_was_recorded(units: Database, database: Te
         await work.commit()
 
     async with units.unit_of_work(users_of(session)) as work:
-        assert await work.events.recorded(session.user_id, change.event_id)
-        assert not await work.events.recorded(session.user_id, uuid7())
+        mine, other = (session.user_id, change.event_id), (session.user_id, uuid7())
+        assert await work.events.recorded({mine, other}) == {change.event_id}
 
 
 async def test_says_that_nothing_was_written_when_killed_before_commit(

@@ -20,10 +20,10 @@ from service.application.errors import (
     Contended,
     DependencyUnavailable,
     Overloaded,
-    RowLocked,
+    TimedOut,
 )
-from service.application.group_commit import ATTEMPTS, GroupCommit
-from service.application.ports import Change, Memory
+from service.application.group_commit import GroupCommit, ObservedGroup
+from service.application.ports import Change, EventKey, Memory
 from service.domain.errors import (
     IdempotencyKeyReused,
     PreconditionFailed,
@@ -42,7 +42,7 @@ class Memories:
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     locked: set[SessionKey] = field(default_factory=set)
-    open_failures: deque[Exception] = field(default_factory=deque)
+    open_failures: deque[Exception | None] = field(default_factory=deque)
     save_failures: deque[Exception | None] = field(default_factory=deque)
     commit_failures: deque[Callable[["Work"], None]] = field(default_factory=deque)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,8 +65,8 @@ class Memories:
         self.begun.release()
         try:
             await self.gate.wait()
-            if self.open_failures:
-                raise self.open_failures.popleft()
+            if self.open_failures and (failure := self.open_failures.popleft()):
+                raise failure
             yield Work(self)
         finally:
             self.open_now -= 1
@@ -88,9 +88,7 @@ class Work:
     async def find(self, key: SessionKey) -> Session | None:
         return self._database.sessions.get(key)
 
-    async def lock(self, keys: Collection[SessionKey], *, wait: bool) -> dict[SessionKey, Session]:
-        if wait and self._database.locked & set(keys):
-            raise RowLocked
+    async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         free = set(keys) & self._database.sessions.keys() - self._database.locked
         return {key: copy(self._database.sessions[key]) for key in free}
 
@@ -104,9 +102,9 @@ class Work:
             if (key := change.command.memory_key) and key in keys
         }
 
-    async def recorded(self, user_id: UUID, event_id: UUID) -> bool:
+    async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
         recorded = {(change.event.user_id, change.event_id) for change in self._database.changes}
-        return (user_id, event_id) in recorded
+        return {event_id for _, event_id in recorded & set(keys)}
 
     async def save(self, changes: Sequence[Change]) -> None:
         if self._database.save_failures and (failure := self._database.save_failures.popleft()):
@@ -144,6 +142,7 @@ def commands_on(database: Memories, **overrides: Any) -> GroupCommit:
         "group_size_max": 100,
         "queue_max": 1000,
         "timeout": 60.0,
+        "resolve_timeout": 60.0,
     }
     return GroupCommit(
         database.unit_of_work,
@@ -267,21 +266,60 @@ async def test_a_locked_row_is_left_to_wait_and_its_neighbours_go_on(database: M
     first = await held(database, commands)
     locked, free = database.add(), database.add()
     database.locked.add((locked.user_id, locked.id))
-    tasks = [asyncio.create_task(commands.execute(a_command(each))) for each in (locked, free)]
+    waiting, neighbour = (
+        asyncio.create_task(commands.execute(a_command(each))) for each in (locked, free)
+    )
     await asyncio.sleep(0)
 
     database.gate.set()
     await first
-    refused, done = await all_of(*tasks)
+    assert (await neighbour).session.id == free.id
+    assert not waiting.done()
 
-    assert isinstance(refused, Overloaded)
-    assert done.session.id == free.id
-    assert database.groups[2:] == [frozenset({locked.user_id})] * ATTEMPTS
+    database.locked.clear()
+    assert (await waiting).session.id == locked.id
+    assert set(database.groups[2:]) == {frozenset({locked.user_id})}
 
 
-@pytest.mark.parametrize("failure", [Contended(), ConnectionLost(), ZeroDivisionError()])
-async def test_the_commands_of_a_group_that_failed_run_one_by_one(
-    database: Memories, failure: Exception
+async def test_a_row_that_stays_locked_is_given_up_as_certainly_not_executed(
+    database: Memories,
+) -> None:
+    session = database.add()
+    database.locked.add((session.user_id, session.id))
+
+    with pytest.raises(Overloaded):
+        await commands_on(database, timeout=0.0).execute(a_command(session))
+
+    assert database.changes == []
+
+
+async def test_commands_that_are_tried_again_take_room(database: Memories) -> None:
+    commands = commands_on(database, queue_max=2)
+    sessions = [database.add() for _ in range(2)]
+    database.locked.update((each.user_id, each.id) for each in sessions)
+    waiting = [asyncio.create_task(commands.execute(a_command(each))) for each in sessions]
+    for _ in waiting:
+        await database.begun.acquire()
+    await database.begun.acquire()
+
+    with pytest.raises(Overloaded):
+        await commands.execute(a_command(database.add()))
+
+    database.locked.clear()
+    await all_of(*waiting)
+
+
+@pytest.mark.parametrize(
+    ("failure", "sizes"),
+    [
+        (Contended(), [1, 3, 1, 1, 1]),
+        (ZeroDivisionError(), [1, 3, 1, 1, 1]),
+        (ConnectionLost(), [1, 3, 3]),
+        (TimedOut(), [1, 3, 3]),
+    ],
+)
+async def test_a_group_that_failed_is_tried_again_one_by_one_if_one_is_to_blame(
+    database: Memories, failure: Exception, sizes: list[int]
 ) -> None:
     commands = commands_on(database)
     first = await held(database, commands)
@@ -295,23 +333,11 @@ async def test_the_commands_of_a_group_that_failed_run_one_by_one(
     outcomes = await all_of(*tasks)
 
     assert all(isinstance(each, Outcome) for each in outcomes)
-    assert sorted(map(len, database.groups)) == [1, 1, 1, 1, 3]
-
-
-@pytest.mark.parametrize("failure", [Contended, ConnectionLost])
-async def test_gives_up_as_certainly_not_executed_after_a_few_attempts(
-    database: Memories, failure: type[Exception]
-) -> None:
-    database.save_failures.extend(failure() for _ in range(ATTEMPTS + 1))
-
-    with pytest.raises(Overloaded):
-        await commands_on(database).execute(a_command(database.add()))
-
-    assert database.changes == []
+    assert list(map(len, database.groups)) == sizes
 
 
 async def test_a_bug_is_told_to_whoever_asked(database: Memories) -> None:
-    database.save_failures.extend([ZeroDivisionError(), ZeroDivisionError()])
+    database.save_failures.append(ZeroDivisionError())
 
     with pytest.raises(ZeroDivisionError):
         await commands_on(database).execute(a_command(database.add()))
@@ -376,6 +402,20 @@ async def test_what_came_after_an_unknown_commit_does_not_change_its_answer(
     assert len(database.changes) == 1
 
 
+@pytest.mark.parametrize("obstacle", [Overloaded(), DependencyUnavailable("database")])
+async def test_an_unknown_commit_is_resolved_when_the_obstacle_is_gone(
+    database: Memories, obstacle: Exception
+) -> None:
+    session = database.add()
+    database.commit_failures.append(lost_after_commit)
+    database.open_failures.extend([None, obstacle, obstacle])
+
+    outcome = await commands_on(database, timeout=0.0).execute(a_command(session))
+
+    assert outcome.session.version == 2
+    assert len(database.changes) == 1
+
+
 async def test_never_claims_that_an_unknown_commit_was_not_executed(database: Memories) -> None:
     session = database.add()
 
@@ -386,7 +426,7 @@ async def test_never_claims_that_an_unknown_commit_was_not_executed(database: Me
     database.commit_failures.append(lost_and_locked)
 
     with pytest.raises(DependencyUnavailable):
-        await commands_on(database).execute(a_command(session))
+        await commands_on(database, timeout=0.0, resolve_timeout=0.0).execute(a_command(session))
 
 
 async def test_refuses_when_the_queue_is_full(database: Memories) -> None:
@@ -459,6 +499,22 @@ async def test_closing_finishes_what_was_taken_and_takes_no_more(database: Memor
     assert first.done()
     assert len(database.changes) == 2
     await second
+
+
+async def test_every_group_is_observed_also_when_it_is_tried_again(
+    database: Memories,
+) -> None:
+    seen: list[int] = []
+
+    def observe(group: ObservedGroup) -> None:
+        seen.append(group.size)
+
+    commands = commands_on(database, observe=observe)
+    database.save_failures.append(Contended())
+    await commands.execute(a_command(database.add()))
+    await commands.close()
+
+    assert seen == [1, 1]
 
 
 async def test_acts_for_the_callers_of_the_group_alone(database: Memories) -> None:
