@@ -14,8 +14,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from service.domain.session import Session
 from tests.builders import SECRET, a_token, bearer
+from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import TestDatabase, eventually
 from tests.system.processes import (
     PATIENCE_SECONDS,
@@ -27,6 +27,11 @@ from tests.system.processes import (
 )
 
 REASON = "a knee that hurts"
+A_SHORT_WAIT = {
+    "database_lock_timeout_seconds": "0.5",
+    "database_statement_timeout_seconds": "1",
+    "database_idle_in_transaction_timeout_seconds": "1.5",
+}
 A_LONG_WAIT = {
     "database_lock_timeout_seconds": "60",
     "database_statement_timeout_seconds": "70",
@@ -47,7 +52,7 @@ async def test_a_request_under_way_at_sigterm_is_finished(
 ) -> None:
     session = await database.a_session()
     async with a_service(database.api_url, workers=workers, **A_LONG_WAIT) as (process, app):
-        async with _locked(database, session):
+        async with _locked(database):
             request = asyncio.create_task(app.fail(session, reason=REASON))
             await eventually(lambda: _somebody_waits_for_a_lock(database))
             process.signal(signal.SIGTERM)
@@ -67,6 +72,29 @@ async def test_a_request_that_never_ends_holds_up_the_shutdown_no_longer_than_it
         process.signal(signal.SIGTERM)
 
         assert await process.end() == 0
+
+
+async def test_a_database_that_vanished_holds_up_the_shutdown_no_longer_than_its_bound(
+    database: TestDatabase,
+) -> None:
+    session = await database.a_session()
+    async with (
+        a_proxy(database.api_url) as proxy,
+        a_service(proxy.url, shutdown_timeout_seconds="1", **A_SHORT_WAIT) as (process, app),
+    ):
+        proxy.cuts = [Cut.VANISHED_BEFORE] * 10_000
+        request = asyncio.create_task(app.fail(session))
+        await eventually(lambda: _is_made(proxy))
+        process.signal(signal.SIGTERM)
+
+        await process.end()
+        await asyncio.gather(request, return_exceptions=True)
+
+    assert await database.events() == []
+
+
+async def _is_made(proxy: Proxy) -> bool:
+    return bool(proxy.made)
 
 
 async def test_logs_one_line_of_json_for_each_request(database: TestDatabase) -> None:
@@ -213,11 +241,12 @@ def _stopped(process_id: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _locked(database: TestDatabase, session: Session) -> AsyncIterator[None]:
+async def _locked(database: TestDatabase) -> AsyncIterator[None]:
+    """The whole table: commands pass by rows that are locked, and try again later."""
     connection = await database.connect()
     try:
         async with connection.transaction():
-            await connection.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", session.id)
+            await connection.execute("LOCK TABLE sessions")
             yield
     finally:
         await connection.close()

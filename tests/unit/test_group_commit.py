@@ -525,3 +525,19 @@ async def test_acts_for_the_callers_of_the_group_alone(database: Memories) -> No
         await commands_on(database).execute(stranger)
 
     assert database.groups == [frozenset({stranger.user_id})]
+
+
+async def test_an_observer_that_fails_hurts_nobody(database: Memories) -> None:
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, each: failures.append(each))
+
+    def observe(_group: ObservedGroup) -> None:
+        raise ZeroDivisionError
+
+    commands = commands_on(database, observe=observe)
+    for _ in range(3):
+        assert (await commands.execute(a_command(database.add()))).session.version == 2
+    await commands.close()
+    await asyncio.sleep(0)
+
+    assert [type(each["exception"]) for each in failures] == [ZeroDivisionError] * 3
