@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from uuid_utils.compat import uuid7
 
-from service.application.group_commit import GroupCommit, Observe, ignore
+from service.application.group import Observe, ignore
+from service.application.group_commit import GroupCommit
 from service.application.ports import Clock, NewId
 from service.application.queries import Queries
 from service.domain.errors import ServiceError

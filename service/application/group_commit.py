@@ -8,69 +8,16 @@ the slots, so that no command suffers for its neighbours.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Coroutine
 
-from service.application.batch import Batch, Outcome
+from service.application.batch import Outcome
 from service.application.commands import Command
-from service.application.errors import (
-    CommitUnknown,
-    DependencyUnavailable,
-    Overloaded,
-    TransactionFailed,
-)
-from service.application.ports import Clock, NewId, OpenUnitOfWork, UnitOfWork
-from service.domain.errors import DomainError
+from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.group import Groups, Observe, Ticket, ignore
+from service.application.ports import Clock, NewId, OpenUnitOfWork
 
 RETRY_PAUSE_SECONDS = 0.005
 RETRY_PAUSE_MAX_SECONDS = 0.1
-
-
-@dataclass(eq=False, slots=True)
-class _Ticket:
-    """`attempt` is what a COMMIT whose end is unknown would have made true.
-
-    `alone`: it was in a group that the database refused, and may have been the reason.
-    """
-
-    command: Command
-    event_id: UUID
-    begin_before: float
-    answer: asyncio.Future[Outcome]
-    attempt: Outcome | None = None
-    tried: bool = False
-    alone: bool = False
-
-    def settle(self, result: Outcome | Exception) -> None:
-        if self.answer.done():
-            return
-        if isinstance(result, Exception):
-            self.answer.set_exception(result)
-        else:
-            self.answer.set_result(result)
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedGroup:
-    """A group that was done: how long each command had waited for it, and how long it took.
-
-    Times in seconds, of the monotonic clock.
-    """
-
-    waits: tuple[float, ...]
-    duration: float
-
-    @property
-    def size(self) -> int:
-        return len(self.waits)
-
-
-Observe = Callable[[ObservedGroup], None]
-
-
-def ignore(_group: ObservedGroup) -> None:
-    pass
 
 
 class GroupCommit:
@@ -94,18 +41,16 @@ class GroupCommit:
         resolve_timeout: float,
         observe: Observe = ignore,
     ) -> None:
-        self._open_unit_of_work = open_unit_of_work
-        self._clock = clock
+        self._groups = Groups(open_unit_of_work, clock, observe)
         self._new_id = new_id
         self._idle_slots = groups_in_flight
         self._group_size_max = group_size_max
         self._queue_max = queue_max
         self._timeout = timeout
         self._resolve_timeout = resolve_timeout
-        self._observe = observe
-        self._queue: deque[_Ticket] = deque()
+        self._queue: deque[Ticket] = deque()
         self._expiry: asyncio.TimerHandle | None = None
-        self._retries: list[_Ticket] = []
+        self._retries: list[Ticket] = []
         self._retrying = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -123,8 +68,7 @@ class GroupCommit:
         """
         self.require_room()
         loop = asyncio.get_running_loop()
-        begin_before = loop.time() + self._timeout
-        ticket = _Ticket(command, self._new_id(), begin_before, loop.create_future())
+        ticket = Ticket(command, self._new_id(), loop.time(), loop.create_future())
         self._queue.append(ticket)
         self._start_groups()
         return await ticket.answer
@@ -151,24 +95,24 @@ class GroupCommit:
     def _watch_expiry(self) -> None:
         """The queue is in order of expiry, so one timer for its head is enough."""
         if self._expiry is None and self._queue:
-            head = self._queue[0].begin_before
-            self._expiry = asyncio.get_running_loop().call_at(head, self._expire)
+            expires = self._queue[0].arrived + self._timeout
+            self._expiry = asyncio.get_running_loop().call_at(expires, self._expire)
 
     def _expire(self) -> None:
         self._expiry = None
         now = asyncio.get_running_loop().time()
-        while self._queue and self._queue[0].begin_before <= now:
+        while self._queue and self._queue[0].arrived + self._timeout <= now:
             self._queue.popleft().settle(Overloaded())
         self._watch_expiry()
 
-    async def _run(self, group: list[_Ticket]) -> None:
+    async def _run(self, group: list[Ticket]) -> None:
         try:
-            self._retry(await self._attempt(group))
+            self._retry(await self._groups.attempt(group))
         finally:
             self._idle_slots += 1
             self._start_groups()
 
-    def _retry(self, tickets: list[_Ticket]) -> None:
+    def _retry(self, tickets: list[Ticket]) -> None:
         self._retries += tickets
         if self._retries and not self._retrying:
             self._retrying = True
@@ -180,7 +124,7 @@ class GroupCommit:
             await asyncio.sleep(pause)
             number = len(self._retries)
             for group in self._groups_of(self._retries):
-                again = await self._attempt(group)
+                again = await self._groups.attempt(group)
                 done = set(group)
                 self._retries = [each for each in self._retries if each not in done] + again
             progress = len(self._retries) < number
@@ -192,117 +136,16 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         left = []
         for ticket in self._retries:
-            if ticket.begin_before + (self._resolve_timeout if ticket.attempt else 0) > now:
+            more_time = self._resolve_timeout if ticket.attempt else 0
+            if ticket.arrived + self._timeout + more_time > now:
                 left.append(ticket)
             else:
                 ticket.settle(DependencyUnavailable("database") if ticket.attempt else Overloaded())
         self._retries = left
         return bool(left)
 
-    def _groups_of(self, tickets: list[_Ticket]) -> list[list[_Ticket]]:
+    def _groups_of(self, tickets: list[Ticket]) -> list[list[Ticket]]:
         together = [ticket for ticket in tickets if not ticket.alone]
         size = self._group_size_max
         groups = [together[start : start + size] for start in range(0, len(together), size)]
         return groups + [[ticket] for ticket in tickets if ticket.alone]
-
-    async def _attempt(self, group: list[_Ticket]) -> list[_Ticket]:
-        """Settles what it can; returns what has to be tried again."""
-        clock = asyncio.get_running_loop().time
-        begun = clock()
-        again = await self._try(group)
-        for ticket in again:
-            ticket.tried = True
-        waits = tuple(begun - ticket.begin_before + self._timeout for ticket in group)
-        # Apart from this, so that an observer that fails takes nothing with it.
-        observed = ObservedGroup(waits, clock() - begun)
-        asyncio.get_running_loop().call_soon(self._observe, observed)
-        return again
-
-    async def _try(self, group: list[_Ticket]) -> list[_Ticket]:
-        try:
-            return await self._transaction(group)
-        except (DependencyUnavailable, Overloaded) as exc:
-            for ticket in group:
-                if not ticket.tried:
-                    ticket.settle(_another(exc))
-            return [ticket for ticket in group if ticket.tried]
-        except TransactionFailed as exc:
-            for ticket in group:
-                ticket.alone = ticket.alone or exc.blames_one
-            return group
-        except Exception as exc:  # noqa: BLE001  each command meets its own error when it is alone
-            if len(group) == 1:
-                group[0].settle(exc)
-                return []
-            for ticket in group:
-                ticket.alone = True
-            return group
-
-    async def _transaction(self, tickets: Sequence[_Ticket]) -> list[_Ticket]:
-        """Settles the tickets, but for those it returns: their rows are locked by somebody else."""
-        users = frozenset(ticket.command.user_id for ticket in tickets)
-        async with self._open_unit_of_work(users) as work:
-            batch, locked = await self._load(work, tickets)
-            results = await self._results(work, batch, locked, tickets)
-            if batch.changes:
-                await work.save(batch.changes)
-                await self._commit(work, results)
-        for ticket, result in results:
-            ticket.settle(result)
-        return list(locked.difference(ticket for ticket, _ in results))
-
-    async def _load(
-        self, work: UnitOfWork, tickets: Sequence[_Ticket]
-    ) -> tuple[Batch, set[_Ticket]]:
-        """The batch, and the tickets whose rows are locked by somebody else."""
-        keys = {ticket.command.session_key for ticket in tickets}
-        sessions = await work.sessions.lock(keys)
-        missing = keys - sessions.keys()
-        locked = await work.sessions.existing(missing) if missing else set()
-        # Only after the locks: who held one before us may have used the same key.
-        used = {key for ticket in tickets if (key := ticket.command.memory_key)}
-        memories = dict(await work.events.remembered(used)) if used else {}
-        batch = Batch(at=self._clock(), sessions=sessions, memories=memories)
-        return batch, {each for each in tickets if each.command.session_key in locked}
-
-    async def _results(
-        self, work: UnitOfWork, batch: Batch, locked: set[_Ticket], tickets: Sequence[_Ticket]
-    ) -> list[tuple[_Ticket, Outcome | DomainError]]:
-        # A lost COMMIT may have gone through after all. It held the row's lock, which is now
-        # ours, so it has ended, and its event tells how.
-        lost = {(each.command.user_id, each.event_id) for each in tickets if each.attempt}
-        recorded = await work.events.recorded(lost) if lost else set()
-        results: list[tuple[_Ticket, Outcome | DomainError]] = []
-        for ticket in tickets:
-            if ticket.attempt and ticket.event_id in recorded:
-                results.append((ticket, ticket.attempt))
-            elif ticket not in locked:
-                results.append((ticket, _applied(batch, ticket)))
-        return results
-
-    async def _commit(
-        self, work: UnitOfWork, results: list[tuple[_Ticket, Outcome | DomainError]]
-    ) -> None:
-        try:
-            await work.commit()
-        except CommitUnknown:
-            for ticket, result in results:
-                if isinstance(result, Outcome) and not result.replayed:
-                    ticket.attempt = result
-            raise
-
-
-def _applied(batch: Batch, ticket: _Ticket) -> Outcome | DomainError:
-    try:
-        return batch.apply(ticket.command, ticket.event_id)
-    except DomainError as refusal:
-        return refusal
-
-
-def _another(exc: DependencyUnavailable | Overloaded) -> DependencyUnavailable | Overloaded:
-    """For each caller one of their own, since whoever raises it adds a traceback to it."""
-    if isinstance(exc, Overloaded):
-        return Overloaded()
-    another = DependencyUnavailable(exc.dependency)
-    another.__cause__ = exc.__cause__
-    return another

@@ -9,7 +9,8 @@ from sqlalchemy import event
 from uuid_utils.compat import uuid7
 
 from service.app import now
-from service.application.group_commit import GroupCommit, ObservedGroup
+from service.application.group import ObservedGroup
+from service.application.group_commit import GroupCommit
 from service.persistence.database import Database, Limits, create_engine
 
 LIMITS = Limits(

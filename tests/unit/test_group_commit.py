@@ -22,7 +22,8 @@ from service.application.errors import (
     Overloaded,
     TimedOut,
 )
-from service.application.group_commit import GroupCommit, ObservedGroup
+from service.application.group import ObservedGroup
+from service.application.group_commit import GroupCommit
 from service.application.ports import Change, EventKey, Memory
 from service.domain.errors import (
     IdempotencyKeyReused,
