@@ -3,9 +3,9 @@
 import asyncio
 
 from alembic import context
-from sqlalchemy import Connection, NullPool, func, select
+from sqlalchemy import Connection, func, select
 
-from service.persistence.database import create_engine
+from service.migrate import engine_of
 from service.persistence.tables import metadata
 from service.settings import DatabaseSettings
 
@@ -22,12 +22,7 @@ def _run(connection: Connection) -> None:
 
 async def _connect_and_run() -> None:
     settings: DatabaseSettings = context.config.attributes.get("settings") or DatabaseSettings()
-    engine = create_engine(
-        settings.database_url.get_secret_value(),
-        connect_timeout=settings.database_connect_timeout_seconds,
-        transaction_pooler=settings.database_transaction_pooler,
-        poolclass=NullPool,
-    )
+    engine = engine_of(settings)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run)

@@ -6,6 +6,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import NullPool, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import ROLE, create_engine
 from service.settings import DatabaseSettings
@@ -29,13 +30,18 @@ def migrate(settings: DatabaseSettings, *, grant_to: str | None = None) -> None:
         asyncio.run(_grant(settings, grant_to))
 
 
-async def _grant(settings: DatabaseSettings, login: str) -> None:
-    engine = create_engine(
+def engine_of(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine without a pool, for what is done once."""
+    return create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
         transaction_pooler=settings.database_transaction_pooler,
         poolclass=NullPool,
     )
+
+
+async def _grant(settings: DatabaseSettings, login: str) -> None:
+    engine = engine_of(settings)
     try:
         async with engine.begin() as connection:
             quoted = engine.dialect.identifier_preparer.quote_identifier(login)

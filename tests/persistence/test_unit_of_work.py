@@ -24,7 +24,7 @@ from service.application.errors import (
 from service.application.ports import Change
 from service.domain.reason import Reason
 from service.domain.session import Session, SessionStatus
-from service.persistence.database import Database, Limits, create_engine
+from service.persistence.database import Database, create_engine
 from service.persistence.errors import sqlstate
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.persistence.conftest import LIMITS
@@ -435,13 +435,7 @@ async def test_is_unavailable_when_the_login_is_refused(database: TestDatabase) 
 
 
 async def test_is_overloaded_when_no_connection_becomes_free(engine: AsyncEngine) -> None:
-    limits = Limits(
-        pool_size=1,
-        pool_timeout=0.01,
-        lock_timeout=1,
-        statement_timeout=2,
-        idle_in_transaction_timeout=3,
-    )
+    limits = replace(LIMITS, pool_size=1, pool_timeout=0.01)
     units = Database(engine, limits)
 
     async with units.unit_of_work(frozenset({uuid4()})):
