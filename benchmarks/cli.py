@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _chosen(_parser().parse_args(given))
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # stops what was started, too
     try:
         if options.report:
             results = Results.load(options.report)
