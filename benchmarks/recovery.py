@@ -46,7 +46,7 @@ def recovery(bench: Bench, round_: int) -> Recovery:
         stopped = time.monotonic()
         with _standing_still(bench.cluster):
             time.sleep(STOPPED_SECONDS)
-        went_on = time.monotonic()
+            went_on = time.monotonic()
         seen = running.result()
         time.sleep(SETTLE_SECONDS)
         require_written(count_written(setting), seen, setting, BASE.connections)
