@@ -8,11 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
 from benchmarks.contenders.catalogue import CONTENDERS
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import CannotMeasure
-from benchmarks.plan import ES256, FAIL, HS256, LOAD, MIXED, PARTS, READ, RECOVERY, Plan, sweeps
+from benchmarks.plan import (
+    ES256,
+    FAIL,
+    HS256,
+    LOAD,
+    MIXED,
+    PARTS,
+    READ,
+    RECOVERY,
+    RELAY,
+    Plan,
+    sweeps,
+)
+from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.run import run
 from service.embedded import EmbeddedPostgresError
@@ -23,13 +35,13 @@ PostgreSQL of its own, checks that each contender does the job, and loads it wit
 
 Its parts are: the load, in sweeps each of which changes one thing about the base (sessions that
 fail, 64 connections, 10,000 sessions there already, HS256); the recovery of this service from a
-database that stood still; and its memory over time.
+database that stood still; its relay, and what it costs; and its memory over time.
 
 With no arguments that takes about 40 minutes, without the last part, which takes more than ten
 alone: --parts soak --add. --quick measures the base, once and briefly.
 """
 FULL: dict[str, Any] = {
-    "parts": [LOAD, RECOVERY],
+    "parts": [LOAD, RECOVERY, RELAY],
     "kinds": [FAIL, READ, MIXED],
     "connections": [1, 8, 64, 256, 1000],
     "rows": [10_000, 1_000_000, 10_000_000],
@@ -77,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. What was measured is kept.", file=sys.stderr)
         return 130
-    report.write(results, options.page)
+    page.write(results, options.page)
     print(f"See {options.page}")
     return 0
 
@@ -99,6 +111,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         warm_up=options.warm_up,
         rate_max=options.rate_max,
         soak=options.soak,
+        nats_sync=options.nats_sync,
         postgres=dict(options.postgres),
         service=dict(options.service),
     )
@@ -169,6 +182,10 @@ def _add_settings(group: Any) -> None:
     group.add_argument(
         "--postgres", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",
         help="of PostgreSQL: shared_buffers=4GB",
+    )  # fmt: skip
+    group.add_argument(
+        "--nats-sync", default="always", metavar="INTERVAL",
+        help="how often the stream that events go to is flushed to disk (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--service", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",

@@ -50,6 +50,7 @@ class Plan:
     warm_up: int
     rate_max: int
     soak: int
+    nats_sync: str
     postgres: dict[str, str] = field(default_factory=dict)
     service: dict[str, str] = field(default_factory=dict)
 

@@ -11,10 +11,13 @@ from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
 from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
 from benchmarks.measure import Bench, CannotMeasure
-from benchmarks.plan import BASE, LOAD, RECOVERY, SOAK, Plan
+from benchmarks.nats import nats_server
+from benchmarks.plan import BASE, LOAD, RECOVERY, RELAY, SOAK, Plan
 from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
 from benchmarks.recovery import recovery
-from benchmarks.results import Measurement, Recovery, Result, Results, Soak
+from benchmarks.relaying import SECONDS as RELAY_SECONDS
+from benchmarks.relaying import relayed
+from benchmarks.results import Measurement, Recovery, Relayed, Result, Results, Soak
 from benchmarks.soak import soak
 
 HEADROOM = 1.5
@@ -31,7 +34,7 @@ def run(plan: Plan, *, data: Path, keep: Path, command: str, add: bool) -> Resul
     with _bench(plan, data) as bench:
         results = Results(
             machine=machine.described(bench.cluster),
-            settings=cluster.SETTINGS | plan.postgres,
+            settings=cluster.SETTINGS | plan.postgres | {"sync_interval of NATS": plan.nats_sync},
             conditions=plan.conditions,
         )
         if add and keep.exists():
@@ -84,6 +87,7 @@ def _everything(bench: Bench, results: Results) -> Iterator[Result]:
     parts: dict[str, Callable[[Bench, Results], Iterator[Result]]] = {
         LOAD: _measurements,
         RECOVERY: _recoveries,
+        RELAY: _relayed,
         SOAK: _soak,
     }
     for part in bench.plan.parts:
@@ -105,6 +109,18 @@ def _recoveries(bench: Bench, results: Results) -> Iterator[Recovery]:
             yield recovery(longer, round_)
 
 
+def _relayed(bench: Bench, results: Results) -> Iterator[Relayed]:
+    try:
+        nats_server()
+    except NotHere as exc:
+        results.notes.append(f"The relay was not measured: {exc}.")
+        return
+    with _for_longer(bench, results, RELAY_SECONDS) as longer:
+        for round_ in range(1, bench.plan.rounds + 1):
+            for with_relay in (False, True):
+                yield relayed(longer, round_, with_relay=with_relay)
+
+
 def _soak(bench: Bench, results: Results) -> Iterator[Soak]:
     with _for_longer(bench, results, bench.plan.soak) as longer:
         yield soak(longer)
@@ -112,11 +128,11 @@ def _soak(bench: Bench, results: Results) -> Iterator[Soak]:
 
 @contextmanager
 def _for_longer(bench: Bench, results: Results, seconds: int) -> Iterator[Bench]:
-    """With requests for so many seconds of the base load on this service."""
+    """With requests for a warm-up and so many seconds of the base load on this service."""
     rate = results.spread(SERVICE, BASE, lambda each: each.requests_per_second)
     per_second = rate.most * HEADROOM if rate else bench.plan.rate_max
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as place:
-        fresh = Fresh(Path(place), round(per_second * seconds))
+        fresh = Fresh(Path(place), bench.warm_up.count + round(per_second * seconds))
         print(f"Preparing {fresh.count:,} requests for {seconds} s of load ...", flush=True)
         fresh.write([(BASE.kind, bench.issuers[BASE.algorithm])])
         yield replace(bench, fresh=fresh)
