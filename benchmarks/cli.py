@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders.catalogue import CONTENDERS
+from benchmarks.keep import Keep
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import CannotMeasure
 from benchmarks.plan import (
@@ -38,7 +39,8 @@ fail, 64 connections, 10,000 sessions there already, HS256); the recovery of thi
 database that stood still; its relay, and what it costs; and its memory over time.
 
 With no arguments that takes about 40 minutes, without the last part, which takes more than ten
-alone: --parts soak --add. --quick measures the base, once and briefly.
+alone: --parts soak --add. A run that was broken off goes on with --add. --quick measures each
+kind of load at the base, once and briefly.
 """
 FULL: dict[str, Any] = {
     "parts": [LOAD, RECOVERY, RELAY],
@@ -79,9 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = run(
                 _plan(options),
                 data=options.data,
-                keep=options.results,
+                keep=Keep(options.results, add=options.add, again=options.again),
                 command=_command(given),
-                add=options.add,
             )
     except (CannotMeasure, LoadFailed, EmbeddedPostgresError) as exc:
         print(exc, file=sys.stderr)
@@ -131,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="try it, in about two minutes")
+    parser.add_argument("--quick", action="store_true", help="try it, in about three minutes")
     _add_what(parser.add_argument_group("what to measure"))
     _add_how(parser.add_argument_group("how to measure it"))
     _add_settings(parser.add_argument_group("settings other than the stated ones"))
@@ -149,8 +150,11 @@ def _add_what(group: Any) -> None:
     )
     group.add_argument(
         "--add", action="store_true",
-        help="keep what the results have already, but for what is measured again",
+        help="to the results that are there: measure what they lack, or what was broken off",
     )  # fmt: skip
+    group.add_argument(
+        "--again", action="store_true", help="with --add: also what they do not lack"
+    )
     group.add_argument(
         "--kinds", nargs="+", choices=[FAIL, READ, MIXED], metavar="KIND",
         help="of load: fail sessions, read them, or mixed: plan, start and fail them",

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from benchmarks.plan import Scenario
+from benchmarks.plan import LOAD, RECOVERY, RELAY, SOAK, Scenario
+
+Identity = tuple[object, ...]
+"""What a result is of: of two with the same, one is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +32,31 @@ class Measurement:
     resident: float
     proportional: float
 
+    @property
+    def identity(self) -> Identity:
+        return measurement_of(self.contender, self.scenario, self.round)
+
     def __str__(self) -> str:
         return (
             f"round {self.round}  {self.scenario!s:42}  {self.contender:18}"
             f"{self.requests_per_second:8,.0f}/s  p50 {self.p50:7.2f} ms"
             f"  p99 {self.p99:7.2f} ms  errors {self.errors}"
         )
+
+
+def measurement_of(contender: str, scenario: Scenario, round_: int) -> Identity:
+    return LOAD, contender, scenario, round_
+
+
+def recovery_of(round_: int) -> Identity:
+    return RECOVERY, round_
+
+
+def relayed_of(round_: int, *, with_relay: bool) -> Identity:
+    return RELAY, round_, with_relay
+
+
+SOAK_IDENTITY: Identity = (SOAK,)
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,8 @@ class Soak:
     requests_per_second: float
     errors: int
     resident: list[float]
+
+    identity: ClassVar[Identity] = SOAK_IDENTITY
 
     @property
     def seconds(self) -> float:
@@ -83,6 +107,10 @@ class Recovery:
     broken: int
     curve: list[list[float]]
 
+    @property
+    def identity(self) -> Identity:
+        return recovery_of(self.round)
+
     def __str__(self) -> str:
         back = "never" if self.seconds is None else f"after {self.seconds:.2f} s"
         return f"round {self.round}  recovery: back {back}  {self.answers}  broken {self.broken}"
@@ -105,6 +133,10 @@ class Relayed:
     ages: list[float] = field(default_factory=list)
     behind: float | None = None
 
+    @property
+    def identity(self) -> Identity:
+        return relayed_of(self.round, with_relay=self.with_relay)
+
     def __str__(self) -> str:
         oldest = f"  oldest event {max(self.ages):.2f} s" if self.ages else ""
         return (
@@ -113,7 +145,14 @@ class Relayed:
         )
 
 
-Result = Measurement | Soak | Recovery | Relayed
+Result = Measurement | Recovery | Relayed | Soak
+R = TypeVar("R", bound=Result)
+PARTS: dict[str, type[Result]] = {
+    LOAD: Measurement,
+    RECOVERY: Recovery,
+    RELAY: Relayed,
+    SOAK: Soak,
+}
 
 
 @dataclass(kw_only=True)
@@ -125,25 +164,34 @@ class Results:
     conditions: dict[str, Any]
     commands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    measurements: list[Measurement] = field(default_factory=list)
-    recoveries: list[Recovery] = field(default_factory=list)
-    relayed: list[Relayed] = field(default_factory=list)
-    soak: Soak | None = None
+    everything: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
-        """A first round takes the place of what an earlier run had measured of the same."""
-        if isinstance(result, Soak):
-            self.soak = result
-            return
-        kept = self._kept_with(result)
-        if result.round == 1:
-            kept[:] = [each for each in kept if _subject(each) != _subject(result)]
-        kept.append(result)
+        """In the place of an earlier one of the same."""
+        others = [each for each in self.everything if each.identity != result.identity]
+        self.everything = [*others, result]
 
-    def _kept_with(self, result: Result) -> list[Any]:
-        if isinstance(result, Recovery):
-            return self.recoveries
-        return self.relayed if isinstance(result, Relayed) else self.measurements
+    def __contains__(self, identity: Identity) -> bool:
+        return any(each.identity == identity for each in self.everything)
+
+    def _all(self, kind: type[R]) -> list[R]:
+        return [each for each in self.everything if isinstance(each, kind)]
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        return self._all(Measurement)
+
+    @property
+    def recoveries(self) -> list[Recovery]:
+        return self._all(Recovery)
+
+    @property
+    def relayed(self) -> list[Relayed]:
+        return self._all(Relayed)
+
+    @property
+    def soak(self) -> Soak | None:
+        return next(iter(self._all(Soak)), None)
 
     def of(self, contender: str, scenario: Scenario) -> list[Measurement]:
         return [
@@ -169,24 +217,23 @@ class Results:
     def save(self, path: Path) -> None:
         """At once or not at all, so that no interruption leaves half a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        parts = [{"part": each.identity[0]} for each in self.everything]
+        kept = asdict(self)
+        kept["everything"] = [
+            part | each for part, each in zip(parts, kept["everything"], strict=True)
+        ]
         unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        unfinished.write_text(json.dumps(kept, indent=1) + "\n")
         unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Results":
         kept = json.loads(path.read_text())
-        kept["measurements"] = [
-            Measurement(**each | {"scenario": Scenario(**each["scenario"])})
-            for each in kept["measurements"]
-        ]
-        kept["recoveries"] = [Recovery(**each) for each in kept["recoveries"]]
-        kept["relayed"] = [Relayed(**each) for each in kept["relayed"]]
-        kept["soak"] = Soak(**kept["soak"]) if kept["soak"] else None
+        kept["everything"] = [_loaded(**each) for each in kept["everything"]]
         return cls(**kept)
 
 
-def _subject(result: Measurement | Recovery | Relayed) -> tuple[object, ...]:
-    if isinstance(result, Measurement):
-        return result.contender, result.scenario
-    return (result.with_relay,) if isinstance(result, Relayed) else ()
+def _loaded(part: str, **values: Any) -> Result:
+    if "scenario" in values:
+        values["scenario"] = Scenario(**values["scenario"])
+    return PARTS[part](**values)

@@ -4,56 +4,63 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from benchmarks import cluster, machine
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
 from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
-from benchmarks.measure import Bench, CannotMeasure
+from benchmarks.keep import Keep
+from benchmarks.measure import Bench
 from benchmarks.nats import nats_server
 from benchmarks.plan import BASE, LOAD, RECOVERY, RELAY, SOAK, Plan
 from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
 from benchmarks.recovery import recovery
 from benchmarks.relaying import SECONDS as RELAY_SECONDS
 from benchmarks.relaying import relayed
-from benchmarks.results import Measurement, Recovery, Relayed, Result, Results, Soak
+from benchmarks.results import (
+    SOAK_IDENTITY,
+    Identity,
+    Measurement,
+    Recovery,
+    Relayed,
+    Result,
+    Results,
+    Soak,
+    measurement_of,
+    recovery_of,
+    relayed_of,
+)
 from benchmarks.soak import soak
 
 HEADROOM = 1.5
 """How much faster than it was measured the service may be where it is loaded for longer."""
 
 
-def run(plan: Plan, *, data: Path, keep: Path, command: str, add: bool) -> Results:
-    """Raises CannotMeasure.
+Wanted = Callable[[Identity], bool]
 
-    `data`: what later runs use again; `keep`: the file for results; `add`: to those in it.
-    """
+
+def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
+    """Raises CannotMeasure. `data`: what later runs use again."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
     with _bench(plan, data) as bench:
-        results = Results(
-            machine=machine.described(bench.cluster),
-            settings=cluster.SETTINGS | plan.postgres | {"sync_interval of NATS": plan.nats_sync},
-            conditions=plan.conditions,
+        results = keep.begun(
+            Results(
+                machine=machine.described(bench.cluster),
+                settings=cluster.SETTINGS | plan.postgres | {"NATS sync_interval": plan.nats_sync},
+                conditions=plan.conditions,
+            )
         )
-        if add and keep.exists():
-            results = _more_of(Results.load(keep), results)
         results.commands.append(command)
         results.notes += [note for note in notes if note not in results.notes]
-        for result in _everything(bench, results):
+        for result in _everything(bench, results, keep):
             print(result, flush=True)
             results.add(result)
-            results.save(keep)
+            results.save(keep.file)
     return results
-
-
-def _more_of(earlier: Results, now: Results) -> Results:
-    for aspect in ("machine", "settings", "conditions"):
-        there, here = getattr(earlier, aspect), getattr(now, aspect)
-        if there != here:
-            raise CannotMeasure(f"Results of another {aspect} cannot be added to: {there}, {here}")
-    return earlier
 
 
 def _those_here(names: Sequence[str], data: Path, notes: list[str]) -> Iterator[str]:
@@ -83,47 +90,59 @@ def _bench(plan: Plan, data: Path) -> Iterator[Bench]:
         yield Bench(plan, postgres, fresh, issuers, data)
 
 
-def _everything(bench: Bench, results: Results) -> Iterator[Result]:
-    parts: dict[str, Callable[[Bench, Results], Iterator[Result]]] = {
+def _everything(bench: Bench, results: Results, keep: Keep) -> Iterator[Result]:
+    parts: dict[str, Callable[[Bench, Results, Wanted], Iterator[Result]]] = {
         LOAD: _measurements,
         RECOVERY: _recoveries,
         RELAY: _relayed,
         SOAK: _soak,
     }
     for part in bench.plan.parts:
-        yield from parts[part](bench, results)
+        yield from parts[part](bench, results, partial(keep.lacks, results))
 
 
-def _measurements(bench: Bench, _results: Results) -> Iterator[Measurement]:
+def _measurements(bench: Bench, _results: Results, wanted: Wanted) -> Iterator[Measurement]:
     """Contender after contender, so that what disturbs the machine disturbs all of them."""
-    for round_ in range(1, bench.plan.rounds + 1):
-        for scenario in bench.plan.scenarios:
-            for contender in (CONTENDERS[name] for name in bench.plan.contenders):
-                if contender.takes_part_in(scenario):
-                    yield bench.measure(contender, scenario, round_)
+    for round_, scenario, name in product(
+        _rounds(bench), bench.plan.scenarios, bench.plan.contenders
+    ):
+        contender = CONTENDERS[name]
+        if contender.takes_part_in(scenario) and wanted(measurement_of(name, scenario, round_)):
+            yield bench.measure(contender, scenario, round_)
 
 
-def _recoveries(bench: Bench, results: Results) -> Iterator[Recovery]:
-    with _for_longer(bench, results, RECOVERY_SECONDS) as longer:
-        for round_ in range(1, bench.plan.rounds + 1):
-            yield recovery(longer, round_)
+def _rounds(bench: Bench) -> range:
+    return range(1, bench.plan.rounds + 1)
 
 
-def _relayed(bench: Bench, results: Results) -> Iterator[Relayed]:
+def _recoveries(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Recovery]:
+    rounds = [each for each in _rounds(bench) if wanted(recovery_of(each))]
+    if rounds:
+        with _for_longer(bench, results, RECOVERY_SECONDS) as longer:
+            yield from (recovery(longer, each) for each in rounds)
+
+
+def _relayed(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Relayed]:
     try:
         nats_server()
     except NotHere as exc:
         results.notes.append(f"The relay was not measured: {exc}.")
         return
-    with _for_longer(bench, results, RELAY_SECONDS) as longer:
-        for round_ in range(1, bench.plan.rounds + 1):
-            for with_relay in (False, True):
+    steps = [
+        (round_, with_relay)
+        for round_, with_relay in product(_rounds(bench), (False, True))
+        if wanted(relayed_of(round_, with_relay=with_relay))
+    ]
+    if steps:
+        with _for_longer(bench, results, RELAY_SECONDS) as longer:
+            for round_, with_relay in steps:
                 yield relayed(longer, round_, with_relay=with_relay)
 
 
-def _soak(bench: Bench, results: Results) -> Iterator[Soak]:
-    with _for_longer(bench, results, bench.plan.soak) as longer:
-        yield soak(longer)
+def _soak(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Soak]:
+    if wanted(SOAK_IDENTITY):
+        with _for_longer(bench, results, bench.plan.soak) as longer:
+            yield soak(longer)
 
 
 @contextmanager

@@ -160,32 +160,29 @@ FASTIFY_PG = "fastify-pg"
 FLOOR = "pgbench"
 CEILING = "http-ceiling"
 
-ALL_SWEEPS = frozenset({"kind", "connections", "rows", "algorithm"})
-
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender(name=SERVICE, title="this service", start=_this_service, sweeps=ALL_SWEEPS),
+        Contender(
+            name=SERVICE,
+            title="this service",
+            start=_this_service,
+            sweeps=frozenset({"kind", "connections", "rows", "algorithm"}),
+        ),
         Contender(
             name=FASTAPI,
             title="FastAPI + SQLAlchemy ORM",
             start=_uvicorn("fastapi_orm"),
-            sweeps=ALL_SWEEPS - {"rows"},
+            sweeps=frozenset({"kind", "connections"}),
         ),
         Contender(
             name=ASYNCPG,
             title="Starlette + asyncpg by hand",
             start=_uvicorn("starlette_asyncpg"),
-            sweeps=ALL_SWEEPS - {"rows"},
+            sweeps=frozenset({"kind", "connections", "algorithm"}),
         ),
         Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=_install_fastify),
-        Contender(
-            name=FLOOR,
-            title="pgbench, no HTTP",
-            start=None,
-            most_connections=64,
-            sweeps=frozenset({"connections", "rows"}),
-        ),
+        Contender(name=FLOOR, title="pgbench, no HTTP", start=None, most_connections=64),
         Contender(
             name=CEILING,
             title="this service's HTTP, no database",

@@ -13,7 +13,10 @@ NONE = "–"
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, alignment: str = "---:") -> str:
     """`alignment` of all columns but the first."""
-    lines = (heads, ["---", *[alignment] * (len(heads) - 1)], *rows)
+    body = list(rows)
+    if not body:
+        return "Not measured."
+    lines = (heads, ["---", *[alignment] * (len(heads) - 1)], *body)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
