@@ -1,12 +1,12 @@
 """Events -> rows of `events` and `outbox`; what idempotency keys stand for, back from them."""
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 from sqlalchemy import (
     CTE,
     Column,
@@ -43,6 +43,7 @@ _recorded = rows_given_as(
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
 )
+_in_order = rows_given_as("queued", Column("user_id", Uuid), Column("event_id", Uuid))
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
@@ -78,7 +79,7 @@ def inserted() -> CTE:
 
 def queued() -> CTE:
     """Queues the same events for the relay, in the order in which they happened."""
-    in_order = select(_recorded.c.user_id, _recorded.c.id).order_by(_recorded.c.place)
+    in_order = select(_in_order.c.user_id, _in_order.c.event_id).order_by(_in_order.c.place)
     return insert(outbox).from_select(["user_id", "event_id"], in_order).cte("queued")
 
 
@@ -87,7 +88,8 @@ def _columns() -> list[Any]:
 
 
 def insert_parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    return parameters(_recorded, [_row(change) for change in changes])
+    keys = [(change.event.user_id, change.event_id) for change in changes]
+    return parameters(_recorded, [_row(change) for change in changes]) | parameters(_in_order, keys)
 
 
 def _row(change: Change) -> tuple[Any, ...]:
@@ -99,7 +101,7 @@ def _row(change: Change) -> tuple[Any, ...]:
         event.session_id,
         event.session_version,
         event.type,
-        json.dumps(event.data(), ensure_ascii=False),
+        orjson.dumps(event.data()).decode(),
         event.occurred_at,
         command.request_id,
         command.idempotency_key,
@@ -122,12 +124,12 @@ class SqlEvents:
 
 
 def _to_memory(row: asyncpg.Record) -> Memory:
-    session = _from_snapshot(row["user_id"], json.loads(row["session_snapshot"]))
+    session = _from_snapshot(row["user_id"], orjson.loads(row["session_snapshot"]))
     return Memory(fingerprint=row["command_fingerprint"], session=session)
 
 
 def _snapshot(session: Session) -> str:
-    return json.dumps(
+    return orjson.dumps(
         {
             "id": str(session.id),
             "status": session.status,
@@ -138,9 +140,8 @@ def _snapshot(session: Session) -> str:
             "version": session.version,
             "created_at": session.created_at.isoformat(),
             "updated_at": session.updated_at.isoformat(),
-        },
-        ensure_ascii=False,
-    )
+        }
+    ).decode()
 
 
 def _from_snapshot(user_id: UUID, snapshot: dict[str, Any]) -> Session:
