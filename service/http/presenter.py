@@ -1,18 +1,15 @@
 """Sessions as clients see them. Pure."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from service.domain.session import Session
 
 
-def json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def envelope(data: dict[str, Any]) -> bytes:
-    return json_bytes({"data": data, "meta": {}})
+    return orjson.dumps({"data": data, "meta": {}})
 
 
 def session_envelope(session: Session) -> bytes:

@@ -1,11 +1,12 @@
 """Events -> rows of `events` and `outbox`; what idempotency keys stand for, back from them."""
 
-import json
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+import orjson
 from sqlalchemy import (
     CTE,
     Column,
@@ -20,11 +21,11 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import MemoryKey
 from service.application.ports import Change, EventKey, Memory
 from service.domain.session import Session, SessionStatus
+from service.persistence.statements import Connection, Statement
 from service.persistence.tables import events, outbox
 from service.persistence.unnest import parameters, rows_given_as
 
@@ -42,24 +43,29 @@ _recorded = rows_given_as(
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
 )
+_in_order = rows_given_as("queued", Column("user_id", Uuid), Column("event_id", Uuid))
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
-_REMEMBERED = select(
-    events.c.user_id,
-    events.c.idempotency_key,
-    events.c.command_fingerprint,
-    events.c.session_snapshot,
-).join_from(
-    events,
-    _used,
-    and_(
-        events.c.user_id == _used.c.user_id,
-        events.c.idempotency_key == _used.c.idempotency_key,
-    ),
+_REMEMBERED = Statement(
+    select(
+        events.c.user_id,
+        events.c.idempotency_key,
+        events.c.command_fingerprint,
+        events.c.session_snapshot,
+    ).join_from(
+        events,
+        _used,
+        and_(
+            events.c.user_id == _used.c.user_id,
+            events.c.idempotency_key == _used.c.idempotency_key,
+        ),
+    )
 )
-_RECORDED = select(events.c.id).join_from(
-    events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
+_RECORDED = Statement(
+    select(events.c.id).join_from(
+        events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
+    )
 )
 
 
@@ -73,7 +79,7 @@ def inserted() -> CTE:
 
 def queued() -> CTE:
     """Queues the same events for the relay, in the order in which they happened."""
-    in_order = select(_recorded.c.user_id, _recorded.c.id).order_by(_recorded.c.place)
+    in_order = select(_in_order.c.user_id, _in_order.c.event_id).order_by(_in_order.c.place)
     return insert(outbox).from_select(["user_id", "event_id"], in_order).cte("queued")
 
 
@@ -82,7 +88,8 @@ def _columns() -> list[Any]:
 
 
 def insert_parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    return parameters(_recorded, [_row(change) for change in changes])
+    keys = [(change.event.user_id, change.event_id) for change in changes]
+    return parameters(_recorded, [_row(change) for change in changes]) | parameters(_in_order, keys)
 
 
 def _row(change: Change) -> tuple[Any, ...]:
@@ -94,7 +101,7 @@ def _row(change: Change) -> tuple[Any, ...]:
         event.session_id,
         event.session_version,
         event.type,
-        json.dumps(event.data(), ensure_ascii=False),
+        orjson.dumps(event.data()).decode(),
         event.occurred_at,
         command.request_id,
         command.idempotency_key,
@@ -104,25 +111,25 @@ def _row(change: Change) -> tuple[Any, ...]:
 
 
 class SqlEvents:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def remembered(self, keys: Collection[MemoryKey]) -> dict[MemoryKey, Memory]:
-        rows = await self._connection.execute(_REMEMBERED, parameters(_used, keys))
-        return {
-            (row.user_id, row.idempotency_key): Memory(
-                fingerprint=row.command_fingerprint,
-                session=_from_snapshot(row.user_id, row.session_snapshot),
-            )
-            for row in rows
-        }
+        rows = await _REMEMBERED.rows(self._connection, parameters(_used, keys))
+        return {(row["user_id"], row["idempotency_key"]): _to_memory(row) for row in rows}
 
     async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        return set(await self._connection.scalars(_RECORDED, parameters(_sought, keys)))
+        rows = await _RECORDED.rows(self._connection, parameters(_sought, keys))
+        return {row["id"] for row in rows}
+
+
+def _to_memory(row: asyncpg.Record) -> Memory:
+    session = _from_snapshot(row["user_id"], orjson.loads(row["session_snapshot"]))
+    return Memory(fingerprint=row["command_fingerprint"], session=session)
 
 
 def _snapshot(session: Session) -> str:
-    return json.dumps(
+    return orjson.dumps(
         {
             "id": str(session.id),
             "status": session.status,
@@ -133,9 +140,8 @@ def _snapshot(session: Session) -> str:
             "version": session.version,
             "created_at": session.created_at.isoformat(),
             "updated_at": session.updated_at.isoformat(),
-        },
-        ensure_ascii=False,
-    )
+        }
+    ).decode()
 
 
 def _from_snapshot(user_id: UUID, snapshot: dict[str, Any]) -> Session:

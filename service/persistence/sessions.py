@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import asyncpg
 from sqlalchemy import (
     CTE,
     Column,
     DateTime,
     Integer,
-    Row,
     SmallInteger,
     Text,
     Uuid,
@@ -19,22 +19,26 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import SessionKey
 from service.application.ports import Change
 from service.domain.session import Session, SessionStatus
+from service.persistence.statements import Connection, Statement
 from service.persistence.tables import sessions
 from service.persistence.unnest import parameters, rows_given_as
 
 _wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
 _is_wanted = and_(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id)
 
-_FIND = select(sessions).where(
-    sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("id")
+_FIND = Statement(
+    select(sessions).where(
+        sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("id")
+    )
 )
-_EXISTING = select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
-_LOCK = (
+_EXISTING = Statement(
+    select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
+)
+_LOCK = Statement(
     select(sessions)
     .join_from(sessions, _wanted, _is_wanted)
     .with_for_update(key_share=True, of=sessions, skip_locked=True)
@@ -107,35 +111,34 @@ def _array_literal(sets: Sequence[int | None]) -> str:
 
 
 class SqlSessions:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def find(self, key: SessionKey) -> Session | None:
         user_id, session_id = key
-        result = await self._connection.execute(_FIND, {"user_id": user_id, "id": session_id})
-        row = result.one_or_none()
-        return _to_session(row) if row else None
+        rows = await _FIND.rows(self._connection, {"user_id": user_id, "id": session_id})
+        return _to_session(rows[0]) if rows else None
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        rows = await self._connection.execute(_LOCK, parameters(_wanted, keys))
+        rows = await _LOCK.rows(self._connection, parameters(_wanted, keys))
         found = [_to_session(row) for row in rows]
         return {(session.user_id, session.id): session for session in found}
 
     async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]:
-        rows = await self._connection.execute(_EXISTING, parameters(_wanted, keys))
-        return {(row.user_id, row.id) for row in rows}
+        rows = await _EXISTING.rows(self._connection, parameters(_wanted, keys))
+        return {(row["user_id"], row["id"]) for row in rows}
 
 
-def _to_session(row: Row[Any]) -> Session:
+def _to_session(row: asyncpg.Record) -> Session:
     return Session(
-        user_id=row.user_id,
-        id=row.id,
-        status=SessionStatus(row.status),
-        session_date=row.session_date,
-        sets=tuple(row.sets),
-        rpe=row.rpe,
-        notes=row.notes,
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        user_id=row["user_id"],
+        id=row["id"],
+        status=SessionStatus(row["status"]),
+        session_date=row["session_date"],
+        sets=tuple(row["sets"]),
+        rpe=row["rpe"],
+        notes=row["notes"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )
