@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(exc, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. What was measured is kept.", file=sys.stderr)
+        print("\nStopped. What was measured is kept; --add goes on.", file=sys.stderr)
         return 130
     page.write(results, options.page)
     print(f"See {options.page}")
