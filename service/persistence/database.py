@@ -1,14 +1,14 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Pool
+from sqlalchemy import Pool, Row, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -108,6 +108,7 @@ class Database:
         self._engine = engine
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
+        self._statement_timeout = limits.statement_timeout
         self._transaction_max = limits.transaction_max
         self._settings = {
             "role": ROLE,
@@ -140,6 +141,20 @@ class Database:
                 finally:
                     watchdog.cancel()
                     driver.opening = None
+
+    async def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row[Any]]:
+        """The rows of one statement, which has to become the service's role by itself."""
+        with translated():
+            async with self._place(), self._connection() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                watchdog = asyncio.get_running_loop().call_later(
+                    self._statement_timeout, driver.terminate
+                )
+                try:
+                    return list(await connection.execute(statement, parameters))
+                finally:
+                    watchdog.cancel()
 
     def _opening(self, acting_users: frozenset[UUID]) -> str:
         settings = {**self._settings, "service.acting_users": ",".join(map(str, acting_users))}

@@ -1,7 +1,7 @@
 """Events -> rows of `events` and `outbox`; what idempotency keys stand for, back from them."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import MemoryKey
 from service.application.ports import Change, EventKey, Memory
+from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 from service.persistence.tables import events, outbox
 from service.persistence.unnest import parameters, rows_given_as
@@ -82,24 +83,36 @@ def _columns() -> list[Any]:
 
 
 def insert_parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    return parameters(_recorded, [_row(change) for change in changes])
+    return parameters(_recorded, [row for change in changes for row in _rows(change)])
 
 
-def _row(change: Change) -> tuple[Any, ...]:
-    event, command = change.event, change.command
-    keyed = command.idempotency_key is not None
+def _rows(change: Change) -> Iterator[tuple[Any, ...]]:
+    """The first event remembers the command."""
+    (first_id, first), *others = change.events
+    keyed = change.command.idempotency_key is not None
+    yield _row(change, first_id, first, _memory(change) if keyed else (None, None, None))
+    for event_id, event in others:
+        yield _row(change, event_id, event, (None, None, None))
+
+
+def _memory(change: Change) -> tuple[Any, ...]:
+    command = change.command
+    return command.idempotency_key, command.fingerprint(), _snapshot(change.session)
+
+
+def _row(
+    change: Change, event_id: UUID, event: SessionEvent, memory: tuple[Any, ...]
+) -> tuple[Any, ...]:
     return (
         event.user_id,
-        change.event_id,
+        event_id,
         event.session_id,
         event.session_version,
         event.type,
         json.dumps(event.data(), ensure_ascii=False),
         event.occurred_at,
-        command.request_id,
-        command.idempotency_key,
-        command.fingerprint() if keyed else None,
-        _snapshot(change.session) if keyed else None,
+        change.command.request_id,
+        *memory,
     )
 
 

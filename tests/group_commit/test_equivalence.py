@@ -16,8 +16,8 @@ from uuid_utils.compat import uuid7
 from service.application.batch import Outcome
 from service.application.commands import FailSession
 from service.domain.errors import ServiceError, StatusTooEarly, StatusTooLate
-from service.domain.reason import Reason
 from service.domain.session import SessionStatus
+from service.domain.text import Reason
 from tests.group_commit.driving import group_commit
 from tests.group_commit.model import Answer, Asked, User
 from tests.running import Cluster, TestDatabase, a_database

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from service.application.batch import Outcome
 from service.domain.errors import SessionNotFound
-from service.domain.reason import Reason
 from service.domain.session import Session
+from service.domain.text import Reason
 from tests.builders import a_command, a_session
 from tests.group_commit.driving import Seen, group_commit
 from tests.running import App, TestDatabase

@@ -31,8 +31,8 @@ from service.domain.errors import (
     SessionNotFound,
     StatusTooLate,
 )
-from service.domain.reason import Reason
 from service.domain.session import Session, SessionStatus
+from service.domain.text import Reason
 from tests.builders import MORNING, a_command, a_session
 
 
@@ -43,6 +43,7 @@ class Memories:
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     locked: set[SessionKey] = field(default_factory=set)
+    claimed: set[UUID] = field(default_factory=set)
     open_failures: deque[Exception | None] = field(default_factory=deque)
     save_failures: deque[Exception | None] = field(default_factory=deque)
     commit_failures: deque[Callable[["Work"], None]] = field(default_factory=deque)
@@ -86,8 +87,15 @@ class Work:
     def events(self) -> "Work":
         return self
 
-    async def find(self, key: SessionKey) -> Session | None:
-        return self._database.sessions.get(key)
+    async def claim(self, users: Collection[UUID]) -> set[UUID]:
+        return set(users) - self._database.claimed
+
+    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
+        return {
+            session.user_id: session.id
+            for session in self._database.sessions.values()
+            if session.status is SessionStatus.IN_PROGRESS and session.user_id in users
+        }
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         free = set(keys) & self._database.sessions.keys() - self._database.locked
@@ -104,7 +112,11 @@ class Work:
         }
 
     async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        recorded = {(change.event.user_id, change.event_id) for change in self._database.changes}
+        recorded = {
+            (change.session.user_id, event_id)
+            for change in self._database.changes
+            for event_id, _ in change.events
+        }
         return {event_id for _, event_id in recorded & set(keys)}
 
     async def save(self, changes: Sequence[Change]) -> None:
