@@ -17,7 +17,9 @@ _DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_YEARS = range(1, 9999)
+_YEARS = range(2, 9999)
+"""What the database holds, but for the first: its first moment is minus infinity to the driver."""
+
 _CODES = {
     "extra_forbidden": ("unknown_field", "There is no such field."),
     "string_type": ("invalid_type", "It has to be a string or null."),
