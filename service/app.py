@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
+import asyncpg
 import httpx2
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,7 +23,7 @@ from service.http.errors import on_http_exception, on_service_error
 from service.http.jwks import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.routes import AppState, routes
-from service.persistence.database import Database, Limits, create_engine
+from service.persistence.database import Database, Limits, create_engine, create_pool
 from service.persistence.readiness import Readiness
 from service.persistence.reads import SqlReads
 from service.settings import Settings
@@ -41,15 +43,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
-            engine = create_engine(
-                settings.database_url.get_secret_value(),
-                connect_timeout=settings.database_connect_timeout_seconds,
-                transaction_pooler=settings.database_transaction_pooler,
-                pool_size=settings.database_pool_size,
-            )
-            stack.push_async_callback(engine.dispose)
             limits = _limits(settings)
-            database = Database(engine, limits)
+            database = Database(await _pool(settings, stack), limits)
             commands = GroupCommit(
                 database.unit_of_work,
                 clock,
@@ -66,7 +61,7 @@ def create_app(
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
                 "queries": Queries(SqlReads(database)),
-                "check_readiness": Readiness(engine).checks,
+                "check_readiness": Readiness(_engine_for_readiness(settings, stack)).checks,
                 "new_id": new_id,
                 "max_lengths": {
                     "reason": settings.reason_max_length,
@@ -84,6 +79,28 @@ def create_app(
     return app
 
 
+async def _pool(settings: Settings, stack: AsyncExitStack) -> asyncpg.Pool:
+    pool = create_pool(
+        settings.database_url.get_secret_value(),
+        size=_limits(settings).pool_size,
+        connect_timeout=settings.database_connect_timeout_seconds,
+        transaction_pooler=settings.database_transaction_pooler,
+    )
+    stack.callback(pool.terminate)
+    return await pool
+
+
+def _engine_for_readiness(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
+    """One connection of its own, however busy the others are."""
+    engine = create_engine(
+        settings.database_url.get_secret_value(),
+        connect_timeout=settings.database_connect_timeout_seconds,
+        transaction_pooler=settings.database_transaction_pooler,
+    )
+    stack.push_async_callback(engine.dispose)
+    return engine
+
+
 async def _close(commands: GroupCommit, *, within: float) -> None:
     """Once requests have had their time to finish, a database that is stuck does not get more."""
     with suppress(TimeoutError):
@@ -93,7 +110,7 @@ async def _close(commands: GroupCommit, *, within: float) -> None:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        pool_size=settings.database_pool_size - 1,  # one is for readiness, however busy it is
+        pool_size=settings.database_pool_size - 1,  # one is for readiness
         pool_timeout=settings.database_pool_timeout_seconds,
         lock_timeout=settings.database_lock_timeout_seconds,
         statement_timeout=settings.database_statement_timeout_seconds,

@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Pool, Row, Select
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import Pool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.application.errors import DependencyUnavailable, Overloaded
-from service.persistence.errors import translated
+from service.persistence.errors import DRIVER_ERRORS, translated
+from service.persistence.statements import Connection, Statement
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 ROLE = "session_service"
@@ -35,33 +35,35 @@ class Limits:
         return self.statement_timeout + self.idle_in_transaction_timeout
 
 
-BEGIN_FIRST = "a unit of work has to begin before anything else"
+STATEMENT_CACHE_SIZE = 100
 
 
-class _Connection(asyncpg.Connection):
-    """Sends `opening` with the next BEGIN: two statements, one round trip.
+def create_pool(
+    url: str,
+    *,
+    size: int,
+    connect_timeout: float,
+    transaction_pooler: bool = False,
+    on_connect: Any = None,
+) -> asyncpg.Pool:
+    """Connections for units of work, each made when it is first needed.
 
-    Refuses any other statement before it, which would run as whoever logged in.
+    `url` as libpq knows it: asyncpg reads it, `sslmode` and all. Behind a pooler in transaction
+    mode a prepared statement may be on another connection when it is needed, so none is kept.
     """
+    return asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=connect_timeout,
+        init=on_connect,
+        reset=_nothing_to_reset,
+        statement_cache_size=0 if transaction_pooler else STATEMENT_CACHE_SIZE,
+    )
 
-    opening: str | None = None
 
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if self.opening is None:
-            return await super().execute(query, *args, **options)
-        if not query.startswith("BEGIN"):
-            raise asyncpg.InterfaceError(BEGIN_FIRST)
-        opening, self.opening = self.opening, None
-        try:
-            return await super().execute(f"{query} {opening}")
-        except asyncpg.PostgresError:
-            self.terminate()  # asyncpg takes it for begun, and could not begin anew
-            raise
-
-    async def prepare(self, query: str, **options: Any) -> Any:
-        if self.opening is not None:
-            raise asyncpg.InterfaceError(BEGIN_FIRST)
-        return await super().prepare(query, **options)
+async def _nothing_to_reset(_connection: object) -> None:
+    """Every setting ends with its transaction."""
 
 
 def create_engine(
@@ -69,19 +71,12 @@ def create_engine(
     *,
     connect_timeout: float,
     transaction_pooler: bool = False,
-    pool_size: int = 1,
     poolclass: type[Pool] | None = None,
 ) -> AsyncEngine:
-    """An engine for a URL as libpq knows it: asyncpg reads it, `sslmode` and all.
-
-    Behind a pooler in transaction mode a prepared statement may be on another connection when
-    it is needed, so none is kept: all are the unnamed one, which the next replaces.
-    """
+    """One connection, for what is done once or now and then: migrations, readiness."""
 
     async def connect(**options: Any) -> asyncpg.Connection:
-        return await asyncpg.connect(
-            url, timeout=connect_timeout, connection_class=_Connection, **options
-        )
+        return await asyncpg.connect(url, timeout=connect_timeout, **options)
 
     connect_args: dict[str, Any] = {"async_creator_fn": connect}
     if transaction_pooler:
@@ -89,11 +84,14 @@ def create_engine(
         connect_args["prepared_statement_cache_size"] = 0
         connect_args["prepared_statement_name_func"] = lambda: ""
     pooling: dict[str, Any] = (
-        {"poolclass": poolclass} if poolclass else {"pool_size": pool_size, "max_overflow": 0}
+        {"poolclass": poolclass} if poolclass else {"pool_size": 1, "max_overflow": 0}
     )
     # Parameters are hidden from errors and logs: among them are what users wrote.
     return create_async_engine(
-        "postgresql+asyncpg://", connect_args=connect_args, hide_parameters=True, **pooling
+        "postgresql+asyncpg://",
+        connect_args=connect_args,
+        hide_parameters=True,
+        **pooling,
     )
 
 
@@ -104,13 +102,13 @@ def _milliseconds(seconds: float) -> str:
 class Database:
     """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
 
-    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
-        self._engine = engine
+    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
+        self._pool = pool
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
         self._statement_timeout = limits.statement_timeout
         self._transaction_max = limits.transaction_max
-        self._settings = {
+        settings = {
             "role": ROLE,
             "lock_timeout": _milliseconds(limits.lock_timeout),
             "statement_timeout": _milliseconds(limits.statement_timeout),
@@ -118,6 +116,8 @@ class Database:
                 limits.idle_in_transaction_timeout
             ),
         }
+        calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+        self._begin = f"BEGIN; SELECT {', '.join(calls)}"
 
     @asynccontextmanager
     async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
@@ -127,39 +127,25 @@ class Database:
         """
         if not acting_users:
             raise ValueError("a unit of work acts for somebody")
+        users = ",".join(map(str, acting_users))
         with translated():
-            async with self._place(), self._connection() as connection:
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                driver.opening = self._opening(acting_users)
-                # A host that vanished never answers. To cut the connection is not to cancel
-                # what is under way: what became of a COMMIT is found out on another one.
-                watchdog = asyncio.get_running_loop().call_later(
-                    self._transaction_max, driver.terminate
+            async with self._place(), self._connection(self._transaction_max) as connection:
+                # Two statements, one round trip.
+                await connection.execute(
+                    f"{self._begin}, set_config('service.acting_users', '{users}', true)"
                 )
-                try:
-                    yield SqlUnitOfWork(connection)
-                finally:
-                    watchdog.cancel()
-                    driver.opening = None
+                yield SqlUnitOfWork(connection)
 
-    async def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> list[Row[Any]]:
-        """The rows of one statement, which has to become the service's role by itself."""
+    async def read(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> list[asyncpg.Record]:
+        """The rows of one statement, which has to become the service's role by itself.
+
+        Raises Overloaded, DependencyUnavailable and TransactionFailed.
+        """
         with translated():
-            async with self._place(), self._connection() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                driver: Any = (await connection.get_raw_connection()).driver_connection
-                watchdog = asyncio.get_running_loop().call_later(
-                    self._statement_timeout, driver.terminate
-                )
-                try:
-                    return list(await connection.execute(statement, parameters))
-                finally:
-                    watchdog.cancel()
-
-    def _opening(self, acting_users: frozenset[UUID]) -> str:
-        settings = {**self._settings, "service.acting_users": ",".join(map(str, acting_users))}
-        calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-        return f"SELECT {', '.join(calls)}"
+            async with self._place(), self._connection(self._statement_timeout) as connection:
+                return await statement.rows(connection, parameters)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -174,12 +160,34 @@ class Database:
             self._places.release()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, time: float) -> AsyncIterator[Connection]:
+        """A connection that is cut when `time` is over."""
         try:
-            connection = await self._engine.connect()
-        except (OSError, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+            connection = await self._pool.acquire()
+        except DRIVER_ERRORS as exc:
             raise DependencyUnavailable("database") from exc
+        # A host that vanished never answers. To cut the connection is not to cancel what is under
+        # way: what became of a COMMIT is found out on another one.
+        watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
         try:
             yield connection
         finally:
-            await connection.close()
+            try:
+                await _roll_back(connection)
+            finally:
+                watchdog.cancel()
+                await self._pool.release(connection)
+
+
+async def _roll_back(connection: Connection) -> None:
+    """What was not committed."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except DRIVER_ERRORS:
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # it is closed already
+        connection.terminate()

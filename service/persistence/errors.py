@@ -6,7 +6,7 @@ Classes and codes: PostgreSQL documentation, appendix A.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+import asyncpg
 
 from service.application.errors import (
     CommitUnknown,
@@ -41,8 +41,7 @@ _CANNOT_SERVE = {
 _CERTAINLY_ROLLED_BACK = ("23", "40")
 
 
-def sqlstate(exc: BaseException) -> str | None:
-    return getattr(getattr(exc, "orig", exc), "sqlstate", None)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 @contextmanager
@@ -50,8 +49,8 @@ def translated() -> Iterator[None]:
     """Before COMMIT, when every failure means that nothing was written."""
     try:
         yield
-    except (DBAPIError, OSError) as exc:
-        state = sqlstate(exc)
+    except DRIVER_ERRORS as exc:
+        state = _sqlstate(exc)
         if state in _CONTENDED:
             raise Contended from exc
         if state in _TIMED_OUT:
@@ -63,10 +62,14 @@ def translated() -> Iterator[None]:
         raise
 
 
-def _is_connection_lost(exc: DBAPIError | OSError, state: str | None) -> bool:
+def _sqlstate(exc: BaseException) -> str | None:
+    return getattr(exc, "sqlstate", None)
+
+
+def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
     if state:
         return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
-    return isinstance(exc, OSError) or exc.connection_invalidated
+    return not isinstance(exc, ValueError)  # an argument that the driver cannot encode
 
 
 @contextmanager
@@ -74,7 +77,7 @@ def translated_commit() -> Iterator[None]:
     """At COMMIT, when only the server's refusal means that nothing was written."""
     try:
         yield
-    except (DBAPIError, OSError) as exc:
-        if (sqlstate(exc) or "").startswith(_CERTAINLY_ROLLED_BACK):
+    except DRIVER_ERRORS as exc:
+        if (_sqlstate(exc) or "").startswith(_CERTAINLY_ROLLED_BACK):
             raise Contended from exc
         raise CommitUnknown from exc

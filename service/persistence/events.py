@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     CTE,
     Column,
@@ -20,12 +21,12 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import MemoryKey
 from service.application.ports import Change, EventKey, Memory
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
+from service.persistence.statements import Connection, Statement
 from service.persistence.tables import events, outbox
 from service.persistence.unnest import parameters, rows_given_as
 
@@ -46,21 +47,25 @@ _recorded = rows_given_as(
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
-_REMEMBERED = select(
-    events.c.user_id,
-    events.c.idempotency_key,
-    events.c.command_fingerprint,
-    events.c.session_snapshot,
-).join_from(
-    events,
-    _used,
-    and_(
-        events.c.user_id == _used.c.user_id,
-        events.c.idempotency_key == _used.c.idempotency_key,
-    ),
+_REMEMBERED = Statement(
+    select(
+        events.c.user_id,
+        events.c.idempotency_key,
+        events.c.command_fingerprint,
+        events.c.session_snapshot,
+    ).join_from(
+        events,
+        _used,
+        and_(
+            events.c.user_id == _used.c.user_id,
+            events.c.idempotency_key == _used.c.idempotency_key,
+        ),
+    )
 )
-_RECORDED = select(events.c.id).join_from(
-    events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
+_RECORDED = Statement(
+    select(events.c.id).join_from(
+        events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
+    )
 )
 
 
@@ -117,21 +122,21 @@ def _row(
 
 
 class SqlEvents:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def remembered(self, keys: Collection[MemoryKey]) -> dict[MemoryKey, Memory]:
-        rows = await self._connection.execute(_REMEMBERED, parameters(_used, keys))
-        return {
-            (row.user_id, row.idempotency_key): Memory(
-                fingerprint=row.command_fingerprint,
-                session=_from_snapshot(row.user_id, row.session_snapshot),
-            )
-            for row in rows
-        }
+        rows = await _REMEMBERED.rows(self._connection, parameters(_used, keys))
+        return {(row["user_id"], row["idempotency_key"]): _to_memory(row) for row in rows}
 
     async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        return set(await self._connection.scalars(_RECORDED, parameters(_sought, keys)))
+        rows = await _RECORDED.rows(self._connection, parameters(_sought, keys))
+        return {row["id"] for row in rows}
+
+
+def _to_memory(row: asyncpg.Record) -> Memory:
+    session = _from_snapshot(row["user_id"], json.loads(row["session_snapshot"]))
+    return Memory(fingerprint=row["command_fingerprint"], session=session)
 
 
 def _snapshot(session: Session) -> str:

@@ -1,26 +1,30 @@
 """What users look at: each read is one statement, which becomes the service by itself."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Integer, Row, Select, Text, Uuid, bindparam, func, select
+import asyncpg
+from sqlalchemy import Column, DateTime, Integer, Text, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from service.application.ports import Position, RecordedEvent, SessionFilter
 from service.domain.session import Session, SessionStatus
 from service.persistence.database import Database
 from service.persistence.sessions import to_session
+from service.persistence.statements import Statement
 from service.persistence.tables import sessions
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
-def _rows_of(function: str, parameters: dict[str, Any], *columns: Column[Any]) -> Select[Any]:
+def _rows_of(function: str, parameters: dict[str, Any], *columns: Column[Any]) -> Statement:
     given = [bindparam(name, type_=type_) for name, type_ in parameters.items()]
     called = getattr(func, function)(*given)
-    return select(called.table_valued(*(Column(each.name, each.type) for each in columns)))
+    rows = called.table_valued(*(Column(each.name, each.type) for each in columns))
+    return Statement(select(rows))
 
 
 _SESSION = _rows_of("service_session", {"user_id": Uuid(), "id": Uuid()}, *sessions.c)
@@ -76,7 +80,7 @@ class SqlReads:
         rows = await self._database.read(_HISTORY, parameters)
         if not rows:
             return None
-        return [_to_event(row) for row in rows if row.id]
+        return [_to_event(row) for row in rows if row["id"]]
 
 
 def _below(wanted: SessionFilter, after: Position | None) -> Position:
@@ -85,11 +89,11 @@ def _below(wanted: SessionFilter, after: Position | None) -> Position:
     return min(until, after or _END)
 
 
-def _to_event(row: Row[Any]) -> RecordedEvent:
+def _to_event(row: asyncpg.Record) -> RecordedEvent:
     return RecordedEvent(
-        id=row.id,
-        type=row.event_type,
-        session_version=row.session_version,
-        occurred_at=row.occurred_at,
-        data=row.event_data,
+        id=row["id"],
+        type=row["event_type"],
+        session_version=row["session_version"],
+        occurred_at=row["occurred_at"],
+        data=json.loads(row["event_data"]),
     )

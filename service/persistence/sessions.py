@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import (
     CTE,
     Column,
     DateTime,
     Integer,
-    Row,
     SmallInteger,
     Text,
     Uuid,
@@ -17,17 +17,16 @@ from sqlalchemy import (
     cast,
     func,
     insert,
-    literal,
     literal_column,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import SessionKey
 from service.application.ports import Change
 from service.domain.session import Session, SessionStatus
+from service.persistence.statements import Connection, Statement
 from service.persistence.tables import sessions
 from service.persistence.unnest import parameters, rows_given_as
 
@@ -37,27 +36,33 @@ _CLAIMS = 1_395_864_371
 _wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
 _is_wanted = and_(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id)
 
-_EXISTING = select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
-_LOCK = (
+_EXISTING = Statement(
+    select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
+)
+_LOCK = Statement(
     select(sessions)
     .join_from(sessions, _wanted, _is_wanted)
     .with_for_update(key_share=True, of=sessions, skip_locked=True)
 )
 
 _users = rows_given_as("users", Column("user_id", Uuid))
-_CLAIM = select(
-    _users.c.user_id,
-    func.pg_try_advisory_xact_lock(
-        literal(_CLAIMS, Integer), func.hashtext(cast(_users.c.user_id, Text))
-    ).label("is_claimed"),
+_CLAIM = Statement(
+    select(
+        _users.c.user_id,
+        func.pg_try_advisory_xact_lock(
+            literal_column(str(_CLAIMS)), func.hashtext(cast(_users.c.user_id, Text))
+        ).label("is_claimed"),
+    )
 )
-_ACTIVE = select(sessions.c.user_id, sessions.c.id).join_from(
-    sessions,
-    _users,
-    and_(
-        sessions.c.user_id == _users.c.user_id,
-        sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
-    ),
+_ACTIVE = Statement(
+    select(sessions.c.user_id, sessions.c.id).join_from(
+        sessions,
+        _users,
+        and_(
+            sessions.c.user_id == _users.c.user_id,
+            sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
+        ),
+    )
 )
 
 _created = rows_given_as(
@@ -171,37 +176,37 @@ def _array_literal(sets: Sequence[int | None]) -> str:
 
 
 class SqlSessions:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def claim(self, users: Collection[UUID]) -> set[UUID]:
-        rows = await self._connection.execute(_CLAIM, _parameters_of_users(users))
-        return {row.user_id for row in rows if row.is_claimed}
+        rows = await _CLAIM.rows(self._connection, _parameters_of_users(users))
+        return {row["user_id"] for row in rows if row["is_claimed"]}
 
     async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
-        rows = await self._connection.execute(_ACTIVE, _parameters_of_users(users))
-        return {row.user_id: row.id for row in rows}
+        rows = await _ACTIVE.rows(self._connection, _parameters_of_users(users))
+        return {row["user_id"]: row["id"] for row in rows}
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        rows = await self._connection.execute(_LOCK, parameters(_wanted, keys))
+        rows = await _LOCK.rows(self._connection, parameters(_wanted, keys))
         found = [to_session(row) for row in rows]
         return {(session.user_id, session.id): session for session in found}
 
     async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]:
-        rows = await self._connection.execute(_EXISTING, parameters(_wanted, keys))
-        return {(row.user_id, row.id) for row in rows}
+        rows = await _EXISTING.rows(self._connection, parameters(_wanted, keys))
+        return {(row["user_id"], row["id"]) for row in rows}
 
 
-def to_session(row: Row[Any]) -> Session:
+def to_session(row: asyncpg.Record) -> Session:
     return Session(
-        user_id=row.user_id,
-        id=row.id,
-        status=SessionStatus(row.status),
-        session_date=row.session_date,
-        sets=tuple(row.sets),
-        rpe=row.rpe,
-        notes=row.notes,
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        user_id=row["user_id"],
+        id=row["id"],
+        status=SessionStatus(row["status"]),
+        session_date=row["session_date"],
+        sets=tuple(row["sets"]),
+        rpe=row["rpe"],
+        notes=row["notes"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )

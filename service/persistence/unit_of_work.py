@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.errors import Contended
 from service.application.ports import Change
 from service.persistence.errors import translated_commit
 from service.persistence.events import SqlEvents, insert_parameters, inserted, queued
 from service.persistence.sessions import SqlSessions, created, updated, write_parameters
+from service.persistence.statements import Connection, Statement
 
 _created, _updated = created(), updated()
 _written = select(_created.c.id).union_all(select(_updated.c.id)).subquery()
-_WRITE = select(func.count()).select_from(_written).add_cte(inserted(), queued())
+_WRITE = Statement(select(func.count()).select_from(_written).add_cte(inserted(), queued()))
 
 
 class SqlUnitOfWork:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.sessions = SqlSessions(connection)
         self.events = SqlEvents(connection)
@@ -26,9 +26,9 @@ class SqlUnitOfWork:
         """Sessions, events and outbox in one statement, so that no failure can part them."""
         parameters, expected = write_parameters(changes)
         parameters |= insert_parameters(changes)
-        if await self._connection.scalar(_WRITE, parameters) != expected:
+        if await _WRITE.value(self._connection, parameters) != expected:
             raise Contended
 
     async def commit(self) -> None:
         with translated_commit():
-            await self._connection.commit()
+            await self._connection.execute("COMMIT")

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import event
 from uuid_utils.compat import uuid7
 
 from service.app import now
 from service.application.group import ObservedGroup
 from service.application.group_commit import GroupCommit
-from service.persistence.database import Database, Limits, create_engine
+from service.persistence.database import Database, Limits
+from tests.running import a_pool
 
 LIMITS = Limits(
     pool_size=8,
@@ -35,12 +35,6 @@ async def group_commit(
     url: str, *, seen: Seen | None = None, **limits: Any
 ) -> AsyncIterator[GroupCommit]:
     seen = seen or Seen()
-    engine = create_engine(url, connect_timeout=5, pool_size=LIMITS.pool_size)
-    event.listen(
-        engine.sync_engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, *_: seen.statements.append(statement),
-    )
     defaults: dict[str, Any] = {
         "groups_in_flight": 2,
         "group_size_max": 256,
@@ -49,9 +43,10 @@ async def group_commit(
         "resolve_timeout": 30.0,
         "observe": seen.groups.append,
     }
-    commands = GroupCommit(Database(engine, LIMITS).unit_of_work, now, uuid7, **defaults | limits)
-    try:
-        yield commands
-    finally:
-        await commands.close()
-        await engine.dispose()
+    async with a_pool(url, LIMITS.pool_size, seen.statements) as pool:
+        units = Database(pool, LIMITS)
+        commands = GroupCommit(units.unit_of_work, now, uuid7, **defaults | limits)
+        try:
+            yield commands
+        finally:
+            await commands.close()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
-COMMIT = b"COMMIT;\0"
+COMMIT = b"COMMIT\0"
 CHUNK = 65_536
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import Database, Limits, create_engine
-from tests.running import TestDatabase
+from tests.running import TestDatabase, a_pool
 
 LIMITS = Limits(
     pool_size=5,
@@ -19,11 +20,23 @@ LIMITS = Limits(
 
 @pytest.fixture
 async def engine(database: TestDatabase) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database.api_url, connect_timeout=5, pool_size=LIMITS.pool_size)
+    engine = create_engine(database.api_url, connect_timeout=5)
     yield engine
     await engine.dispose()
 
 
 @pytest.fixture
-def units(engine: AsyncEngine) -> Database:
-    return Database(engine, LIMITS)
+def statements() -> list[str]:
+    """What the pool has sent to the database."""
+    return []
+
+
+@pytest.fixture
+async def pool(database: TestDatabase, statements: list[str]) -> AsyncIterator[asyncpg.Pool]:
+    async with a_pool(database.api_url, LIMITS.pool_size, statements) as pool:
+        yield pool
+
+
+@pytest.fixture
+def units(pool: asyncpg.Pool) -> Database:
+    return Database(pool, LIMITS)

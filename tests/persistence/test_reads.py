@@ -16,12 +16,12 @@ from uuid_utils.compat import uuid7
 from service.application.errors import ConnectionLost, DependencyUnavailable, Overloaded
 from service.application.ports import SessionFilter
 from service.domain.session import SessionStatus
-from service.persistence.database import Database, create_engine
+from service.persistence.database import Database
 from service.persistence.reads import SqlReads
 from tests.builders import MORNING
 from tests.group_commit.proxy import a_proxy
 from tests.persistence.conftest import LIMITS
-from tests.running import TestDatabase
+from tests.running import TestDatabase, a_pool
 
 ANY = SessionFilter()
 EVERY_READ = {
@@ -145,43 +145,38 @@ async def test_a_function_that_anybody_may_call_lets_no_stranger_become_the_serv
         await database.execute(f"DROP ROLE {stranger}")
 
 
-async def test_a_read_that_meets_no_answer_is_cut(database: TestDatabase) -> None:
+async def test_a_read_that_meets_no_answer_is_cut(
+    pool: asyncpg.Pool, database: TestDatabase
+) -> None:
     """A lock that only the test can release is as good as a host that vanished."""
-    limits = replace(LIMITS, lock_timeout=0.1, statement_timeout=0.2)
-    engine = create_engine(database.api_url, connect_timeout=5)
+    reads = SqlReads(Database(pool, replace(LIMITS, lock_timeout=0.1, statement_timeout=0.2)))
 
     async with database.connection.transaction():
         await database.execute("LOCK TABLE sessions")
         with pytest.raises(ConnectionLost):
-            await SqlReads(Database(engine, limits)).session(uuid4(), uuid4())
-    assert await SqlReads(Database(engine, limits)).session(uuid4(), uuid4()) is None
-    await engine.dispose()
+            await reads.session(uuid4(), uuid4())
+    assert await reads.session(uuid4(), uuid4()) is None
 
 
-async def test_a_read_waits_its_turn_for_a_connection(database: TestDatabase) -> None:
-    engine = create_engine(database.api_url, connect_timeout=5)
-    units = Database(engine, replace(LIMITS, pool_size=1, pool_timeout=0.01))
+async def test_a_read_waits_its_turn_for_a_connection(pool: asyncpg.Pool) -> None:
+    units = Database(pool, replace(LIMITS, pool_size=1, pool_timeout=0.01))
 
     async with units.unit_of_work(frozenset({uuid4()})):
         with pytest.raises(Overloaded):
             await SqlReads(units).session(uuid4(), uuid4())
-    await engine.dispose()
 
 
 async def test_is_unavailable_when_nobody_listens() -> None:
-    engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", connect_timeout=5)
-
-    with pytest.raises(DependencyUnavailable):
-        await SqlReads(Database(engine, LIMITS)).session(uuid4(), uuid4())
-    await engine.dispose()
+    async with a_pool("postgresql://nobody@127.0.0.1:1/nothing", 1) as pool:
+        with pytest.raises(DependencyUnavailable):
+            await SqlReads(Database(pool, LIMITS)).session(uuid4(), uuid4())
 
 
 async def test_each_read_is_one_round_trip(database: TestDatabase) -> None:
     session = await database.a_session()
     user_id = session.user_id
-    async with a_proxy(database.api_url) as proxy:
-        engine = create_engine(proxy.url, connect_timeout=5)
-        reads = SqlReads(Database(engine, LIMITS))
+    async with a_proxy(database.api_url) as proxy, a_pool(proxy.url, 1) as pool:
+        reads = SqlReads(Database(pool, LIMITS))
         every: list[Callable[[], Awaitable[Any]]] = [
             lambda: reads.session(user_id, session.id),
             lambda: reads.sessions(user_id, ANY, None, PAGE),
@@ -193,7 +188,6 @@ async def test_each_read_is_one_round_trip(database: TestDatabase) -> None:
             before = proxy.sent
             await read()
             trips.append(proxy.sent - before)
-        await engine.dispose()
 
     assert trips == [1, 1, 1]
 
