@@ -21,8 +21,8 @@ FUNCTIONS = (
         END $f$
     """,
     # One bound above and one below: of two bounds on the same side, an index scan may begin at
-    # the wrong one. The planner takes the policy and the filter, which ask for the same, for two
-    # filters, expects next to nothing to pass both, and would sort all the rows of whoever has many.
+    # the wrong one. The policy and the filter ask for the same, but the planner expects next to
+    # nothing to pass both, and would sort all the rows of whoever has many.
     """
     CREATE FUNCTION service_sessions(
         acting_user uuid, statuses text[], since timestamptz,
