@@ -1,6 +1,7 @@
 """python -m service demo | serve | migrate | token"""
 
 import argparse
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ from service.tokens import NoSecretError, mint
 KEEP_ALIVE_SECONDS = 75
 """Longer than balancers keep idle connections, so that none is closed under a request."""
 
+GARBAGE_THRESHOLD = 10_000
+"""New objects between two looks for garbage: some requests' worth, where Python's own is a few."""
+
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
 
@@ -49,7 +53,11 @@ def asgi() -> Starlette:
     """What each of uvicorn's workers runs."""
     settings = load(Settings)
     logs.configure(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    gc.collect()
+    gc.freeze()  # what is here by now stays, and need not be looked at again
+    gc.set_threshold(GARBAGE_THRESHOLD)
+    return app
 
 
 def _serve(_options: argparse.Namespace) -> int:

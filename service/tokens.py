@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import jwt
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from service.http.auth import ROLE
 from service.settings import TokenSettings
@@ -30,4 +31,5 @@ def mint(settings: TokenSettings, user_id: UUID, *, lifetime: timedelta) -> str:
     }
     if settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
-    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+    key = OctKey.import_key(settings.jwt_secret.get_secret_value())
+    return jwt.encode({"alg": "HS256"}, claims, key)

@@ -27,9 +27,7 @@ async def json_object(request: Request[Any]) -> dict[str, Any]:
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
     try:
-        value = json.loads(
-            body.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse
-        )
+        value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
         raise ValidationFailed(issue([], "invalid_json", "The body has to be JSON.")) from None
     if not isinstance(value, dict):
@@ -59,3 +57,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)

@@ -13,6 +13,7 @@ ServiceError
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,7 +32,6 @@ from service.domain.errors import (
     StatusTooEarly,
     StatusTooLate,
 )
-from service.http.presenter import json_bytes
 
 log = structlog.get_logger("service.http")
 
@@ -144,7 +144,7 @@ def error_response(error: ServiceError, request_id: str) -> Response:
             "details": {**error.details, "requestId": request_id},
         }
     }
-    response = Response(json_bytes(body), STATUS[type(error)], media_type="application/json")
+    response = Response(orjson.dumps(body), STATUS[type(error)], media_type="application/json")
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, Overloaded | DependencyUnavailable | NotReady):

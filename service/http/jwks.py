@@ -3,21 +3,33 @@
 import asyncio
 import json
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
-import jwt
 import structlog
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, RSAKey
 
 from service.application.errors import DependencyUnavailable
 
 KEY_SET_MAX_BYTES = 256 * 1024
 
-_ALGORITHMS: dict[tuple[Any, Any], str] = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
-"""What a key is for, by its `kty` and `crv`."""
+_KINDS: dict[tuple[Any, Any], tuple[type[ECKey | RSAKey], str]] = {
+    ("EC", "P-256"): (ECKey, "ES256"),
+    ("RSA", None): (RSAKey, "RS256"),
+}
+"""What a key is, and which algorithm it is for, by its `kty` and `crv`."""
 
 log = structlog.get_logger("service.jwks")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    key: ECKey | RSAKey
+    algorithm: str
 
 
 class KeySet:
@@ -46,13 +58,13 @@ class KeySet:
         self._cooldown = cooldown
         self._timeout = timeout
         self._clock = clock
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: dict[str, PublicKey] = {}
         self._fetched_at = float("-inf")
         self._failed_at: float | None = None
         self._searched_at = float("-inf")
         self._fetch: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str) -> jwt.PyJWK | None:
+    async def find(self, key_id: str) -> PublicKey | None:
         """The key with this id; None where the issuer has no such key.
 
         Raises DependencyUnavailable where that cannot be known.
@@ -126,22 +138,22 @@ class KeySet:
         return json.loads(body)
 
 
-def _usable_keys(key_set: Any) -> dict[str, jwt.PyJWK]:
+def _usable_keys(key_set: Any) -> dict[str, PublicKey]:
     """Raises ValueError where this is no key set; leaves out what no token is checked with."""
     if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
         raise ValueError("not a key set")  # noqa: TRY004  it came as text
     return {data["kid"]: key for data in key_set["keys"] if (key := _usable_key(data))}
 
 
-def _usable_key(data: Any) -> jwt.PyJWK | None:
-    """PyJWK alone would take private keys, and a curve that is not the algorithm's."""
+def _usable_key(data: Any) -> PublicKey | None:
+    """The library alone would take private keys, weak ones, and those of another curve."""
     if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or "d" in data:
         return None
     try:
-        algorithm = _ALGORITHMS[data.get("kty"), data.get("crv")]
+        kind, algorithm = _KINDS[data.get("kty"), data.get("crv")]
         if data.get("alg", algorithm) != algorithm or data.get("use", "sig") != "sig":
             return None
-        key = jwt.PyJWK.from_dict(data, algorithm)
-    except (jwt.PyJWTError, LookupError, TypeError):
+        with warnings.catch_warnings(action="error", category=SecurityWarning):
+            return PublicKey(kind.import_key(data), algorithm)
+    except (JoseError, SecurityWarning, LookupError, TypeError, ValueError):
         return None
-    return None if key.Algorithm.check_key_length(key.key) else key

@@ -5,13 +5,14 @@ import time
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import InternalError, error_response
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _CLIENT_CLOSED_REQUEST = 499
 """No status of HTTP: what nginx logs when nobody is left to answer."""
 
@@ -37,10 +38,8 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["Cache-Control"] = "no-store"
-                headers["X-Content-Type-Options"] = "nosniff"
+                of_request = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message["headers"], of_request, *_ALWAYS]
             await send(message)
 
         try:

@@ -1,20 +1,18 @@
 """Sessions and their events as clients see them. Pure."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from service.application.ports import RecordedEvent
 from service.domain.events import timestamp
 from service.domain.session import Session
 
 
-def json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def envelope(data: dict[str, Any], *, next_cursor: str | None = None) -> bytes:
-    return json_bytes({"data": data, "meta": {"nextCursor": next_cursor} if next_cursor else {}})
+    meta = {"nextCursor": next_cursor} if next_cursor else {}
+    return orjson.dumps({"data": data, "meta": meta})
 
 
 def session_envelope(session: Session) -> bytes:

@@ -1,12 +1,12 @@
 """Events -> rows of `events` and `outbox`; what idempotency keys stand for, back from them."""
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 from sqlalchemy import (
     CTE,
     Column,
@@ -44,6 +44,7 @@ _recorded = rows_given_as(
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
 )
+_in_order = rows_given_as("queued", Column("user_id", Uuid), Column("event_id", Uuid))
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
@@ -79,7 +80,7 @@ def inserted() -> CTE:
 
 def queued() -> CTE:
     """Queues the same events for the relay, in the order in which they happened."""
-    in_order = select(_recorded.c.user_id, _recorded.c.id).order_by(_recorded.c.place)
+    in_order = select(_in_order.c.user_id, _in_order.c.event_id).order_by(_in_order.c.place)
     return insert(outbox).from_select(["user_id", "event_id"], in_order).cte("queued")
 
 
@@ -88,16 +89,21 @@ def _columns() -> list[Any]:
 
 
 def insert_parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    return parameters(_recorded, [row for change in changes for row in _rows(change)])
+    rows = [row for change in changes for row in _rows(change)]
+    keys = [(change.session.user_id, each) for change in changes for each, _ in change.events]
+    return parameters(_recorded, rows) | parameters(_in_order, keys)
+
+
+_NOT_KEYED = (None, None, None)
 
 
 def _rows(change: Change) -> Iterator[tuple[Any, ...]]:
     """The first event remembers the command."""
     (first_id, first), *others = change.events
     keyed = change.command.idempotency_key is not None
-    yield _row(change, first_id, first, _memory(change) if keyed else (None, None, None))
+    yield _row(change, first_id, first, _memory(change) if keyed else _NOT_KEYED)
     for event_id, event in others:
-        yield _row(change, event_id, event, (None, None, None))
+        yield _row(change, event_id, event, _NOT_KEYED)
 
 
 def _memory(change: Change) -> tuple[Any, ...]:
@@ -114,7 +120,7 @@ def _row(
         event.session_id,
         event.session_version,
         event.type,
-        json.dumps(event.data(), ensure_ascii=False),
+        orjson.dumps(event.data()).decode(),
         event.occurred_at,
         change.command.request_id,
         *memory,
@@ -135,12 +141,12 @@ class SqlEvents:
 
 
 def _to_memory(row: asyncpg.Record) -> Memory:
-    session = _from_snapshot(row["user_id"], json.loads(row["session_snapshot"]))
+    session = _from_snapshot(row["user_id"], orjson.loads(row["session_snapshot"]))
     return Memory(fingerprint=row["command_fingerprint"], session=session)
 
 
 def _snapshot(session: Session) -> str:
-    return json.dumps(
+    return orjson.dumps(
         {
             "id": str(session.id),
             "status": session.status,
@@ -151,9 +157,8 @@ def _snapshot(session: Session) -> str:
             "version": session.version,
             "created_at": session.created_at.isoformat(),
             "updated_at": session.updated_at.isoformat(),
-        },
-        ensure_ascii=False,
-    )
+        }
+    ).decode()
 
 
 def _from_snapshot(user_id: UUID, snapshot: dict[str, Any]) -> Session:

@@ -1,11 +1,11 @@
 """What users look at: each read is one statement, which becomes the service by itself."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 from sqlalchemy import Column, DateTime, Integer, Text, Uuid, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -95,5 +95,5 @@ def _to_event(row: asyncpg.Record) -> RecordedEvent:
         type=row["event_type"],
         session_version=row["session_version"],
         occurred_at=row["occurred_at"],
-        data=json.loads(row["event_data"]),
+        data=orjson.loads(row["event_data"]),
     )
