@@ -25,6 +25,7 @@ from service.http.middleware import RequestMiddleware
 from service.http.routes import AppState, routes
 from service.persistence.database import Database, Limits, create_engine, create_pool
 from service.persistence.readiness import Readiness
+from service.persistence.reads import SqlReads
 from service.settings import Settings
 
 
@@ -59,9 +60,13 @@ def create_app(
             yield {
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
-                "queries": Queries(database.unit_of_work),
+                "queries": Queries(SqlReads(database)),
                 "check_readiness": Readiness(_engine_for_readiness(settings, stack)).checks,
-                "reason_max_length": settings.reason_max_length,
+                "new_id": new_id,
+                "max_lengths": {
+                    "reason": settings.reason_max_length,
+                    "notes": settings.notes_max_length,
+                },
             }
 
     app = Starlette(

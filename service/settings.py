@@ -113,6 +113,7 @@ class Settings(DatabaseSettings, TokenSettings):
     jwks_timeout_seconds: Seconds = _setting(3.0, "How long a fetch may take.", unit="s")
 
     reason_max_length: int = _setting(500, "The longest reason.", unit="code points", ge=1, le=4000)
+    notes_max_length: int = _setting(2000, "The longest notes.", unit="code points", ge=1, le=4000)
 
     database_pool_size: int = _setting(
         10, "Connections to the database, for each worker.", unit="connections", ge=5, le=1000

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import jwt
 from uuid_utils.compat import uuid7
 
-from service.application.commands import FailSession
+from service.application.commands import Command, FailSession
 from service.domain.session import Session, SessionStatus
 
 SECRET = "a secret of the tests that is long enough"
@@ -31,14 +31,16 @@ def a_session(**overrides: Any) -> Session:
     return Session(**facts | overrides)
 
 
-def a_command(session: Session | None = None, **overrides: Any) -> FailSession:
+def a_command(
+    session: Session | None = None, kind: type[Command] = FailSession, **overrides: Any
+) -> Command:
     session = session or a_session()
     facts: dict[str, Any] = {
         "user_id": session.user_id,
         "session_id": session.id,
         "request_id": "a-request",
     }
-    return FailSession(**facts | overrides)
+    return kind(**facts | overrides)
 
 
 def claims_of(user_id: UUID | None = None, **overrides: Any) -> dict[str, Any]:

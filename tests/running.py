@@ -207,15 +207,23 @@ class App:
         """As the session's owner; `json` or `content` exchange the body."""
         if reason is not None:
             options["json"] = {"reason": reason}
-        return await self.client.post(
-            f"/sessions/{session.id}/fail",
-            headers=bearer(a_token(session.user_id)) | (headers or {}),
-            **options,
-        )
+        path = f"/sessions/{session.id}/fail"
+        return await self.call(session.user_id, "POST", path, headers=headers, **options)
 
     async def get(self, session: Session, headers: dict[str, str] | None = None) -> httpx2.Response:
-        return await self.client.get(
-            f"/sessions/{session.id}", headers=bearer(a_token(session.user_id)) | (headers or {})
+        return await self.call(session.user_id, "GET", f"/sessions/{session.id}", headers=headers)
+
+    async def call(
+        self,
+        user_id: UUID,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> httpx2.Response:
+        return await self.client.request(
+            method, path, headers=bearer(a_token(user_id)) | (headers or {}), **options
         )
 
 

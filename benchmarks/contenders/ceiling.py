@@ -10,7 +10,7 @@ from service import logs
 from service.app import create_app as create_service
 from service.app import now
 from service.application.batch import Outcome
-from service.application.commands import Command
+from service.application.commands import Command, Situation
 from service.domain.session import Session, SessionStatus
 from service.settings import Settings, load
 
@@ -35,8 +35,8 @@ class AnsweredAtOnce:
             created_at=moment,
             updated_at=moment,
         )
-        command.apply(session, at=moment)
-        return Outcome(session)
+        after, _ = command.apply(session, Situation(at=moment))
+        return Outcome(after)
 
 
 def create_app() -> Starlette:

@@ -1,13 +1,13 @@
 """Commands applied one after another to sessions in memory, as if each were alone."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from service.application.commands import Command, MemoryKey, SessionKey
-from service.application.ports import Change, Memory
-from service.domain.errors import IdempotencyKeyReused, PreconditionFailed, SessionNotFound
-from service.domain.session import Session
+from service.application.commands import Command, MemoryKey, SessionKey, Situation
+from service.application.ports import Change, Memory, NewId
+from service.domain.errors import IdempotencyKeyReused
+from service.domain.session import Session, SessionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +20,36 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
+    """`active`: the session in progress of each user who has one and is claimed by a command."""
+
     at: datetime
+    new_id: NewId
     sessions: dict[SessionKey, Session]
+    active: dict[UUID, UUID]
     memories: dict[MemoryKey, Memory]
     changes: list[Change] = field(default_factory=list)
+    _freed: set[UUID] = field(default_factory=set)
+
+    def has_to_wait(self, command: Command) -> bool:
+        """Whether a session of the user ended in this batch, and the command may start another.
+
+        The write would meet the index on sessions in progress, which sees row after row.
+        """
+        return command.claims_user and command.user_id in self._freed
 
     def apply(self, command: Command, event_id: UUID) -> Outcome:
-        """Raises the domain error that refuses the command; then nothing has changed."""
+        """Raises the domain error that refuses the command; then nothing has changed.
+
+        `event_id` is the first event's.
+        """
         if replay := self._replay(command):
             return replay
         before = self.sessions.get(command.session_key)
-        if before is None:
-            raise SessionNotFound
-        after = replace(before)
-        event = command.apply(after, at=self.at)
-        if command.if_match is not None and before.version not in command.if_match:
-            raise PreconditionFailed(command.session_id)
-        change = Change(event_id=event_id, event=event, session=after, command=command)
-        self._remember(change)
+        situation = Situation(at=self.at, active_session_id=self.active.get(command.user_id))
+        after, happened = command.apply(before, situation)
+        ids = [event_id, *(self.new_id() for _ in happened[1:])]
+        events = tuple(zip(ids, happened, strict=True))
+        self._remember(Change(command=command, session=after, events=events))
         return Outcome(after)
 
     def _replay(self, command: Command) -> Outcome | None:
@@ -52,6 +64,14 @@ class Batch:
         command = change.command
         self.changes.append(change)
         self.sessions[command.session_key] = change.session
+        self._keep_active(change.session)
         if command.memory_key is not None:
             memory = Memory(fingerprint=command.fingerprint(), session=change.session)
             self.memories[command.memory_key] = memory
+
+    def _keep_active(self, session: Session) -> None:
+        if session.status is SessionStatus.IN_PROGRESS:
+            self.active[session.user_id] = session.id
+        elif self.active.get(session.user_id) == session.id:
+            del self.active[session.user_id]
+            self._freed.add(session.user_id)

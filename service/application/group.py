@@ -13,7 +13,7 @@ from service.application.errors import (
     Overloaded,
     TransactionFailed,
 )
-from service.application.ports import Clock, OpenUnitOfWork, UnitOfWork
+from service.application.ports import Clock, NewId, OpenUnitOfWork, UnitOfWork
 from service.domain.errors import DomainError
 
 
@@ -67,9 +67,12 @@ def ignore(_group: ObservedGroup) -> None:
 class Groups:
     """Does groups of commands; `observe` is told of each."""
 
-    def __init__(self, open_unit_of_work: OpenUnitOfWork, clock: Clock, observe: Observe) -> None:
+    def __init__(
+        self, open_unit_of_work: OpenUnitOfWork, clock: Clock, new_id: NewId, observe: Observe
+    ) -> None:
         self._open_unit_of_work = open_unit_of_work
         self._clock = clock
+        self._new_id = new_id
         self._observe = observe
 
     async def attempt(self, group: list[Ticket]) -> list[Ticket]:
@@ -106,11 +109,13 @@ class Groups:
             return group
 
     async def _transaction(self, tickets: Sequence[Ticket]) -> list[Ticket]:
-        """Settles the tickets, but for those it returns: their rows are locked by somebody else."""
+        """Settles the tickets, but for those it returns, which have to wait for somebody else."""
         users = frozenset(ticket.command.user_id for ticket in tickets)
         async with self._open_unit_of_work(users) as work:
-            batch, locked = await self._load(work, tickets)
-            results = await self._results(work, batch, locked, tickets)
+            free = await _claimed(work, tickets)
+            batch, locked = await self._load(work, free)
+            recorded = await _recorded(work, tickets)
+            results = _results(batch, recorded, tickets, waiting=locked | {*tickets} - {*free})
             if batch.changes:
                 await work.save(batch.changes)
                 await self._commit(work, results)
@@ -121,30 +126,23 @@ class Groups:
 
     async def _load(self, work: UnitOfWork, tickets: Sequence[Ticket]) -> tuple[Batch, set[Ticket]]:
         """The batch, and the tickets whose rows are locked by somebody else."""
-        keys = {ticket.command.session_key for ticket in tickets}
-        sessions = await work.sessions.lock(keys)
+        commands = [ticket.command for ticket in tickets]
+        keys = {command.session_key for command in commands if not command.creates}
+        sessions = await work.sessions.lock(keys) if keys else {}
         missing = keys - sessions.keys()
         locked = await work.sessions.existing(missing) if missing else set()
-        # Only after the locks: who held one before us may have used the same key.
-        used = {key for ticket in tickets if (key := ticket.command.memory_key)}
-        memories = dict(await work.events.remembered(used)) if used else {}
-        batch = Batch(at=self._clock(), sessions=sessions, memories=memories)
+        # Only after the locks and claims: who held them before us may have used the same key,
+        # or started a session.
+        claimed = {command.user_id for command in commands if command.claims_user}
+        used = {key for command in commands if (key := command.memory_key)}
+        batch = Batch(
+            at=self._clock(),
+            new_id=self._new_id,
+            sessions=sessions,
+            active=await work.sessions.active(claimed) if claimed else {},
+            memories=dict(await work.events.remembered(used)) if used else {},
+        )
         return batch, {each for each in tickets if each.command.session_key in locked}
-
-    async def _results(
-        self, work: UnitOfWork, batch: Batch, locked: set[Ticket], tickets: Sequence[Ticket]
-    ) -> list[tuple[Ticket, Outcome | DomainError]]:
-        # A lost COMMIT may have gone through after all. It held the row's lock, which is now
-        # ours, so it has ended, and its event tells how.
-        lost = {(each.command.user_id, each.event_id) for each in tickets if each.attempt}
-        recorded = await work.events.recorded(lost) if lost else set()
-        results: list[tuple[Ticket, Outcome | DomainError]] = []
-        for ticket in tickets:
-            if ticket.attempt and ticket.event_id in recorded:
-                results.append((ticket, ticket.attempt))
-            elif ticket not in locked:
-                results.append((ticket, _applied(batch, ticket)))
-        return results
 
     async def _commit(
         self, work: UnitOfWork, results: list[tuple[Ticket, Outcome | DomainError]]
@@ -156,6 +154,37 @@ class Groups:
                 if isinstance(result, Outcome) and not result.replayed:
                     ticket.attempt = result
             raise
+
+
+async def _claimed(work: UnitOfWork, tickets: Sequence[Ticket]) -> list[Ticket]:
+    """The tickets but for those whose users somebody else has claimed."""
+    claiming = {each.command.user_id for each in tickets if each.command.claims_user}
+    claimed = await work.sessions.claim(claiming) if claiming else set()
+    return [
+        each for each in tickets if not each.command.claims_user or each.command.user_id in claimed
+    ]
+
+
+async def _recorded(work: UnitOfWork, tickets: Sequence[Ticket]) -> set[UUID]:
+    """The events of commands whose COMMIT was lost, and went through after all.
+
+    It held what is locked and claimed by now, and so has ended; or else it made a session, whose
+    key and event are unique.
+    """
+    lost = {(each.command.user_id, each.event_id) for each in tickets if each.attempt}
+    return await work.events.recorded(lost) if lost else set()
+
+
+def _results(
+    batch: Batch, recorded: set[UUID], tickets: Sequence[Ticket], *, waiting: set[Ticket]
+) -> list[tuple[Ticket, Outcome | DomainError]]:
+    results: list[tuple[Ticket, Outcome | DomainError]] = []
+    for ticket in tickets:
+        if ticket.attempt and ticket.event_id in recorded:
+            results.append((ticket, ticket.attempt))
+        elif ticket not in waiting and not batch.has_to_wait(ticket.command):
+            results.append((ticket, _applied(batch, ticket)))
+    return results
 
 
 def _applied(batch: Batch, ticket: Ticket) -> Outcome | DomainError:

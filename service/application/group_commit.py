@@ -41,7 +41,7 @@ class GroupCommit:
         resolve_timeout: float,
         observe: Observe = ignore,
     ) -> None:
-        self._groups = Groups(open_unit_of_work, clock, observe)
+        self._groups = Groups(open_unit_of_work, clock, new_id, observe)
         self._new_id = new_id
         self._idle_slots = groups_in_flight
         self._group_size_max = group_size_max

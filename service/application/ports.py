@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.application.commands import Command, MemoryKey, SessionKey
 from service.domain.events import SessionEvent
-from service.domain.session import Session
+from service.domain.session import Session, SessionStatus
 
 Clock = Callable[[], datetime]
 """The time, with a time zone."""
@@ -24,12 +24,16 @@ EventKey = tuple[UUID, UUID]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An event, the command that led to it, and the session as it left it."""
+    """A command, the session as it left it, and what happened, each event with its id."""
 
-    event_id: UUID
-    event: SessionEvent
-    session: Session
     command: Command
+    session: Session
+    events: tuple[tuple[UUID, SessionEvent], ...]
+
+    @property
+    def read_version(self) -> int:
+        """The version of the session before the command; 0 where there was none."""
+        return self.events[0][1].session_version - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,14 @@ class Memory:
 
 
 class Sessions(Protocol):
-    async def find(self, key: SessionKey) -> Session | None: ...
+    async def claim(self, users: Collection[UUID]) -> set[UUID]:
+        """Those of the users who are now nobody else's until the unit of work ends.
+
+        Whoever starts a session of a user claims the user first, so that there is one at most.
+        """
+
+    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
+        """The session in progress of each user who has one."""
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         """The sessions, locked until the unit of work ends.
@@ -50,6 +61,49 @@ class Sessions(Protocol):
         """
 
     async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]: ...
+
+
+Position = tuple[datetime, UUID]
+"""Of a session among the newest first: its date and its id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """No statuses: any. `since` is in, `until` is out; None: no bound."""
+
+    statuses: frozenset[SessionStatus] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """An event as it was stored; `data` are the facts of its kind, as JSON."""
+
+    id: UUID
+    type: str
+    session_version: int
+    occurred_at: datetime
+    data: dict[str, object]
+
+
+class Reads(Protocol):
+    """Of the rows of one user, who is the first argument; each is one round trip.
+
+    Raise DependencyUnavailable, Overloaded and TransactionFailed.
+    """
+
+    async def session(self, user_id: UUID, session_id: UUID) -> Session | None: ...
+
+    async def sessions(
+        self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
+    ) -> list[Session]:
+        """The newest first."""
+
+    async def history(
+        self, user_id: UUID, session_id: UUID, after: int, limit: int
+    ) -> list[RecordedEvent] | None:
+        """The events that led to versions greater than `after`; None where there is no session."""
 
 
 class Events(Protocol):

@@ -6,8 +6,11 @@
         ├── InvalidStatus        the session's status forbids the transition
         │   ├── StatusTooEarly   it has not come that far
         │   └── StatusTooLate    it has gone past that
+        ├── ActiveSessionExists  another session of the user is in progress
         ├── NoRepetitions        nothing was trained, so nothing was completed
-        ├── InvalidReason        the reason cannot be kept as it is
+        ├── InvalidText          a text cannot be kept as it is
+        │   ├── InvalidReason
+        │   └── InvalidNotes
         ├── PreconditionFailed   the caller knows another version of the session
         └── IdempotencyKeyReused the key stands for another command
 
@@ -15,7 +18,7 @@
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 from uuid import UUID
 
 
@@ -61,6 +64,16 @@ class StatusTooLate(InvalidStatus):
     pass
 
 
+class ActiveSessionExists(DomainError):
+    code = "ACTIVE_SESSION_EXISTS"
+
+    def __init__(self, active_session_id: UUID) -> None:
+        super().__init__(
+            f"The session {active_session_id} is in progress; it has to end before another starts.",
+            {"activeSessionId": str(active_session_id)},
+        )
+
+
 class NoRepetitions(DomainError):
     code = "NO_REPETITIONS"
 
@@ -70,8 +83,33 @@ class NoRepetitions(DomainError):
         )
 
 
-class InvalidReason(DomainError):
+class InvalidText(DomainError):
+    what: ClassVar[str]
+
+    @classmethod
+    def too_long(cls, *, length: int, max_length: int) -> Self:
+        return cls(
+            f"The {cls.what} may have {max_length} characters, not {length}.",
+            {"maxLength": max_length, "length": length},
+        )
+
+    @classmethod
+    def forbidden(cls, character: str, *, index: int) -> Self:
+        code_point = f"U+{ord(character):04X}"
+        return cls(
+            f"The {cls.what} may not contain {code_point}, which it has at {index}.",
+            {"codePoint": code_point, "index": index},
+        )
+
+
+class InvalidReason(InvalidText):
     code = "INVALID_REASON"
+    what = "reason"
+
+
+class InvalidNotes(InvalidText):
+    code = "INVALID_NOTES"
+    what = "notes"
 
 
 class PreconditionFailed(DomainError):

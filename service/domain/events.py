@@ -1,7 +1,7 @@
 """What has happened to a session, in the past tense."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -20,6 +20,21 @@ class SessionEvent:
     def data(self) -> dict[str, object]:
         """The facts of this kind of event, as JSON."""
         return {}
+
+
+def timestamp(moment: datetime) -> str:
+    """ISO 8601 in UTC with `Z`."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlanned(SessionEvent):
+    type = "session_planned"
+
+    session_date: datetime
+
+    def data(self) -> dict[str, object]:
+        return {"sessionDate": timestamp(self.session_date)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,21 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypedDict
+from typing import Self, TypedDict
 from uuid import UUID
 
-from service.domain.errors import NoRepetitions, StatusTooEarly, StatusTooLate
-from service.domain.events import SessionCompleted, SessionFailed, SessionStarted
-from service.domain.reason import Reason
+from service.domain.errors import (
+    ActiveSessionExists,
+    NoRepetitions,
+    StatusTooEarly,
+    StatusTooLate,
+)
+from service.domain.events import SessionCompleted, SessionFailed, SessionPlanned, SessionStarted
+from service.domain.text import Notes, Reason
+
+SETS_MAX = 20
+REPETITIONS_MAX = 1000
+RPE_MAX = 10
 
 
 class SessionStatus(StrEnum):
@@ -23,14 +32,16 @@ REQUIRED_STATUS = {
     SessionStatus.COMPLETED: SessionStatus.IN_PROGRESS,
     SessionStatus.FAILED: SessionStatus.IN_PROGRESS,
 }
-"""What a session has to be, to become what the key says."""
+"""What a session has to be, to become what the key says. Every session begins as planned."""
 
-_STAGE = {
-    SessionStatus.PLANNED: 0,
-    SessionStatus.IN_PROGRESS: 1,
-    SessionStatus.COMPLETED: 2,
-    SessionStatus.FAILED: 2,
-}
+
+def _stage(status: SessionStatus) -> int:
+    """How many transitions lead to it."""
+    required = REQUIRED_STATUS.get(status)
+    return 0 if required is None else _stage(required) + 1
+
+
+_STAGE = {status: _stage(status) for status in SessionStatus}
 
 
 class _EventFacts(TypedDict):
@@ -59,8 +70,37 @@ class Session:
     def total_reps(self) -> int:
         return sum(repetitions or 0 for repetitions in self.sets)
 
-    def start(self, *, at: datetime) -> SessionStarted:
+    @classmethod
+    def plan(
+        cls,
+        *,
+        user_id: UUID,
+        session_id: UUID,
+        session_date: datetime,
+        sets: tuple[int | None, ...] = (),
+        notes: Notes | None = None,
+        at: datetime,
+    ) -> tuple[Self, SessionPlanned]:
+        session = cls(
+            user_id=user_id,
+            id=session_id,
+            status=SessionStatus.PLANNED,
+            session_date=session_date,
+            sets=sets,
+            rpe=None,
+            notes=notes.text if notes else None,
+            version=0,
+            created_at=at,
+            updated_at=at,
+        )
+        facts = session._become(SessionStatus.PLANNED, at)
+        return session, SessionPlanned(**facts, session_date=session_date)
+
+    def start(self, *, at: datetime, active_session_id: UUID | None = None) -> SessionStarted:
+        """`active_session_id`: the user's session in progress, of which there is one at most."""
         self._require_status_for(SessionStatus.IN_PROGRESS)
+        if active_session_id is not None:
+            raise ActiveSessionExists(active_session_id)
         return SessionStarted(**self._become(SessionStatus.IN_PROGRESS, at))
 
     def complete(
@@ -96,7 +136,7 @@ class Session:
 
     def _become(self, target: SessionStatus, at: datetime) -> _EventFacts:
         if at.tzinfo is None:
-            raise ValueError("a transition's time needs a time zone")
+            raise ValueError("the time of an event needs a time zone")
         self.status = target
         self.version += 1
         self.updated_at = at

@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jwt import JWTClaimsRegistry
 
 from service.http.errors import Unauthenticated
+from service.http.fields import canonical_uuid
 from service.http.jwks import KeySet
-from service.http.schemas import canonical_uuid
 
 LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192

@@ -21,7 +21,9 @@ from starlette.responses import Response
 
 from service.application.errors import DependencyUnavailable, Overloaded
 from service.domain.errors import (
+    ActiveSessionExists,
     IdempotencyKeyReused,
+    InvalidNotes,
     InvalidReason,
     NoRepetitions,
     PreconditionFailed,
@@ -67,12 +69,17 @@ class Unauthenticated(RequestError):
 
 
 class ValidationFailed(RequestError):
-    """`issues`: an object each, with `path`, `code` and `message`."""
+    """`issues`: made by `issue`, one for each part that is wrong."""
 
     code = "VALIDATION_ERROR"
 
     def __init__(self, *issues: dict[str, Any]) -> None:
         super().__init__("The request is not valid.", {"issues": list(issues)})
+
+
+def issue(path: list[str | int], code: str, message: str) -> dict[str, Any]:
+    """What is wrong with one part of a request."""
+    return {"path": path, "code": code, "message": message}
 
 
 class PayloadTooLarge(RequestError):
@@ -113,11 +120,13 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     InvalidReason: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidNotes: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoRepetitions: HTTPStatus.UNPROCESSABLE_ENTITY,
     IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     SessionNotFound: HTTPStatus.NOT_FOUND,
     StatusTooEarly: HTTPStatus.UNPROCESSABLE_ENTITY,
     StatusTooLate: HTTPStatus.CONFLICT,
+    ActiveSessionExists: HTTPStatus.CONFLICT,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     DependencyUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     NotFound: HTTPStatus.NOT_FOUND,

@@ -7,7 +7,7 @@ Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941
 import re
 from collections.abc import Sequence
 
-from service.http.errors import ValidationFailed
+from service.http.errors import ValidationFailed, issue
 
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
@@ -43,11 +43,6 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     if quoted := _QUOTED.fullmatch(key):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     if len(values) > 1 or not _KEY.fullmatch(key):
-        raise ValidationFailed(
-            {
-                "path": ["Idempotency-Key"],
-                "code": "invalid_header",
-                "message": "It has to be one header of 1 to 255 visible ASCII characters.",
-            }
-        )
+        message = "It has to be one header of 1 to 255 visible ASCII characters."
+        raise ValidationFailed(issue(["Idempotency-Key"], "invalid_header", message))
     return key

@@ -1,15 +1,18 @@
-"""Sessions as clients see them. Pure."""
+"""Sessions and their events as clients see them. Pure."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from service.application.ports import RecordedEvent
+from service.domain.events import timestamp
 from service.domain.session import Session
 
 
-def envelope(data: dict[str, Any]) -> bytes:
-    return orjson.dumps({"data": data, "meta": {}})
+def envelope(data: dict[str, Any], *, next_cursor: str | None = None) -> bytes:
+    meta = {"nextCursor": next_cursor} if next_cursor else {}
+    return orjson.dumps({"data": data, "meta": meta})
 
 
 def session_envelope(session: Session) -> bytes:
@@ -30,9 +33,22 @@ def session_dto(session: Session) -> dict[str, Any]:
     }
 
 
-def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with `Z`."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def sessions_envelope(sessions: Sequence[Session], next_cursor: str | None) -> bytes:
+    return envelope({"sessions": list(map(session_dto, sessions))}, next_cursor=next_cursor)
+
+
+def events_envelope(events: Sequence[RecordedEvent], next_cursor: str | None) -> bytes:
+    return envelope({"events": list(map(event_dto, events))}, next_cursor=next_cursor)
+
+
+def event_dto(event: RecordedEvent) -> dict[str, Any]:
+    return {
+        "id": str(event.id),
+        "type": event.type,
+        "sessionVersion": event.session_version,
+        "occurredAt": timestamp(event.occurred_at),
+        "data": event.data,
+    }
 
 
 def etag(version: int) -> str:

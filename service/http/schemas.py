@@ -1,117 +1,96 @@
-"""What requests have to look like."""
+"""What the bodies of commands have to look like, and the commands that they ask for."""
 
-import json
-import re
-from typing import Annotated, Any
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypedDict
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    StrictStr,
-    ValidationError,
-    ValidationInfo,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 
-from service.domain.reason import normal_form
-from service.http.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-
-BODY_MAX_BYTES = 16 * 1024
-
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_CODES = {
-    "extra_forbidden": ("unknown_field", "There is no such field."),
-    "string_type": ("invalid_type", "It has to be a string or null."),
-}
-
-
-def canonical_uuid(text: str) -> UUID | None:
-    """Only 8-4-4-4-12, in either case: Python's own parser takes much else."""
-    return UUID(text) if text.isascii() and _CANONICAL_UUID.fullmatch(text) else None
+from service.application.commands import (
+    Command,
+    CompleteSession,
+    FailSession,
+    PlanSession,
+    StartSession,
+)
+from service.domain.text import Notes, Reason
+from service.http.body import json_object
+from service.http.errors import ValidationFailed
+from service.http.fields import BoundedText, DateTime, Rpe, Sets, issue_of
 
 
-def session_id_of(request: Request[Any]) -> UUID:
-    session_id = canonical_uuid(request.path_params["session_id"])
-    if session_id is None:
-        raise ValidationFailed(_issue(["sessionId"], "invalid_uuid", "It has to be a UUID."))
-    return session_id
+class Facts(TypedDict):
+    """What every command has that is not in its body."""
+
+    user_id: UUID
+    session_id: UUID
+    request_id: str
+    idempotency_key: str | None
 
 
-def _fits(reason: str, info: ValidationInfo) -> str:
-    max_length: int = (info.context or {})["reason_max_length"]
-    if len(normal_form(reason)) > max_length:
-        raise PydanticCustomError(
-            "too_long", "It has at most {max_length} characters.", {"max_length": max_length}
-        )
-    return reason
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """`max_lengths`: of each text, in code points."""
+
+    facts: Facts
+    if_match: frozenset[int] | None
+    max_lengths: Mapping[str, int]
 
 
-class FailSessionBody(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Annotated[StrictStr, AfterValidator(_fits)] | None = None
+class CommandBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
     @classmethod
-    async def of(cls, request: Request[Any], *, reason_max_length: int) -> "FailSessionBody":
+    async def of(cls, request: Request[Any], max_lengths: Mapping[str, int]) -> Self:
         """Raises PayloadTooLarge, UnsupportedMediaType, ValidationFailed."""
-        body = await _json_object(request)
+        body = await json_object(request)
         try:
-            return cls.model_validate(body, context={"reason_max_length": reason_max_length})
+            return cls.model_validate(body, context=max_lengths)
         except ValidationError as exc:
-            raise ValidationFailed(*map(_issue_of, exc.errors())) from None
+            raise ValidationFailed(*map(issue_of, exc.errors())) from None
+
+    @abstractmethod
+    def command(self, asked: Asked) -> Command:
+        """Raises InvalidText."""
 
 
-async def _json_object(request: Request[Any]) -> dict[str, Any]:
-    """The body; an absent one is an empty object."""
-    body = await _read(request)
-    if not body:
-        return {}
-    media_type = request.headers.get("content-type", "").partition(";")[0]
-    if media_type.strip().lower() != "application/json":
-        raise UnsupportedMediaType
-    try:
-        value = _DECODER.decode(body.decode())
-    except (ValueError, RecursionError):
-        raise ValidationFailed(_issue([], "invalid_json", "The body has to be JSON.")) from None
-    if not isinstance(value, dict):
-        raise ValidationFailed(_issue([], "invalid_type", "The body has to be an object."))
-    return value
+class PlanSessionBody(CommandBody):
+    session_date: DateTime = None
+    sets: Sets | None = None
+    notes: BoundedText | None = None
+    start_now: StrictBool | None = None
+
+    def command(self, asked: Asked) -> PlanSession:
+        return PlanSession(
+            **asked.facts,
+            session_date=self.session_date,
+            sets=tuple(self.sets or ()),
+            notes=Notes.parse(self.notes, max_length=asked.max_lengths["notes"]),
+            start_now=bool(self.start_now),
+        )
 
 
-async def _read(request: Request[Any]) -> bytes:
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > BODY_MAX_BYTES:
-        raise PayloadTooLarge(BODY_MAX_BYTES)
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise PayloadTooLarge(BODY_MAX_BYTES)
-    return body
+class StartSessionBody(CommandBody):
+    def command(self, asked: Asked) -> StartSession:
+        return StartSession(**asked.facts, if_match=asked.if_match)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two reasons, which one was meant?"""
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return value
+class CompleteSessionBody(CommandBody):
+    sets: Sets | None = None
+    rpe: Rpe | None = None
+
+    def command(self, asked: Asked) -> CompleteSession:
+        sets = None if self.sets is None else tuple(self.sets)
+        return CompleteSession(**asked.facts, if_match=asked.if_match, sets=sets, rpe=self.rpe)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+class FailSessionBody(CommandBody):
+    reason: BoundedText | None = None
 
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)
-
-
-def _issue(path: list[str | int], code: str, message: str) -> dict[str, Any]:
-    return {"path": path, "code": code, "message": message}
-
-
-def _issue_of(error: ErrorDetails) -> dict[str, Any]:
-    code, message = _CODES.get(error["type"], (error["type"], error["msg"]))
-    return _issue(list(error["loc"]), code, message)
+    def command(self, asked: Asked) -> FailSession:
+        reason = Reason.parse(self.reason, max_length=asked.max_lengths["reason"])
+        return FailSession(**asked.facts, if_match=asked.if_match, reason=reason)

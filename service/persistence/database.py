@@ -1,7 +1,7 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from service.application.errors import DependencyUnavailable, Overloaded
 from service.persistence.errors import DRIVER_ERRORS, translated
-from service.persistence.statements import Connection
+from service.persistence.statements import Connection, Statement
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 ROLE = "session_service"
@@ -106,6 +106,7 @@ class Database:
         self._pool = pool
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
+        self._statement_timeout = limits.statement_timeout
         self._transaction_max = limits.transaction_max
         settings = {
             "role": ROLE,
@@ -128,12 +129,23 @@ class Database:
             raise ValueError("a unit of work acts for somebody")
         users = ",".join(map(str, acting_users))
         with translated():
-            async with self._place(), self._connection() as connection:
+            async with self._place(), self._connection(self._transaction_max) as connection:
                 # Two statements, one round trip.
                 await connection.execute(
                     f"{self._begin}, set_config('service.acting_users', '{users}', true)"
                 )
                 yield SqlUnitOfWork(connection)
+
+    async def read(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> list[asyncpg.Record]:
+        """The rows of one statement, which has to become the service's role by itself.
+
+        Raises Overloaded, DependencyUnavailable and TransactionFailed.
+        """
+        with translated():
+            async with self._place(), self._connection(self._statement_timeout) as connection:
+                return await statement.rows(connection, parameters)
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -148,14 +160,15 @@ class Database:
             self._places.release()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self, time: float) -> AsyncIterator[Connection]:
+        """A connection that is cut when `time` is over."""
         try:
             connection = await self._pool.acquire()
         except DRIVER_ERRORS as exc:
             raise DependencyUnavailable("database") from exc
         # A host that vanished never answers. To cut the connection is not to cancel what is under
         # way: what became of a COMMIT is found out on another one.
-        watchdog = asyncio.get_running_loop().call_later(self._transaction_max, _cut, connection)
+        watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
         try:
             yield connection
         finally:

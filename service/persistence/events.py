@@ -1,6 +1,6 @@
 """Events -> rows of `events` and `outbox`; what idempotency keys stand for, back from them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from service.application.commands import MemoryKey
 from service.application.ports import Change, EventKey, Memory
+from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 from service.persistence.statements import Connection, Statement
 from service.persistence.tables import events, outbox
@@ -88,25 +89,41 @@ def _columns() -> list[Any]:
 
 
 def insert_parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    keys = [(change.event.user_id, change.event_id) for change in changes]
-    return parameters(_recorded, [_row(change) for change in changes]) | parameters(_in_order, keys)
+    rows = [row for change in changes for row in _rows(change)]
+    keys = [(change.session.user_id, each) for change in changes for each, _ in change.events]
+    return parameters(_recorded, rows) | parameters(_in_order, keys)
 
 
-def _row(change: Change) -> tuple[Any, ...]:
-    event, command = change.event, change.command
-    keyed = command.idempotency_key is not None
+_NOT_KEYED = (None, None, None)
+
+
+def _rows(change: Change) -> Iterator[tuple[Any, ...]]:
+    """The first event remembers the command."""
+    (first_id, first), *others = change.events
+    keyed = change.command.idempotency_key is not None
+    yield _row(change, first_id, first, _memory(change) if keyed else _NOT_KEYED)
+    for event_id, event in others:
+        yield _row(change, event_id, event, _NOT_KEYED)
+
+
+def _memory(change: Change) -> tuple[Any, ...]:
+    command = change.command
+    return command.idempotency_key, command.fingerprint(), _snapshot(change.session)
+
+
+def _row(
+    change: Change, event_id: UUID, event: SessionEvent, memory: tuple[Any, ...]
+) -> tuple[Any, ...]:
     return (
         event.user_id,
-        change.event_id,
+        event_id,
         event.session_id,
         event.session_version,
         event.type,
         orjson.dumps(event.data()).decode(),
         event.occurred_at,
-        command.request_id,
-        command.idempotency_key,
-        command.fingerprint() if keyed else None,
-        _snapshot(change.session) if keyed else None,
+        change.command.request_id,
+        *memory,
     )
 
 

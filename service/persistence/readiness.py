@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.persistence.database import ROLE
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that this code was written for. Later ones only add, so they will do too."""
 
 TIMEOUT_SECONDS = 3.0

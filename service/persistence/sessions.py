@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import (
@@ -13,8 +14,10 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    bindparam,
     cast,
+    func,
+    insert,
+    literal_column,
     select,
     update,
 )
@@ -27,14 +30,12 @@ from service.persistence.statements import Connection, Statement
 from service.persistence.tables import sessions
 from service.persistence.unnest import parameters, rows_given_as
 
+_CLAIMS = 1_395_864_371
+"""Keeps claims on users apart from other advisory locks of two numbers; any number would do."""
+
 _wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
 _is_wanted = and_(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id)
 
-_FIND = Statement(
-    select(sessions).where(
-        sessions.c.user_id == bindparam("user_id"), sessions.c.id == bindparam("id")
-    )
-)
 _EXISTING = Statement(
     select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
 )
@@ -44,6 +45,38 @@ _LOCK = Statement(
     .with_for_update(key_share=True, of=sessions, skip_locked=True)
 )
 
+_users = rows_given_as("users", Column("user_id", Uuid))
+_CLAIM = Statement(
+    select(
+        _users.c.user_id,
+        func.pg_try_advisory_xact_lock(
+            literal_column(str(_CLAIMS)), func.hashtext(cast(_users.c.user_id, Text))
+        ).label("is_claimed"),
+    )
+)
+_ACTIVE = Statement(
+    select(sessions.c.user_id, sessions.c.id).join_from(
+        sessions,
+        _users,
+        and_(
+            sessions.c.user_id == _users.c.user_id,
+            sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
+        ),
+    )
+)
+
+_created = rows_given_as(
+    "created",
+    Column("user_id", Uuid),
+    Column("id", Uuid),
+    Column("status", Text),
+    Column("session_date", DateTime(timezone=True)),
+    Column("sets", Text),
+    Column("notes", Text),
+    Column("version", Integer),
+    Column("created_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True)),
+)
 _changed = rows_given_as(
     "changed",
     Column("user_id", Uuid),
@@ -58,7 +91,7 @@ _changed = rows_given_as(
 
 
 def updated() -> CTE:
-    """Updates each session that still is as it was read; parameters: `update_parameters`."""
+    """Updates each session that still is as it was read; parameters: `write_parameters`."""
     return (
         update(sessions)
         .values(
@@ -78,8 +111,20 @@ def updated() -> CTE:
     )
 
 
-def update_parameters(changes: Sequence[Change]) -> tuple[dict[str, Any], int]:
-    """The parameters of `updated`, and the number of sessions that it has to update.
+def created() -> CTE:
+    """Inserts sessions; parameters: `write_parameters`."""
+    columns = [each for each in _created.c if each.name != "place"]
+    values = [cast(each, ARRAY(SmallInteger)) if each.name == "sets" else each for each in columns]
+    return (
+        insert(sessions)
+        .from_select([each.name for each in columns], select(*values))
+        .returning(sessions.c.id)
+        .cte("created_sessions")
+    )
+
+
+def write_parameters(changes: Sequence[Change]) -> tuple[dict[str, Any], int]:
+    """The parameters of `created` and `updated`, and the number of sessions that they write.
 
     A session that changed more than once is written once, as it was in the end.
     """
@@ -87,22 +132,42 @@ def update_parameters(changes: Sequence[Change]) -> tuple[dict[str, Any], int]:
     last: dict[SessionKey, Session] = {}
     for change in changes:
         key = change.command.session_key
-        read_versions.setdefault(key, change.event.session_version - 1)
+        read_versions.setdefault(key, change.read_version)
         last[key] = change.session
-    rows = [
-        (
-            session.user_id,
-            session.id,
-            read_versions[key],
-            session.status,
-            _array_literal(session.sets),
-            session.rpe,
-            session.version,
-            session.updated_at,
-        )
-        for key, session in last.items()
-    ]
-    return parameters(_changed, rows), len(rows)
+    new = [_new_row(session) for key, session in last.items() if not read_versions[key]]
+    old = [_row(session, read_versions[key]) for key, session in last.items() if read_versions[key]]
+    return parameters(_created, new) | parameters(_changed, old), len(last)
+
+
+def _new_row(session: Session) -> tuple[Any, ...]:
+    return (
+        session.user_id,
+        session.id,
+        session.status,
+        session.session_date,
+        _array_literal(session.sets),
+        session.notes,
+        session.version,
+        session.created_at,
+        session.updated_at,
+    )
+
+
+def _row(session: Session, read_version: int) -> tuple[Any, ...]:
+    return (
+        session.user_id,
+        session.id,
+        read_version,
+        session.status,
+        _array_literal(session.sets),
+        session.rpe,
+        session.version,
+        session.updated_at,
+    )
+
+
+def _parameters_of_users(users: Collection[UUID]) -> dict[str, Any]:
+    return parameters(_users, [(user_id,) for user_id in users])
 
 
 def _array_literal(sets: Sequence[int | None]) -> str:
@@ -114,14 +179,17 @@ class SqlSessions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def find(self, key: SessionKey) -> Session | None:
-        user_id, session_id = key
-        rows = await _FIND.rows(self._connection, {"user_id": user_id, "id": session_id})
-        return _to_session(rows[0]) if rows else None
+    async def claim(self, users: Collection[UUID]) -> set[UUID]:
+        rows = await _CLAIM.rows(self._connection, _parameters_of_users(users))
+        return {row["user_id"] for row in rows if row["is_claimed"]}
+
+    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
+        rows = await _ACTIVE.rows(self._connection, _parameters_of_users(users))
+        return {row["user_id"]: row["id"] for row in rows}
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         rows = await _LOCK.rows(self._connection, parameters(_wanted, keys))
-        found = [_to_session(row) for row in rows]
+        found = [to_session(row) for row in rows]
         return {(session.user_id, session.id): session for session in found}
 
     async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]:
@@ -129,7 +197,7 @@ class SqlSessions:
         return {(row["user_id"], row["id"]) for row in rows}
 
 
-def _to_session(row: asyncpg.Record) -> Session:
+def to_session(row: asyncpg.Record) -> Session:
     return Session(
         user_id=row["user_id"],
         id=row["id"],

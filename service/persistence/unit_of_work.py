@@ -8,11 +8,12 @@ from service.application.errors import Contended
 from service.application.ports import Change
 from service.persistence.errors import translated_commit
 from service.persistence.events import SqlEvents, insert_parameters, inserted, queued
-from service.persistence.sessions import SqlSessions, update_parameters, updated
+from service.persistence.sessions import SqlSessions, created, updated, write_parameters
 from service.persistence.statements import Connection, Statement
 
-_updated = updated()
-_WRITE = Statement(select(func.count()).select_from(_updated).add_cte(inserted(), queued()))
+_created, _updated = created(), updated()
+_written = select(_created.c.id).union_all(select(_updated.c.id)).subquery()
+_WRITE = Statement(select(func.count()).select_from(_written).add_cte(inserted(), queued()))
 
 
 class SqlUnitOfWork:
@@ -23,7 +24,7 @@ class SqlUnitOfWork:
 
     async def save(self, changes: Sequence[Change]) -> None:
         """Sessions, events and outbox in one statement, so that no failure can part them."""
-        parameters, expected = update_parameters(changes)
+        parameters, expected = write_parameters(changes)
         parameters |= insert_parameters(changes)
         if await _WRITE.value(self._connection, parameters) != expected:
             raise Contended

@@ -21,12 +21,16 @@ class Cut(Enum):
 
 
 class Proxy:
-    """`cuts` are made one per COMMIT, in order; None lets one pass."""
+    """`cuts` are made one per COMMIT, in order; None lets one pass.
+
+    `sent`: how often the client sent something; who waits for each answer made as many round trips.
+    """
 
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
         self.cuts: list[Cut | None] = []
         self.made: list[Cut] = []
+        self.sent = 0
         self.port = 0
 
     @property
@@ -40,6 +44,7 @@ class Proxy:
         answers = asyncio.create_task(self._copy(server_reader, writer))
         try:
             while data := await reader.read(CHUNK):
+                self.sent += 1
                 cut = self.cuts.pop(0) if self.cuts and COMMIT in data else None
                 if cut:
                     self.made.append(cut)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -89,6 +90,51 @@ async def test_a_keyed_retry_storm_gets_one_answer_through_cuts(
     assert {response.status_code for response in responses} == {200}
     assert len({response.content for response in responses}) == 1
     assert len(await database.events()) == 1
+
+
+@pytest.mark.parametrize("asked", ["plan", "start", "plan with a key"])
+@pytest.mark.parametrize("cut", Cut)
+async def test_a_session_is_made_once_when_the_connection_is_cut(
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut, asked: str
+) -> None:
+    """No row is there whose lock would tell whether the lost transaction has ended."""
+    user_id, start_now = uuid4(), asked == "start"
+    key = {"Idempotency-Key": "tap-1"} if asked == "plan with a key" else {}
+    proxy.cuts = [cut]
+
+    response = await app.call(
+        user_id, "POST", "/sessions", json={"startNow": start_now}, headers=key
+    )
+
+    assert proxy.made == [cut]
+    assert response.status_code == 201
+    assert "Idempotent-Replayed" not in response.headers
+    events = await database.events()
+    assert [each["session_version"] for each in events] == ([1, 2] if start_now else [1])
+    assert await database.outbox() == [each["id"] for each in events]
+    [row] = await database.fetch("SELECT id FROM sessions")
+    assert response.headers["Location"] == f"/sessions/{row['id']}"
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_one_of_many_starts_wins_when_the_connection_is_cut(
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut
+) -> None:
+    user_id = uuid4()
+    sessions = [a_session(user_id=user_id, status=SessionStatus.PLANNED) for _ in range(10)]
+    await database.insert(*sessions)
+    proxy.cuts = [cut]
+
+    responses = await asyncio.gather(
+        *(app.call(user_id, "POST", f"/sessions/{each.id}/start") for each in sessions)
+    )
+
+    [won] = [each for each in responses if each.status_code == 200]
+    active = won.json()["data"]["session"]["id"]
+    refusals = [each.json()["error"] for each in responses if each is not won]
+    assert {each["code"] for each in refusals} == {"ACTIVE_SESSION_EXISTS"}
+    assert {each["details"]["activeSessionId"] for each in refusals} == {active}
+    assert len(await database.events()) == len(await database.outbox()) == 1
 
 
 async def test_answers_503_when_the_end_of_a_commit_can_never_be_known(

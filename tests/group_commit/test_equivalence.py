@@ -14,10 +14,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from uuid_utils.compat import uuid7
 
 from service.application.batch import Outcome
-from service.application.commands import FailSession
-from service.domain.errors import ServiceError, StatusTooEarly, StatusTooLate
-from service.domain.reason import Reason
+from service.application.commands import (
+    Command,
+    CompleteSession,
+    FailSession,
+    PlanSession,
+    StartSession,
+)
+from service.domain.errors import (
+    ActiveSessionExists,
+    ServiceError,
+    StatusTooEarly,
+    StatusTooLate,
+)
 from service.domain.session import SessionStatus
+from service.domain.text import Notes, Reason
 from tests.group_commit.driving import group_commit
 from tests.group_commit.model import Answer, Asked, User
 from tests.running import Cluster, TestDatabase, a_database
@@ -26,9 +37,12 @@ USERS = 3
 SESSIONS = 3
 AT_ONCE = 4  # per user: every order of them is tried against the answers
 
+KINDS = ["plan", "plan_and_start", "start", "complete", "fail"]
+
 a_command = st.tuples(
     st.integers(0, USERS - 1),
-    st.integers(0, SESSIONS),  # the last is nobody's
+    st.sampled_from([*KINDS, "start", "fail"]),
+    st.integers(0, 3 * SESSIONS),
     st.sampled_from([None, "knee", "hip"]),
     st.sampled_from([None, None, "key-1", "key-2"]),
     st.sampled_from([None, None, frozenset({1}), frozenset({2}), frozenset[int]()]),
@@ -38,14 +52,36 @@ a_command = st.tuples(
 def answer_of(result: Outcome | BaseException) -> Answer:
     match result:
         case Outcome(session, replayed):
-            return "REPLAYED" if replayed else "DONE", session.version
+            return "REPLAYED" if replayed else "DONE", session.id, session.version
         case StatusTooEarly():
-            return "TOO_EARLY", None
+            return "TOO_EARLY", None, None
         case StatusTooLate():
-            return "TOO_LATE", None
+            return "TOO_LATE", None, None
+        case ActiveSessionExists():
+            return result.code, UUID(str(result.details["activeSessionId"])), None
         case ServiceError():
-            return result.code, None
+            return result.code, None, None
     raise result
+
+
+def command_of(user_id: UUID, asked: Asked) -> Command:
+    facts: dict[str, Any] = {
+        "user_id": user_id,
+        "session_id": asked.session_id,
+        "request_id": "a-request",
+        "idempotency_key": asked.key,
+    }
+    if asked.is_plan:
+        start_now = asked.kind == "plan_and_start"
+        notes = Notes.parse(asked.words)
+        return PlanSession(**facts, sets=(12,), notes=notes, start_now=start_now)
+    facts["if_match"] = asked.if_match
+    match asked.kind:
+        case "start":
+            return StartSession(**facts)
+        case "complete":
+            return CompleteSession(**facts)
+    return FailSession(**facts, reason=Reason.parse(asked.words))
 
 
 class Lives(RuleBasedStateMachine):
@@ -75,6 +111,7 @@ class Lives(RuleBasedStateMachine):
             )
             for _ in range(2)
         ]
+        # The last is nobody's; those that are planned follow.
         self.ids = [[uuid7() for _ in range(SESSIONS + 1)] for _ in range(USERS)]
         self.users = {uuid4(): User() for _ in range(USERS)}
         remaining = iter(statuses)
@@ -93,15 +130,21 @@ class Lives(RuleBasedStateMachine):
     @rule(batch=st.lists(st.tuples(a_command, st.integers(0, 1)), min_size=1, max_size=12))
     def execute(self, batch: list[tuple[Any, int]]) -> None:
         asked: list[tuple[UUID, Asked, int]] = []
-        for (number, session, reason, key, if_match), replica in batch:
+        for (number, kind, session, words, key, if_match), replica in batch:
             user_id = list(self.users)[number]
             if sum(each[0] == user_id for each in asked) < AT_ONCE:
-                command = Asked(self.ids[number][session], reason, key, if_match)
-                asked.append((user_id, command, replica))
+                known = self.ids[number]
+                session_id = uuid7() if kind.startswith("plan") else known[session % len(known)]
+                asked.append((user_id, Asked(kind, session_id, words, key, if_match), replica))
 
         answers = self.runner.run(self._execute(asked))
 
-        for user_id in self.users:
+        for ids, user_id in zip(self.ids, self.users, strict=True):
+            ids += [
+                command.session_id
+                for owner, command, _ in asked
+                if owner == user_id and command.is_plan
+            ]
             mine = [
                 (command, answer)
                 for (owner, command, _), answer in zip(asked, answers, strict=True)
@@ -131,16 +174,7 @@ class Lives(RuleBasedStateMachine):
     async def _execute(self, asked: list[tuple[UUID, Asked, int]]) -> list[Answer]:
         results = await asyncio.gather(
             *(
-                self.commands[replica].execute(
-                    FailSession(
-                        user_id=user_id,
-                        session_id=command.session_id,
-                        request_id="a-request",
-                        reason=Reason.parse(command.reason),
-                        idempotency_key=command.key,
-                        if_match=command.if_match,
-                    )
-                )
+                self.commands[replica].execute(command_of(user_id, command))
                 for user_id, command, replica in asked
             ),
             return_exceptions=True,
@@ -174,7 +208,8 @@ class Lives(RuleBasedStateMachine):
                 (
                     row["session_id"],
                     row["session_version"],
-                    row["event_data"]["reason"],
+                    row["event_type"],
+                    row["event_data"].get("reason"),
                     row["idempotency_key"],
                 )
                 for row in events

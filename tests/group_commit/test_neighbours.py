@@ -1,6 +1,7 @@
 """What one command meets is not felt by the others."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -8,9 +9,16 @@ import asyncpg
 import pytest
 
 from service.application.batch import Outcome
+from service.application.commands import (
+    Command,
+    CompleteSession,
+    FailSession,
+    PlanSession,
+    StartSession,
+)
 from service.domain.errors import SessionNotFound
-from service.domain.reason import Reason
-from service.domain.session import Session
+from service.domain.session import Session, SessionStatus
+from service.domain.text import Reason
 from tests.builders import a_command, a_session
 from tests.group_commit.driving import Seen, group_commit
 from tests.running import App, TestDatabase
@@ -50,6 +58,39 @@ async def test_the_number_of_statements_does_not_depend_on_the_groups_size(
     # The blocker's session is missing, which costs it a look and saves it the write.
     of_the_blocker = 4
     assert len(seen.statements) - of_the_blocker == alone == 5
+
+
+@pytest.mark.parametrize("size", [1, 10, 50])
+async def test_nor_does_it_with_commands_of_every_kind(database: TestDatabase, size: int) -> None:
+    """BEGIN, claims, locks, sessions in progress, keys, the write, COMMIT."""
+    planned = [a_session(status=SessionStatus.PLANNED) for _ in range(size + 1)]
+    running = [a_session() for _ in range(2 * size + 2)]
+    await database.insert(*planned, *running)
+    seen = Seen()
+
+    def every_kind() -> list[Command]:
+        return [
+            a_command(planned.pop(), StartSession),
+            a_command(running.pop(), CompleteSession),
+            a_command(running.pop(), FailSession),
+            a_command(kind=PlanSession),
+            a_command(kind=PlanSession, start_now=True),
+        ]
+
+    async with group_commit(database.api_url, seen=seen, groups_in_flight=1) as commands:
+        blocker = asyncio.create_task(commands.execute(a_command()))
+        warm = [commands.execute(each) for each in every_kind()]
+        await asyncio.gather(*warm, blocker, return_exceptions=True)
+        seen.statements.clear()
+        group = [command for _ in range(size) for command in every_kind()]
+        group[0] = replace(group[0], idempotency_key="k")
+        first = asyncio.create_task(commands.execute(a_command()))
+        outcomes = asyncio.gather(*(commands.execute(each) for each in group))
+        await asyncio.gather(first, return_exceptions=True)
+        assert all(isinstance(each, Outcome) for each in await outcomes)
+
+    assert [each.size for each in seen.groups] == [1, 5, 1, 5 * size]
+    assert len(seen.statements) - 4 == 7
 
 
 async def test_locked_rows_hold_up_nobody_else(database: TestDatabase) -> None:

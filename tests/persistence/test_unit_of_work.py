@@ -2,13 +2,21 @@
 
 from copy import copy
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
-from service.application.commands import FailSession
+from service.application.commands import (
+    Command,
+    FailSession,
+    PlanSession,
+    SessionKey,
+    Situation,
+    StartSession,
+)
 from service.application.errors import (
     CommitUnknown,
     ConnectionLost,
@@ -18,8 +26,8 @@ from service.application.errors import (
     TimedOut,
 )
 from service.application.ports import Change
-from service.domain.reason import Reason
 from service.domain.session import Session, SessionStatus
+from service.domain.text import Notes, Reason
 from service.persistence.database import Database
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.persistence.conftest import LIMITS
@@ -32,12 +40,23 @@ KILL_SERVICE = """
 """
 
 
-def a_change(session: Session, **overrides: object) -> Change:
-    """The session as `fail` leaves it; the given one stays as it is."""
-    command = a_command(session, reason=Reason("knee hurts"), **overrides)
-    after = copy(session)
-    happened = command.apply(after, at=LATER)
-    return Change(event_id=uuid7(), event=happened, session=after, command=command)
+def change_of(command: Command, session: Session | None = None) -> Change:
+    """What the command does to the session, which stays as it is."""
+    after, happened = command.apply(session, Situation(at=LATER))
+    return Change(command=command, session=after, events=tuple((uuid7(), e) for e in happened))
+
+
+def a_change(session: Session, **overrides: Any) -> Change:
+    return change_of(a_command(session, reason=Reason("knee hurts"), **overrides), session)
+
+
+def event_id_of(change: Change) -> UUID:
+    [(event_id, _)] = change.events
+    return event_id
+
+
+def key_of(session: Session) -> SessionKey:
+    return session.user_id, session.id
 
 
 def users_of(*sessions: Session) -> frozenset[UUID]:
@@ -61,7 +80,7 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
     assert await database.events() == [
         {
             "user_id": session.user_id,
-            "id": change.event_id,
+            "id": event_id_of(change),
             "session_id": session.id,
             "session_version": 5,
             "event_type": "session_failed",
@@ -73,7 +92,7 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
             "session_snapshot": None,
         }
     ]
-    assert await database.outbox() == [change.event_id]
+    assert await database.outbox() == [event_id_of(change)]
 
 
 async def test_rolls_back_unless_committed(units: Database, database: TestDatabase) -> None:
@@ -119,12 +138,8 @@ async def test_writes_a_session_that_changed_twice_once_and_both_events(
     units: Database, database: TestDatabase
 ) -> None:
     planned = await database.a_session(status=SessionStatus.PLANNED)
-    started = copy(planned)
-    command = a_command(planned)
-    start = Change(
-        event_id=uuid7(), event=started.start(at=MORNING), session=started, command=command
-    )
-    failure = a_change(started)
+    start = change_of(a_command(planned, StartSession), planned)
+    failure = a_change(start.session)
 
     async with units.unit_of_work(users_of(planned)) as work:
         await work.save([start, failure])
@@ -133,7 +148,66 @@ async def test_writes_a_session_that_changed_twice_once_and_both_events(
     row = await database.row(planned)
     assert (row["status"], row["version"]) == ("failed", 3)
     assert [each["session_version"] for each in await database.events()] == [2, 3]
-    assert await database.outbox() == [start.event_id, failure.event_id]
+    assert await database.outbox() == [event_id_of(start), event_id_of(failure)]
+
+
+async def test_inserts_a_session_with_its_events(units: Database, database: TestDatabase) -> None:
+    wanted = {
+        "sets": (12, None),
+        "notes": Notes("leg day"),
+        "start_now": True,
+        "idempotency_key": "k",
+    }
+    change = change_of(a_command(None, PlanSession, **wanted))
+
+    async with units.unit_of_work(users_of(change.session)) as work:
+        await work.save([change])
+        await work.commit()
+        key = (change.session.user_id, "k")
+    async with units.unit_of_work(users_of(change.session)) as work:
+        remembered = await work.events.remembered({key})
+        locked = await work.sessions.lock({change.command.session_key})
+
+    assert remembered[key].session == change.session
+    assert locked == {change.command.session_key: change.session}
+    events = [
+        (each["session_version"], each["idempotency_key"]) for each in await database.events()
+    ]
+    assert events == [(1, "k"), (2, None)]
+    assert await database.outbox() == [event_id for event_id, _ in change.events]
+
+
+async def test_an_id_is_given_once(units: Database, database: TestDatabase) -> None:
+    session = await database.a_session()
+
+    with pytest.raises(Contended):
+        async with units.unit_of_work(users_of(session)) as work:
+            await work.save([change_of(a_command(session, PlanSession))])
+
+
+async def test_a_user_is_claimed_once(units: Database) -> None:
+    mine, theirs, free = uuid4(), uuid4(), uuid4()
+
+    async with units.unit_of_work(frozenset({mine})) as first:
+        assert await first.sessions.claim({mine, theirs}) == {mine, theirs}
+        assert await first.sessions.claim({mine}) == {mine}
+        async with units.unit_of_work(frozenset({mine})) as second:
+            assert await second.sessions.claim({mine, free}) == {free}
+    async with units.unit_of_work(frozenset({mine})) as third:
+        assert await third.sessions.claim({mine}) == {mine}
+
+
+async def test_knows_the_session_in_progress_of_each_user(
+    units: Database, database: TestDatabase
+) -> None:
+    running = await database.a_session()
+    await database.a_session(user_id=running.user_id, status=SessionStatus.PLANNED)
+    ended = await database.a_session(status=SessionStatus.FAILED)
+
+    async with units.unit_of_work(users_of(running, ended)) as work:
+        active = await work.sessions.active({running.user_id, ended.user_id})
+
+    assert active == {running.user_id: running.id}
 
 
 async def test_keeps_sets_with_and_without_gaps(units: Database, database: TestDatabase) -> None:
@@ -165,17 +239,6 @@ async def test_statement_count_does_not_depend_on_size(
     # Before the first, the driver looks up the types.
     assert counts[1:] == [4, 4]
     assert len(await database.outbox()) == 102
-
-
-async def test_finds_what_was_stored(units: Database, database: TestDatabase) -> None:
-    session = await database.a_session()
-
-    async with units.unit_of_work(users_of(session)) as work:
-        found = await work.sessions.find((session.user_id, session.id))
-        missing = await work.sessions.find((session.user_id, uuid7()))
-
-    assert found == session
-    assert missing is None
 
 
 async def test_leaves_out_locked_rows_and_knows_that_they_exist(
@@ -303,8 +366,8 @@ async def test_knows_whether_an_event_was_recorded(units: Database, database: Te
         await work.commit()
 
     async with units.unit_of_work(users_of(session)) as work:
-        mine, other = (session.user_id, change.event_id), (session.user_id, uuid7())
-        assert await work.events.recorded({mine, other}) == {change.event_id}
+        mine, other = (session.user_id, event_id_of(change)), (session.user_id, uuid7())
+        assert await work.events.recorded({mine, other}) == {event_id_of(change)}
 
 
 async def test_says_that_nothing_was_written_when_killed_before_commit(
@@ -316,7 +379,7 @@ async def test_says_that_nothing_was_written_when_killed_before_commit(
         async with units.unit_of_work(users_of(session)) as work:
             await work.save([a_change(session)])
             await database.execute(KILL_SERVICE)
-            await work.sessions.find((session.user_id, session.id))
+            await work.sessions.existing({key_of(session)})
 
     assert (await database.row(session))["status"] == "in_progress"
     assert await database.events() == await database.outbox() == []
@@ -334,7 +397,7 @@ async def test_cannot_say_what_became_of_it_when_killed_at_commit(
             await work.commit()
 
     async with units.unit_of_work(users_of(session)) as work:
-        assert await work.sessions.find((session.user_id, session.id)) == session
+        assert await work.sessions.lock({key_of(session)}) == {key_of(session): session}
 
 
 async def test_a_refusal_at_commit_is_certain(units: Database, database: TestDatabase) -> None:
@@ -368,7 +431,7 @@ async def test_leaves_no_transaction_and_no_setting_behind(
     session = await database.a_session()
 
     async with units.unit_of_work(users_of(session)) as work:
-        await work.sessions.find((session.user_id, session.id))
+        await work.sessions.existing({key_of(session)})
 
     states = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
     await eventually(lambda: _is_zero(database, states))
@@ -412,7 +475,7 @@ async def test_keeps_no_prepared_statement_behind_a_transaction_pooler(
     async with a_pool(database.api_url, 1, transaction_pooler=transaction_pooler) as pool:
         for _ in range(2):
             async with Database(pool, LIMITS).unit_of_work(users_of(session)) as work:
-                assert await work.sessions.find((session.user_id, session.id)) == session
+                assert await work.sessions.lock({key_of(session)}) == {key_of(session): session}
         named = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE $1"
         assert len(await pool.fetch(named, "SELECT sessions%")) == kept
 

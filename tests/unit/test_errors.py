@@ -8,10 +8,13 @@ import pytest
 
 from service.application.errors import DependencyUnavailable, Overloaded
 from service.domain.errors import (
+    ActiveSessionExists,
     DomainError,
     IdempotencyKeyReused,
+    InvalidNotes,
     InvalidReason,
     InvalidStatus,
+    InvalidText,
     NoRepetitions,
     PreconditionFailed,
     ServiceError,
@@ -33,7 +36,7 @@ from service.http.errors import (
     error_response,
 )
 
-ABSTRACT = {DomainError, InvalidStatus, RequestError}
+ABSTRACT = {DomainError, InvalidStatus, InvalidText, RequestError}
 SESSION_ID = uuid4()
 
 ANSWERS = [
@@ -43,11 +46,13 @@ ANSWERS = [
     (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
     (UnsupportedMediaType(), 415, "UNSUPPORTED_MEDIA_TYPE"),
     (InvalidReason("Too long."), 422, "INVALID_REASON"),
+    (InvalidNotes("Too long."), 422, "INVALID_NOTES"),
     (NoRepetitions(SESSION_ID), 422, "NO_REPETITIONS"),
     (IdempotencyKeyReused(), 422, "IDEMPOTENCY_KEY_REUSED"),
     (SessionNotFound(), 404, "SESSION_NOT_FOUND"),
     (StatusTooEarly(SESSION_ID, current="planned", required="in_progress"), 422, "INVALID_STATUS"),
     (StatusTooLate(SESSION_ID, current="failed", required="in_progress"), 409, "INVALID_STATUS"),
+    (ActiveSessionExists(SESSION_ID), 409, "ACTIVE_SESSION_EXISTS"),
     (PreconditionFailed(SESSION_ID), 412, "PRECONDITION_FAILED"),
     (DependencyUnavailable("database"), 503, "DEPENDENCY_UNAVAILABLE"),
     (NotFound(), 404, "NOT_FOUND"),

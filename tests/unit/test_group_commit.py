@@ -13,7 +13,13 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service.application.batch import Outcome
-from service.application.commands import MemoryKey, SessionKey
+from service.application.commands import (
+    Command,
+    MemoryKey,
+    PlanSession,
+    SessionKey,
+    StartSession,
+)
 from service.application.errors import (
     CommitUnknown,
     ConnectionLost,
@@ -26,13 +32,14 @@ from service.application.group import ObservedGroup
 from service.application.group_commit import GroupCommit
 from service.application.ports import Change, EventKey, Memory
 from service.domain.errors import (
+    ActiveSessionExists,
     IdempotencyKeyReused,
     PreconditionFailed,
     SessionNotFound,
     StatusTooLate,
 )
-from service.domain.reason import Reason
 from service.domain.session import Session, SessionStatus
+from service.domain.text import Reason
 from tests.builders import MORNING, a_command, a_session
 
 
@@ -43,6 +50,7 @@ class Memories:
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     locked: set[SessionKey] = field(default_factory=set)
+    claimed: set[UUID] = field(default_factory=set)
     open_failures: deque[Exception | None] = field(default_factory=deque)
     save_failures: deque[Exception | None] = field(default_factory=deque)
     commit_failures: deque[Callable[["Work"], None]] = field(default_factory=deque)
@@ -86,8 +94,15 @@ class Work:
     def events(self) -> "Work":
         return self
 
-    async def find(self, key: SessionKey) -> Session | None:
-        return self._database.sessions.get(key)
+    async def claim(self, users: Collection[UUID]) -> set[UUID]:
+        return set(users) - self._database.claimed
+
+    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
+        return {
+            session.user_id: session.id
+            for session in self._database.sessions.values()
+            if session.status is SessionStatus.IN_PROGRESS and session.user_id in users
+        }
 
     async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         free = set(keys) & self._database.sessions.keys() - self._database.locked
@@ -104,7 +119,11 @@ class Work:
         }
 
     async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        recorded = {(change.event.user_id, change.event_id) for change in self._database.changes}
+        recorded = {
+            (change.session.user_id, event_id)
+            for change in self._database.changes
+            for event_id, _ in change.events
+        }
         return {event_id for _, event_id in recorded & set(keys)}
 
     async def save(self, changes: Sequence[Change]) -> None:
@@ -542,3 +561,116 @@ async def test_an_observer_that_fails_hurts_nobody(database: Memories) -> None:
     await asyncio.sleep(0)
 
     assert [type(each["exception"]) for each in failures] == [ZeroDivisionError] * 3
+
+
+def a_start(database: Memories, **overrides: Any) -> Command:
+    session = database.add(status=SessionStatus.PLANNED, **overrides)
+    return a_command(session, StartSession)
+
+
+async def test_of_many_starts_in_a_group_one_wins(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    user_id = uuid4()
+    tasks = [
+        asyncio.create_task(commands.execute(a_start(database, user_id=user_id))) for _ in range(5)
+    ]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    won, *refused = await all_of(*tasks)
+
+    assert {type(each) for each in refused} == {ActiveSessionExists}
+    assert {each.details["activeSessionId"] for each in refused} == {str(won.session.id)}
+    assert len(database.groups) == 2
+
+
+async def test_a_claimed_user_is_left_to_wait_and_neighbours_go_on(database: Memories) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    claimed = database.add()
+    database.claimed.add(claimed.user_id)
+    start = a_start(database, user_id=claimed.user_id)
+    waiting, fail, neighbour = (
+        asyncio.create_task(commands.execute(each))
+        for each in (start, a_command(claimed), a_start(database))
+    )
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    assert (await fail).session.status is SessionStatus.FAILED
+    assert (await neighbour).session.status is SessionStatus.IN_PROGRESS
+    assert not waiting.done()
+
+    database.claimed.clear()
+    assert (await waiting).session.status is SessionStatus.IN_PROGRESS
+
+
+async def test_what_follows_on_an_end_in_the_same_group_starts_in_the_next(
+    database: Memories,
+) -> None:
+    """One write would meet the index on sessions in progress, row after row."""
+    commands = commands_on(database)
+    first = await held(database, commands)
+    running = database.add()
+    follow = a_start(database, user_id=running.user_id)
+    ended, started = (
+        asyncio.create_task(commands.execute(each)) for each in (a_command(running), follow)
+    )
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+
+    assert (await ended).session.status is SessionStatus.FAILED
+    assert (await started).session.status is SessionStatus.IN_PROGRESS
+    assert [len(group) for group in database.groups] == [1, 1, 1]
+
+
+async def test_a_session_that_is_planned_can_start_and_fail_in_the_same_group(
+    database: Memories,
+) -> None:
+    commands = commands_on(database)
+    first = await held(database, commands)
+    plan = a_command(kind=PlanSession, start_now=True)
+    fail = a_command(user_id=plan.user_id, session_id=plan.session_id)
+    tasks = [asyncio.create_task(commands.execute(each)) for each in (plan, fail)]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    planned, failed = await all_of(*tasks)
+
+    assert (planned.session.version, failed.session.version) == (2, 3)
+    events = [event for change in database.changes[1:] for _, event in change.events]
+    assert [event.session_version for event in events] == [1, 2, 3]
+    assert len({event_id for change in database.changes for event_id, _ in change.events}) == 4
+
+
+@pytest.mark.parametrize("lost", [lost_before_commit, lost_after_commit])
+async def test_a_lost_plan_is_looked_up_and_done_once(
+    database: Memories, lost: Callable[[Work], None]
+) -> None:
+    database.commit_failures.append(lost)
+    command = a_command(kind=PlanSession, idempotency_key="tap-1")
+
+    outcome = await commands_on(database).execute(command)
+
+    assert outcome == Outcome(database.sessions[command.session_key])
+    assert len(database.changes) == 1
+
+
+async def test_a_retry_of_a_plan_gets_the_first_session(database: Memories) -> None:
+    commands = commands_on(database)
+    user_id = uuid4()
+    plan, retry = (
+        a_command(kind=PlanSession, user_id=user_id, session_id=uuid7(), idempotency_key="tap-1")
+        for _ in range(2)
+    )
+
+    first, again = await commands.execute(plan), await commands.execute(retry)
+
+    assert again == Outcome(first.session, replayed=True)
+    assert len(database.sessions) == 1

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import InvalidReason
-from service.domain.reason import Reason
+from service.domain.text import Reason
 
 
 @pytest.mark.parametrize(

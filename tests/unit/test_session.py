@@ -9,8 +9,8 @@ import pytest
 
 from service.domain.errors import InvalidStatus, NoRepetitions, StatusTooEarly, StatusTooLate
 from service.domain.events import SessionCompleted, SessionEvent, SessionFailed, SessionStarted
-from service.domain.reason import Reason
 from service.domain.session import REQUIRED_STATUS, Session, SessionStatus
+from service.domain.text import Reason
 from tests.builders import A_MINUTE, MORNING, a_session
 
 PLANNED, IN_PROGRESS, COMPLETED, FAILED = SessionStatus

@@ -1,0 +1,220 @@
+"""POST /sessions: what is made, what is refused, and what a retry gets."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from tests.http.test_fail_session import JSON, error_of
+from tests.running import App, TestDatabase
+
+NINE = "2026-11-22T09:00:00Z"
+
+
+async def plan(app: App, user_id: UUID, *, key: str | None = None, **body: Any) -> httpx2.Response:
+    headers = {"Idempotency-Key": key} if key else {}
+    return await app.call(user_id, "POST", "/sessions", json=body, headers=headers)
+
+
+async def test_returns_201_with_the_session_planned(app: App, database: TestDatabase) -> None:
+    user_id = uuid4()
+
+    response = await plan(app, user_id, sessionDate=NINE, sets=[12, None], notes=" leg day ")
+
+    session = response.json()["data"]["session"]
+    row = (await database.fetch("SELECT * FROM sessions"))[0]
+    made = row["created_at"].isoformat().replace("+00:00", "Z")
+    assert response.status_code == 201
+    assert response.json()["meta"] == {}
+    assert session == {
+        "id": str(row["id"]),
+        "status": "planned",
+        "sessionDate": NINE,
+        "sets": [12, None],
+        "totalReps": 12,
+        "rpe": None,
+        "notes": "leg day",
+        "createdAt": made,
+        "updatedAt": made,
+    }
+    assert row["user_id"] == user_id
+    assert response.headers["ETag"] == '"1"'
+    assert response.headers["Location"] == f"/sessions/{session['id']}"
+    assert response.headers["Content-Location"] == response.headers["Location"]
+    assert "Idempotent-Replayed" not in response.headers
+
+
+async def test_get_gives_the_same_body_and_tag_next(app: App) -> None:
+    user_id = uuid4()
+
+    planned = await plan(app, user_id)
+    read = await app.call(user_id, "GET", planned.headers["Location"])
+
+    assert (read.content, read.headers["ETag"]) == (planned.content, planned.headers["ETag"])
+
+
+async def test_records_the_event(app: App, database: TestDatabase) -> None:
+    user_id = uuid4()
+
+    planned = await plan(app, user_id, sessionDate="2026-11-22T10:00:00+01:00")
+
+    [event] = await database.events()
+    assert event["event_type"] == "session_planned"
+    assert event["event_data"] == {"sessionDate": NINE}
+    assert (event["user_id"], event["session_version"]) == (user_id, 1)
+    assert str(event["session_id"]) == planned.json()["data"]["session"]["id"]
+    assert await database.outbox() == [event["id"]]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"sets": null, "sessionDate": null}'])
+async def test_everything_may_be_absent(app: App, content: bytes) -> None:
+    response = await app.call(uuid4(), "POST", "/sessions", content=content, headers=JSON)
+
+    session = response.json()["data"]["session"]
+    assert response.status_code == 201
+    assert (session["sets"], session["notes"]) == ([], None)
+    assert session["sessionDate"] == session["createdAt"]
+
+
+async def test_start_now_makes_it_in_progress_with_both_events(
+    app: App, database: TestDatabase
+) -> None:
+    response = await plan(app, uuid4(), startNow=True, key="k")
+
+    assert response.status_code == 201
+    assert response.json()["data"]["session"]["status"] == "in_progress"
+    assert response.headers["ETag"] == '"2"'
+    events = await database.events()
+    assert [(each["event_type"], each["session_version"]) for each in events] == [
+        ("session_planned", 1),
+        ("session_started", 2),
+    ]
+    assert [each["idempotency_key"] for each in events] == ["k", None]
+    assert await database.outbox() == [each["id"] for each in events]
+
+
+async def test_returns_409_for_start_now_when_another_is_in_progress(
+    app: App, database: TestDatabase
+) -> None:
+    active = await database.a_session()
+
+    response = await plan(app, active.user_id, startNow=True)
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (409, "ACTIVE_SESSION_EXISTS")
+    assert error["details"] == {"activeSessionId": str(active.id)}
+    assert await database.value("SELECT count(*) FROM sessions") == 1
+    assert await database.events() == []
+
+
+@pytest.mark.parametrize("body", [{"sessionDate": NINE, "notes": "legs"}, {}, {"startNow": True}])
+async def test_a_retry_gets_the_first_session_again(
+    app: App, database: TestDatabase, body: dict[str, Any]
+) -> None:
+    user_id = uuid4()
+
+    first = await plan(app, user_id, key="tap-1", **body)
+    again = await plan(app, user_id, key="tap-1", **body)
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    for name in ("ETag", "Location", "Content-Location"):
+        assert again.headers[name] == first.headers[name]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert await database.value("SELECT count(*) FROM sessions") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"notes": "arms"}, {"sessionDate": NINE}, {"sets": [1]}, {"startNow": True}],
+    ids=["notes", "date", "sets", "start"],
+)
+async def test_returns_422_when_the_key_stands_for_another_session(
+    app: App, other: dict[str, Any]
+) -> None:
+    user_id = uuid4()
+    await plan(app, user_id, key="tap-1", notes="legs")
+
+    response = await plan(app, user_id, key="tap-1", **{"notes": "legs"} | other)
+
+    assert (response.status_code, error_of(response)["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        ({"sessionDate": "2026-11-22"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-11-22T09:00:00"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-02-30T09:00:00Z"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-11-22T09:00:60Z"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "0001-01-01T00:00:00Z"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "0001-01-01T00:00:00+01:00"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "9999-01-01T00:00:00Z"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": 1763802000}, ["sessionDate"], "invalid_date_time"),
+        ({"sets": [0]}, ["sets", 0], "too_small"),
+        ({"sets": [1, 1001]}, ["sets", 1], "too_large"),
+        ({"sets": [True]}, ["sets", 0], "invalid_type"),
+        ({"sets": [12.5]}, ["sets", 0], "invalid_type"),
+        ({"sets": ["12"]}, ["sets", 0], "invalid_type"),
+        ({"sets": 12}, ["sets"], "invalid_type"),
+        ({"sets": [1] * 21}, ["sets"], "too_long"),
+        ({"notes": 7}, ["notes"], "invalid_type"),
+        ({"notes": "a" * 2001}, ["notes"], "too_long"),
+        ({"startNow": "yes"}, ["startNow"], "invalid_type"),
+        ({"start_now": True}, ["start_now"], "unknown_field"),
+        ({"rpe": 7}, ["rpe"], "unknown_field"),
+    ],
+    ids=str,
+)
+async def test_returns_400_for_a_body_that_is_not_the_schemas(
+    app: App, database: TestDatabase, body: dict[str, Any], path: list[Any], code: str
+) -> None:
+    response = await plan(app, uuid4(), **body)
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (400, "VALIDATION_ERROR")
+    [issue] = error["details"]["issues"]
+    assert (issue["path"], issue["code"]) == (path, code)
+    assert "{" not in issue["message"]
+    assert await database.events() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("2026-11-22T09:00:00.123456Z", "2026-11-22T09:00:00.123456Z"),
+        ("2026-11-22t09:00:00.5z", "2026-11-22T09:00:00.500000Z"),
+        ("0002-01-01T00:00:00Z", "0002-01-01T00:00:00Z"),
+        ("9998-12-31T23:59:59.999999Z", "9998-12-31T23:59:59.999999Z"),
+        ("2026-11-22T09:00:00-11:30", "2026-11-22T20:30:00Z"),
+    ],
+)
+async def test_takes_a_date_in_any_zone_and_gives_it_back_in_utc(
+    app: App, given: str, kept: str
+) -> None:
+    response = await plan(app, uuid4(), sessionDate=given)
+
+    assert response.json()["data"]["session"]["sessionDate"] == kept
+
+
+async def test_returns_422_for_notes_that_cannot_be_kept(app: App) -> None:
+    content = json.dumps({"notes": "legs\x00"})
+
+    response = await app.call(uuid4(), "POST", "/sessions", content=content, headers=JSON)
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (422, "INVALID_NOTES")
+    assert error["details"] == {"codePoint": "U+0000", "index": 4}
+
+
+async def test_the_length_of_notes_is_a_setting(start_app: Any) -> None:
+    app = await start_app(notes_max_length=4)
+
+    assert (await plan(app, uuid4(), notes="legs!")).status_code == 400
+    assert (await plan(app, uuid4(), notes=" legs ")).status_code == 201
+
+
+async def test_returns_401_without_a_token(app: App) -> None:
+    assert (await app.client.post("/sessions")).status_code == 401
