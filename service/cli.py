@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
+from uvicorn.loops.auto import auto_loop_factory
 
 from service import logs, relaying
 from service.app import create_app
@@ -97,7 +98,8 @@ def _relay(options: argparse.Namespace) -> int:
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
     try:
-        asyncio.run(_relay_command(options, settings))
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(_relay_command(options, settings))
     except RelayError as exc:
         print(f"{exc}.", file=sys.stderr)
         return 1

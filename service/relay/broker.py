@@ -23,7 +23,7 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 2
 CLOSE_SECONDS = 2
 
-_UNLESS_THERE = {"Nats-Expected-Last-Subject-Sequence": "0"}
+_ONCE = {"Nats-Expected-Last-Subject-Sequence": "0"}
 """Stores a message only where its subject has none: a double is refused however late it comes."""
 
 _IS_THERE = 10071  # wrong last sequence
@@ -35,7 +35,7 @@ class Broker:
     """Publishes events; `timeout` is how long to wait for an acknowledgement, in seconds."""
 
     def __init__(self, *, stream: str, source: str, timeout: float) -> None:
-        self._stream = {"Nats-Expected-Stream": stream}
+        self._stream = stream
         self._source = source
         self._timeout = timeout
         self._client = Client()
@@ -65,11 +65,11 @@ class Broker:
 
     async def publish(self, event: RecordedEvent) -> bool:
         """Whether the stream had the event already. Raises BrokerUnavailable and EventRefused."""
-        return await self._send(event, {"Nats-Msg-Id": str(event.id)})
+        return await self._send(event, {**_ONCE, "Nats-Msg-Id": str(event.id)})
 
     async def publish_again(self, event: RecordedEvent) -> bool:
         """The same for history: a broker knows ids of messages that it has lost by a purge."""
-        return await self._send(event, {})
+        return await self._send(event, _ONCE)
 
     async def _connect(self, urls: Sequence[str]) -> None:
         await self._client.connect(
@@ -89,13 +89,10 @@ class Broker:
 
     async def _send(self, event: RecordedEvent, headers: Mapping[str, str]) -> bool:
         self._require_connection()
-        sent = message(event, self._source)
-        sent = Message(
-            sent.subject, {**sent.headers, **self._stream, **_UNLESS_THERE, **headers}, sent.payload
-        )
+        sent = message(event, self._source, headers)
         if sent.size > self._client.max_payload:
             raise EventRefused(f"it has {sent.size} bytes, and the broker takes fewer")
-        return _was_there(await self._answer_to(sent))
+        return self._was_there(await self._answer_to(sent))
 
     def _require_connection(self) -> None:
         if not (self._has_connected.is_set() and self._client.is_connected):
@@ -111,7 +108,7 @@ class Broker:
                 sent.subject,
                 sent.payload,
                 reply=f"{self._inbox}.{number}",
-                headers=dict(sent.headers),
+                headers=sent.headers,
             )
             async with asyncio.timeout(self._timeout):
                 return await answer
@@ -132,19 +129,23 @@ class Broker:
             if not awaited.done():
                 awaited.set_exception(BrokerUnavailable("the connection is lost"))
 
+    def _was_there(self, answer: Msg) -> bool:
+        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:
+            raise BrokerUnavailable(f"the stream {self._stream} is missing")
+        word: dict[str, Any] = json.loads(answer.data)
+        error = word.get("error")
+        if error is None:
+            return self._is_duplicate(word)
+        if error.get("err_code") == _IS_THERE:
+            return True
+        if error.get("err_code") == _TOO_LARGE:
+            raise EventRefused("it is larger than the stream's messages may be")
+        raise BrokerUnavailable(f"it refuses: {error.get('description')}")
 
-def _was_there(answer: Msg) -> bool:
-    if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:
-        raise BrokerUnavailable("the stream is missing")
-    word: dict[str, Any] = json.loads(answer.data)
-    error = word.get("error")
-    if error is None:
+    def _is_duplicate(self, word: Mapping[str, Any]) -> bool:
+        if word.get("stream") != self._stream:
+            raise BrokerUnavailable(f"{word.get('stream')} took it, not {self._stream}")
         return bool(word.get("duplicate"))
-    if error.get("err_code") == _IS_THERE:
-        return True
-    if error.get("err_code") == _TOO_LARGE:
-        raise EventRefused("it is larger than the stream's messages may be")
-    raise BrokerUnavailable(f"it refuses: {error.get('description')}")
 
 
 async def _ignore(_exc: Exception) -> None:

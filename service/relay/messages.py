@@ -21,7 +21,7 @@ _PUNCTUATION = len(": \r\n")
 @dataclass(frozen=True, slots=True)
 class Message:
     subject: str
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     payload: bytes
 
     @property
@@ -31,18 +31,21 @@ class Message:
         return _VERSION_LINE + headers + len(self.payload)
 
 
-def message(event: RecordedEvent, source: str) -> Message:
-    """No other event has its subject: of each kind a session has one, as its statuses lead on."""
+def message(event: RecordedEvent, source: str, headers: Mapping[str, str]) -> Message:
+    """`headers` are those besides the CloudEvents attributes.
+
+    No other event has its subject: of each kind a session has one, as its statuses lead on.
+    """
     name = event.type.removeprefix("session_")
     return Message(
         subject=f"{_TYPE}.{event.session_id}.{name}",
-        headers=_headers(event, f"{_TYPE}.{name}", source),
+        headers={**_attributes(event, f"{_TYPE}.{name}", source), **headers},
         payload=_payload(event),
     )
 
 
-def _headers(event: RecordedEvent, kind: str, source: str) -> dict[str, str]:
-    headers = {
+def _attributes(event: RecordedEvent, kind: str, source: str) -> dict[str, str]:
+    attributes = {
         "ce-specversion": "1.0",
         "ce-id": str(event.id),
         "ce-source": source,
@@ -53,8 +56,8 @@ def _headers(event: RecordedEvent, kind: str, source: str) -> dict[str, str]:
         "ce-requestid": event.request_id,
     }
     if event.traceparent:
-        headers["ce-traceparent"] = event.traceparent
-    return headers
+        attributes["ce-traceparent"] = event.traceparent
+    return attributes
 
 
 def _payload(event: RecordedEvent) -> bytes:

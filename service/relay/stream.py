@@ -23,41 +23,44 @@ class Stream:
 
 async def ensure(broker: Broker, stream: Stream) -> None:
     """Makes the stream where there is none. Raises BrokerUnavailable and WrongStream."""
-    try:
-        await (await broker.jetstream()).stream_info(stream.name)
-    except NotFoundError:
+    if await _found(broker, stream) is None:
         await _make(broker, stream)
-    except NatsError as exc:
-        raise _unavailable(exc) from exc
     await require(broker, stream)
 
 
 async def require(broker: Broker, stream: Stream) -> None:
     """Raises WrongStream where the stream would lose or double events, and BrokerUnavailable."""
+    config = await _found(broker, stream)
+    if config is None:
+        raise BrokerUnavailable(f"the stream {stream.name} is missing")
+    if complaints := list(_complaints(config, stream)):
+        raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}")
+
+
+async def _found(broker: Broker, stream: Stream) -> StreamConfig | None:
+    jetstream = await broker.jetstream()
     try:
-        info = await (await broker.jetstream()).stream_info(stream.name)
+        return (await jetstream.stream_info(stream.name)).config
     except NotFoundError:
-        raise BrokerUnavailable(f"the stream {stream.name} is missing") from None
+        return None
     except NatsError as exc:
         raise _unavailable(exc) from exc
-    if complaints := list(_complaints(info.config, stream)):
-        raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}.")
 
 
 async def _make(broker: Broker, stream: Stream) -> None:
+    config = StreamConfig(
+        name=stream.name,
+        description="Events of training sessions",
+        subjects=[SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=stream.duplicate_window,
+        num_replicas=stream.replicas,
+    )
+    jetstream = await broker.jetstream()
     try:
-        await (await broker.jetstream()).add_stream(
-            StreamConfig(
-                name=stream.name,
-                description="Events of training sessions",
-                subjects=[SUBJECTS],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                discard=DiscardPolicy.NEW,
-                duplicate_window=stream.duplicate_window,
-                num_replicas=stream.replicas,
-            )
-        )
+        await jetstream.add_stream(config)
     except NatsError as exc:
         raise _unavailable(exc) from exc
 

@@ -45,6 +45,7 @@ class NatsServer:
     home: Path
     port: int
     settings: str = ""
+    sync: str = ""
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -53,7 +54,7 @@ class NatsServer:
 
     async def start(self) -> None:
         config = self.home / "nats.conf"
-        store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: always }}'
+        store = f'jetstream {{ store_dir: "{self.home}/store"{self.sync} }}'
         config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
         self._process = await asyncio.create_subprocess_exec(
             _binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
