@@ -119,7 +119,9 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
     elif options.retry_parked:
         print(f"{await relaying.retry_parked(settings)} parked events are in the queue again.")
     elif options.replay:
-        done = await relaying.publish_history(settings, options.since)
+        done = await relaying.publish_history(
+            settings, options.since, ensure_stream=options.ensure_stream
+        )
         print(
             f"{done.published} events were published again, {done.present} were there,"
             f" {done.refused} are not taken."

@@ -27,6 +27,7 @@ async def run(
     look = stream.ensure if ensure_stream else stream.require
     async with _outbox(settings) as outbox, _broker(settings) as broker:
         relay = Relay(
+            outbox.leadership,
             outbox.turn,
             broker.publish,
             lambda: look(broker, wanted),
@@ -51,14 +52,22 @@ async def retry_parked(settings: RelaySettings) -> int:
         return count
 
 
-async def publish_history(settings: RelaySettings, since: datetime) -> Replayed:
-    """Raises WrongStream and BrokerUnavailable."""
+async def publish_history(
+    settings: RelaySettings, since: datetime, *, ensure_stream: bool = False
+) -> Replayed:
+    """A stream that has to be made is made in the same turn, before anything new gets into it.
+
+    Raises WrongStream and BrokerUnavailable.
+    """
+    wanted = _stream(settings)
+    look = stream.ensure if ensure_stream else stream.require
     async with _outbox(settings) as outbox, _broker(settings) as broker:
-        await stream.require(broker, _stream(settings))
+        await broker.jetstream()
         async with outbox.long_turn() as turn:
             return await replay(
                 turn,
                 broker.publish_again,
+                lambda: look(broker, wanted),
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,
                 lease=settings.relay_lease_seconds,
@@ -71,6 +80,7 @@ async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
         transaction_pooler=settings.database_transaction_pooler,
+        pool_size=2,  # one to lead, one to take turns
     )
     try:
         yield Outbox(

@@ -72,15 +72,22 @@ class Backlog:
     oldest_at: datetime | None
 
 
-class Turn(Protocol):
-    """The right to publish, which one process has at a time, and the transaction that gives it.
+class Leadership(Protocol):
+    """What one process has at a time, for as long as a transaction that does nothing else.
 
-    It ends with the transaction, and nothing of it is kept unless committed. The database ends it
-    too, when it hears nothing for the lease. Everything here raises TransactionFailed.
+    The database ends it when it hears nothing for the lease. Raises TransactionFailed.
     """
 
     async def renew(self) -> None:
         """Shows the database that somebody is still there."""
+
+
+class Turn(Leadership, Protocol):
+    """The right to publish a batch, and the transaction that gives it: the leader takes turn after
+    turn, and others have theirs in between, to put the queue in order.
+
+    Nothing is kept unless committed.
+    """
 
     async def oldest(self, limit: int) -> Sequence[QueuedEvent]:
         """The first of the queue; those of one session in the order in which they happened."""
@@ -103,6 +110,12 @@ class Turn(Protocol):
 
     async def commit(self) -> None: ...
 
+
+Lead = Callable[[], AbstractAsyncContextManager[Leadership | None]]
+"""None where another process leads.
+
+Raises DependencyUnavailable, and from within TransactionFailed.
+"""
 
 OpenTurn = Callable[[], AbstractAsyncContextManager[Turn | None]]
 """None where another process has its turn.

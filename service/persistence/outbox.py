@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Row,
+    Select,
     Text,
     Uuid,
     and_,
@@ -38,8 +39,8 @@ from service.persistence.unnest import parameters, rows_given_as
 
 RELAY_ROLE = "session_relay"
 
-_ONE_AT_A_TIME = 7_264_110_300_552
-"""Any number, as long as every relay of a database locks the same, and nobody else does."""
+LEADERSHIP, TURN = 7_264_110_300_552, 7_264_110_300_553
+"""Any numbers, as long as every relay of a database locks the same, and nobody else does."""
 
 _PUBLISHED = (
     events.c.id,
@@ -142,8 +143,9 @@ _REST_OF_HISTORY = _FIRST_OF_HISTORY.where(
 )
 
 
-_TRY_LOCK = select(func.pg_try_advisory_xact_lock(_ONE_AT_A_TIME))
-_LOCK = select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME))
+_TRY_TO_LEAD = select(func.pg_try_advisory_xact_lock(LEADERSHIP))
+_TRY_TURN = select(func.pg_try_advisory_xact_lock(TURN))
+_WAIT_FOR_TURN = select(func.pg_advisory_xact_lock(TURN))
 _LONG = 24 * 3600.0
 
 
@@ -215,22 +217,30 @@ class Outbox:
         self._lease = lease
         self._statement_timeout = statement_timeout
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[SqlTurn | None]:
-        async with self._begun(self._statement_timeout) as connection:
-            got = await connection.scalar(_TRY_LOCK)
-            yield SqlTurn(connection, self._statement_timeout + self._lease) if got else None
+    def leadership(self) -> AbstractAsyncContextManager[SqlTurn | None]:
+        """None where another process leads."""
+        return self._locked(_TRY_TO_LEAD)
+
+    def turn(self) -> AbstractAsyncContextManager[SqlTurn | None]:
+        """None where another process has its turn."""
+        return self._locked(_TRY_TURN)
 
     @asynccontextmanager
     async def long_turn(self) -> AsyncIterator[SqlTurn]:
         """Waits for its turn; its statements may take as long as they need."""
         async with self._begun(0) as connection:
-            await connection.execute(_LOCK)
+            await connection.execute(_WAIT_FOR_TURN)
             yield SqlTurn(connection, _LONG)
 
     async def parked(self) -> list[ParkedEvent]:
         async with self._begun(self._statement_timeout) as connection:
             return [_to_parked(row) for row in await connection.execute(_PARKED)]
+
+    @asynccontextmanager
+    async def _locked(self, lock: Select[tuple[bool]]) -> AsyncIterator[SqlTurn | None]:
+        async with self._begun(self._statement_timeout) as connection:
+            got = await connection.scalar(lock)
+            yield SqlTurn(connection, self._statement_timeout + self._lease) if got else None
 
     @asynccontextmanager
     async def _begun(self, statement_timeout: float) -> AsyncIterator[AsyncConnection]:

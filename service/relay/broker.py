@@ -42,7 +42,7 @@ class Broker:
         self._inbox = ""
         self._has_connected = asyncio.Event()
         self._numbers = itertools.count()
-        self._awaited: dict[str, asyncio.Future[Msg]] = {}
+        self._awaited: dict[str, asyncio.Future[Msg | None]] = {}
 
     async def jetstream(self) -> JetStreamContext:
         """For the stream's administration. Raises BrokerUnavailable."""
@@ -101,7 +101,7 @@ class Broker:
     async def _answer_to(self, sent: Message) -> Msg:
         """Not by the library's own ways: one takes twice as long, one may wait for ever."""
         number = str(next(self._numbers))
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
         self._awaited[number] = answer
         try:
             await self._client.publish(
@@ -111,13 +111,16 @@ class Broker:
                 headers=sent.headers,
             )
             async with asyncio.timeout(self._timeout):
-                return await answer
+                found = await answer
         except TimeoutError:
             raise BrokerUnavailable("it does not answer") from None
         except (NatsError, OSError) as exc:
             raise BrokerUnavailable("the connection is lost") from exc
         finally:
             del self._awaited[number]
+        if found is None:
+            raise BrokerUnavailable("the connection is lost")
+        return found
 
     async def _answer(self, answer: Msg) -> None:
         awaited = self._awaited.get(answer.subject.rpartition(".")[2])
@@ -127,7 +130,7 @@ class Broker:
     async def _give_up_waiting(self) -> None:
         for awaited in self._awaited.values():
             if not awaited.done():
-                awaited.set_exception(BrokerUnavailable("the connection is lost"))
+                awaited.set_result(None)
 
     def _was_there(self, answer: Msg) -> bool:
         if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:

@@ -1,10 +1,10 @@
-"""A turn outlives its process by no more than its lease, and a process knows when it is over."""
+"""What a process holds in the database outlives it by its lease, and it knows when that is over."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
-from service.application.outbox import Turn
+from service.application.outbox import Leadership
 from service.relay.waiting import happens
 
 RENEWALS = 4
@@ -12,14 +12,14 @@ RENEWALS = 4
 
 
 class Lease:
-    """Renews a turn while its owner is busy elsewhere.
+    """Renews leadership or a turn while its owner is busy elsewhere.
 
-    A process that was frozen, and that wakes up when its turn has gone to another, finds that the
+    A process that was frozen, and that wakes up when another has taken over, finds that the
     lease is not held any more before it does anything else.
     """
 
-    def __init__(self, turn: Turn, seconds: float) -> None:
-        self._turn = turn
+    def __init__(self, held: Leadership, seconds: float) -> None:
+        self._held = held
         self._seconds = seconds
         self._clock = asyncio.get_running_loop().time
         self._renewed_at = self._clock()
@@ -47,5 +47,5 @@ class Lease:
     async def _renew(self) -> None:
         while not await happens(self._over, within=self._seconds / RENEWALS):
             now = self._clock()
-            await self._turn.renew()
+            await self._held.renew()
             self._renewed_at = now

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from service.application.errors import DependencyUnavailable, TransactionFailed
-from service.application.outbox import Backlog, OpenTurn, Turn
+from service.application.outbox import Backlog, Lead, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
 from service.relay.delivery import Delivery, Publish, deliver
@@ -39,6 +39,7 @@ class Pace:
 class Relay:
     def __init__(
         self,
+        lead: Lead,
         open_turn: OpenTurn,
         publish: Publish,
         require_stream: RequireStream,
@@ -47,6 +48,7 @@ class Relay:
         pace: Pace,
         observe: Observe,
     ) -> None:
+        self._lead = lead
         self._open_turn = open_turn
         self._publish = publish
         self._require_stream = require_stream
@@ -64,22 +66,36 @@ class Relay:
         self._stop.set()
 
     async def run(self) -> None:
-        """Publishes until stopped. Raises WrongStream."""
+        """Publishes until stopped, whenever nobody else does. Raises WrongStream."""
         while not self._stop.is_set():
             try:
-                await self._take_turn()
+                await self._lead_or_stand_by()
             except BrokerUnavailable as exc:
                 self._back_off(State.BROKER_UNAVAILABLE, str(exc))
             except (TransactionFailed, DependencyUnavailable) as exc:
                 self._back_off(State.DATABASE_UNAVAILABLE, type(exc).__name__)
+                self._observe(ObservedTurn(state=State.DATABASE_UNAVAILABLE))
             await happens(self._stop, within=self._pause)
 
-    async def _take_turn(self) -> None:
-        """Raises BrokerUnavailable once what was acknowledged nevertheless has been settled."""
+    async def _lead_or_stand_by(self) -> None:
         outage = await self._outage_of_stream()
+        async with self._lead() as leadership:
+            if leadership is None:
+                self._stand_by(outage)
+                return
+            async with Lease(leadership, self._pace.lease) as lease:
+                while lease.is_held() and not self._stop.is_set():
+                    await self._take_turn(outage)
+                    await happens(self._stop, within=self._pause)
+
+    async def _take_turn(self, outage: BrokerUnavailable | None) -> None:
+        """Raises BrokerUnavailable once what was acknowledged nevertheless has been settled.
+
+        Then another may lead, whose connection to the broker may be better.
+        """
         async with self._open_turn() as turn:
-            if turn is None:
-                self._stand_by()
+            if turn is None:  # somebody puts the queue in order
+                self._pause = self._pace.poll_max
                 return
             backlog = await self._backlog(turn)
             batch = Batch(await turn.oldest(self._pace.batch_size))
@@ -127,7 +143,9 @@ class Relay:
             return self._pace.poll_min
         return min(max(2 * self._pause, self._pace.poll_min), self._pace.poll_max)
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, outage: BrokerUnavailable | None) -> None:
+        if outage:
+            raise outage
         self._pause = self._pace.poll_max
         self._enter(State.STANDBY)
         self._observe(ObservedTurn(state=State.STANDBY))
@@ -135,8 +153,6 @@ class Relay:
     def _back_off(self, state: State, reason: str) -> None:
         self._pause = min(max(2 * self._pause, self._pace.poll_max), BACK_OFF_MAX_SECONDS)
         self._enter(state, reason)
-        if state is State.DATABASE_UNAVAILABLE:
-            self._observe(ObservedTurn(state=state))
 
     def _enter(self, state: State, reason: str | None = None) -> None:
         """Says so once, however often it is found again."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.relay.nats_server import NatsServer, a_nats_server
+from tests.nats_server import NatsServer, a_nats_server
 from tests.running import TestDatabase
 from tests.system.processes import Process, started
 

@@ -3,8 +3,8 @@
 import signal
 
 from tests.conftest import StartApp
+from tests.nats_server import NatsServer
 from tests.relay.conftest import StartRelay
-from tests.relay.nats_server import NatsServer
 from tests.running import TestDatabase, eventually
 
 

@@ -45,7 +45,7 @@ class NatsServer:
     home: Path
     port: int
     settings: str = ""
-    sync: str = ""
+    sync: str = "2m"
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -54,7 +54,7 @@ class NatsServer:
 
     async def start(self) -> None:
         config = self.home / "nats.conf"
-        store = f'jetstream {{ store_dir: "{self.home}/store"{self.sync} }}'
+        store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: {self.sync} }}'
         config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
         self._process = await asyncio.create_subprocess_exec(
             _binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
@@ -136,12 +136,12 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def a_nats_server(settings: str = "") -> AsyncIterator[NatsServer]:
+async def a_nats_server(settings: str = "", *, sync: str = "2m") -> AsyncIterator[NatsServer]:
     with tempfile.TemporaryDirectory(prefix="nats-") as home, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         listener.close()
-        server = NatsServer(Path(home), port, settings)
+        server = NatsServer(Path(home), port, settings, sync)
         await server.start()
         try:
             yield server
