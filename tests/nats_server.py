@@ -16,7 +16,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
-from nats.js.api import DiscardPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 
 from tests.running import eventually
 
@@ -107,6 +107,10 @@ class NatsServer:
         async with self.client() as client:
             await client.jetstream().purge_stream(STREAM)
 
+    async def config(self) -> StreamConfig:
+        async with self.client() as client:
+            return (await client.jetstream().stream_info(STREAM)).config
+
     async def count(self) -> int:
         async with self.client() as client:
             return (await client.jetstream().stream_info(STREAM)).state.messages
@@ -116,7 +120,9 @@ class NatsServer:
         async with self.client() as client:
             jetstream = client.jetstream()
             left = (await jetstream.stream_info(STREAM)).state.messages
-            reader = await jetstream.pull_subscribe(SUBJECTS, stream=STREAM)
+            reader = await jetstream.pull_subscribe(
+                SUBJECTS, stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
+            )
             found: list[Stored] = []
             while left > len(found):
                 for message in await reader.fetch(min(left - len(found), 1000)):

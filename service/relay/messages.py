@@ -1,7 +1,7 @@
 """Events as messages: CloudEvents 1.0 in binary mode over NATS. Pure.
 
 CloudEvents core specification 1.0.2, its NATS protocol binding, and its extension for distributed
-tracing. docs/events.md describes the result for consumers, docs/events.schema.json its payload.
+tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers.
 """
 
 import json

@@ -27,10 +27,10 @@ async def stream(broker: NatsServer) -> NatsServer:
 
 
 def relay_environment(
-    database: TestDatabase, broker: NatsServer, **settings: str
+    database: TestDatabase, broker: NatsServer, **settings: Any
 ) -> Mapping[str, str]:
     facts = {"database_url": database.api_url, "nats_url": broker.url} | settings
-    return {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
+    return {f"SERVICE_{name}".upper(): str(value) for name, value in facts.items()}
 
 
 @pytest.fixture
