@@ -18,7 +18,7 @@ from service import logs, relaying
 from service.app import create_app
 from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.migrate import migrate
-from service.relay.errors import RelayError
+from service.relay.errors import BrokerUnavailable, WrongStream
 from service.settings import (
     DatabaseSettings,
     RelaySettings,
@@ -100,8 +100,11 @@ def _relay(options: argparse.Namespace) -> int:
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(_relay_command(options, settings))
-    except RelayError as exc:
-        print(f"{exc}.", file=sys.stderr)
+    except BrokerUnavailable as exc:
+        print(f"The broker is not available: {exc}.", file=sys.stderr)
+        return 1
+    except WrongStream as exc:
+        print(exc, file=sys.stderr)
         return 1
     except (DependencyUnavailable, TransactionFailed):
         print("The database cannot be reached.", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -19,25 +19,29 @@ from service.relay.stream import Stream
 from service.settings import RelaySettings
 
 
-async def run(
-    settings: RelaySettings, *, ensure_stream: bool = False, observe: Observe = ignore
-) -> None:
+async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
     """Relays until SIGTERM or SIGINT. Raises WrongStream."""
-    wanted = _stream(settings)
-    look = stream.ensure if ensure_stream else stream.require
+    async with a_relay(settings, ensure_stream=ensure_stream) as relay:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, relay.stop)
+        await relay.run()
+
+
+@asynccontextmanager
+async def a_relay(
+    settings: RelaySettings, *, ensure_stream: bool = False, observe: Observe = ignore
+) -> AsyncIterator[Relay]:
+    look = _look(ensure_stream=ensure_stream)
     async with _outbox(settings) as outbox, _broker(settings) as broker:
-        relay = Relay(
+        yield Relay(
             outbox.leadership,
             outbox.turn,
             broker.publish,
-            lambda: look(broker, wanted),
+            lambda: look(broker, _stream(settings)),
             clock=now,
             pace=_pace(settings),
             observe=observe,
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, relay.stop)
-        await relay.run()
 
 
 async def parked(settings: RelaySettings) -> list[ParkedEvent]:
@@ -59,15 +63,14 @@ async def publish_history(
 
     Raises WrongStream and BrokerUnavailable.
     """
-    wanted = _stream(settings)
-    look = stream.ensure if ensure_stream else stream.require
+    look = _look(ensure_stream=ensure_stream)
     async with _outbox(settings) as outbox, _broker(settings) as broker:
         await broker.jetstream()
         async with outbox.long_turn() as turn:
             return await replay(
                 turn,
                 broker.publish_again,
-                lambda: look(broker, wanted),
+                lambda: look(broker, _stream(settings)),
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,
                 lease=settings.relay_lease_seconds,
@@ -101,6 +104,10 @@ async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
     )
     async with broker.connected(_urls(settings)):
         yield broker
+
+
+def _look(*, ensure_stream: bool) -> Callable[[Broker, Stream], Awaitable[None]]:
+    return stream.ensure if ensure_stream else stream.require
 
 
 def _urls(settings: RelaySettings) -> Sequence[str]:

@@ -65,17 +65,16 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """`oldest_at`: when the event happened that has been in the queue the longest."""
+    """How many events are in the queue, and how many were taken out of it."""
 
     pending: int
     parked: int
-    oldest_at: datetime | None
 
 
 class Leadership(Protocol):
     """What one process has at a time, for as long as a transaction that does nothing else.
 
-    The database ends it when it hears nothing for the lease. Raises TransactionFailed.
+    The database ends it when it hears nothing for the lease.
     """
 
     async def renew(self) -> None:

@@ -108,20 +108,9 @@ _RETRY_PARKED = text("""
     SELECT position, user_id, event_id FROM freed
 """)
 
-_oldest_at = (
-    select(events.c.occurred_at)
-    .join_from(
-        outbox,
-        events,
-        and_(events.c.user_id == outbox.c.user_id, events.c.id == outbox.c.event_id),
-    )
-    .order_by(outbox.c.position)
-    .limit(1)
-)
 _BACKLOG = select(
     select(func.count()).select_from(outbox).scalar_subquery().label("pending"),
     select(func.count()).select_from(parked_events).scalar_subquery().label("parked"),
-    _oldest_at.scalar_subquery().label("oldest_at"),
 )
 
 _place_in_history = tuple_(events.c.user_id, events.c.session_id, events.c.session_version)
@@ -171,7 +160,7 @@ class SqlTurn:
 
     async def backlog(self) -> Backlog:
         row = (await self._execute(_BACKLOG)).one()
-        return Backlog(pending=row.pending, parked=row.parked, oldest_at=row.oldest_at)
+        return Backlog(pending=row.pending, parked=row.parked)
 
     async def history(self, since: datetime, page: int) -> AsyncIterator[list[RecordedEvent]]:
         given: dict[str, Any] = {"since": since, "page": page}

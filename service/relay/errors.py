@@ -8,11 +8,11 @@ RelayError
 
 
 class RelayError(Exception):
-    """The message is a clause or sentences for people, without secrets."""
+    """The message is for people, and without secrets."""
 
 
 class BrokerUnavailable(RelayError):
-    pass
+    """The message goes on after "The broker is not available:"."""
 
 
 class WrongStream(RelayError):

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from service.application.outbox import RecordedEvent
 
 SUBJECTS = "training.session.v1.>"
+SUBJECT = "training.session.v1.*.*"
+"""Of each event, with its session and its kind."""
 
 _TYPE = "training.session.v1"
 _VERSION_LINE = len("NATS/1.0\r\n\r\n")

@@ -9,7 +9,7 @@ from nats.js.errors import NotFoundError
 
 from service.relay.broker import Broker
 from service.relay.errors import BrokerUnavailable, WrongStream
-from service.relay.messages import SUBJECTS
+from service.relay.messages import SUBJECT, SUBJECTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ async def require(broker: Broker, stream: Stream) -> None:
     if config is None:
         raise BrokerUnavailable(f"the stream {stream.name} is missing")
     if complaints := list(_complaints(config, stream)):
-        raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}")
+        raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}.")
 
 
 async def _found(broker: Broker, stream: Stream) -> StreamConfig | None:
@@ -89,12 +89,12 @@ def _complaints(config: StreamConfig, stream: Stream) -> Iterator[str]:
 
 def _covers(pattern: str) -> bool:
     """Whether every subject of an event matches this pattern."""
-    *given, last = pattern.split(".")
-    *wanted, _ = SUBJECTS.split(".")
-    return (
-        last == ">"
-        and len(given) <= len(wanted)
-        and all(one in {"*", other} for one, other in zip(given, wanted, strict=False))
+    given, wanted = pattern.split("."), SUBJECT.split(".")
+    if given[-1] == ">":
+        given.pop()
+        wanted = wanted[: len(given)]
+    return len(given) == len(wanted) and all(
+        one in {"*", other} for one, other in zip(given, wanted, strict=True)
     )
 
 

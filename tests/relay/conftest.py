@@ -1,13 +1,18 @@
-"""A broker and a database for each test, and the relay between them as a process."""
+"""A broker and a database for each test, and the relay between them."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from service import relaying
+from service.relay.observing import ObservedTurn
+from service.settings import RelaySettings
 from tests.nats_server import NatsServer, a_nats_server
-from tests.running import TestDatabase
+from tests.running import TestDatabase, eventually
 from tests.system.processes import Process, started
 
 StartRelay = Callable[..., AbstractAsyncContextManager[Process]]
@@ -42,3 +47,32 @@ def a_relay(database: TestDatabase, broker: NatsServer) -> StartRelay:
         return started("relay", *arguments, environment=environment)
 
     return start
+
+
+Relay = Callable[..., Awaitable[list[ObservedTurn]]]
+
+
+@pytest.fixture
+def settings(database: TestDatabase, broker: NatsServer) -> RelaySettings:
+    return RelaySettings(database_url=SecretStr(database.api_url), nats_url=SecretStr(broker.url))
+
+
+@pytest.fixture
+def relay(database: TestDatabase, settings: RelaySettings) -> Relay:
+    """Relays, in this process, until the queue is empty; returns what was to be seen of it."""
+
+    async def run(**overrides: Any) -> list[ObservedTurn]:
+        seen: list[ObservedTurn] = []
+        changed = settings.model_copy(update=overrides)
+        async with relaying.a_relay(changed, observe=seen.append) as relay:
+            running = asyncio.create_task(relay.run())
+            await eventually(lambda: is_empty(database))
+            relay.stop()
+            await running
+        return seen
+
+    return run
+
+
+async def is_empty(database: TestDatabase) -> bool:
+    return not await database.outbox()

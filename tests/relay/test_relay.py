@@ -1,5 +1,6 @@
 """python -m service relay: from committed events to the stream."""
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -9,9 +10,13 @@ import jsonschema
 import pytest
 import yaml
 
+from service import relaying
+from service.application.outbox import Backlog
+from service.relay.observing import ObservedTurn
+from service.settings import RelaySettings
 from tests.conftest import StartApp
 from tests.nats_server import NatsServer, Stored
-from tests.relay.conftest import StartRelay
+from tests.relay.conftest import Relay, StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import Process
@@ -25,10 +30,6 @@ async def relayed(database: TestDatabase, process: Process) -> None:
     await eventually(lambda: is_empty(database))
     process.signal(signal.SIGTERM)
     assert await process.end() == 0, process.output
-
-
-async def is_empty(database: TestDatabase) -> bool:
-    return not await database.outbox()
 
 
 def states(process: Process) -> list[str]:
@@ -91,14 +92,13 @@ EVENTS: dict[str, dict[str, Any]] = {
 
 
 async def test_what_is_published_is_what_is_documented(
-    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+    database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     session = await database.a_session()
     for version, (name, data) in enumerate(EVENTS.items(), start=1):
         await an_event(database, session, version, type=f"session_{name}", data=data)
 
-    async with a_relay() as process:
-        await relayed(database, process)
+    await relay()
 
     messages = await stream.stored()
     assert [message.subject.rpartition(".")[2] for message in messages] == list(EVENTS)
@@ -117,15 +117,14 @@ def conform(found: Any, schema: str) -> None:
 
 
 async def test_events_of_one_session_come_in_order_and_of_many_side_by_side(
-    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+    database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     sessions = [await database.a_session() for _ in range(20)]
     for version in range(1, 6):
         for session in sessions:
             await an_event(database, session, version, type=f"session_step_{version}")
 
-    async with a_relay(relay_batch_size=7, relay_publishes_in_flight=3) as process:
-        await relayed(database, process)
+    await relay(relay_batch_size=7, relay_publishes_in_flight=3)
 
     found = [message.payload for message in await stream.stored()]
     for session in sessions:
@@ -185,10 +184,8 @@ async def test_refuses_a_wrong_stream_with_a_sentence(
     async with a_relay("--ensure-stream") as process:
         assert await process.end() == 1
 
-    assert process.err == [
-        "The stream TRAINING_SESSIONS will not do: when it is full it discards old events,"
-        " and has to refuse new ones (discard=new).\n"
-    ]
+    [sentence] = process.err
+    assert sentence.startswith("The stream TRAINING_SESSIONS will not do: when it is full it")
 
 
 async def test_ends_at_sigterm_also_when_there_is_no_broker(
@@ -249,16 +246,49 @@ async def test_neither_url_is_ever_logged(
 
 
 async def test_a_row_whose_event_is_gone_is_parked(
-    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+    database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     gone, kept = await database.a_session(), await database.a_session()
     for session in (gone, kept):
         await an_event(database, session, 1)
     await database.execute("DELETE FROM sessions WHERE id = $1", gone.id)
 
-    async with a_relay() as process:
-        await relayed(database, process)
+    await relay()
 
     assert await stream.count() == 1
     [parked] = await database.fetch("SELECT * FROM parked_events")
     assert parked["reason"] == "the event is not there any more"
+
+
+async def test_tells_what_it_does(database: TestDatabase, stream: NatsServer, relay: Relay) -> None:
+    first = await an_event(database, await database.a_session(), 1)
+    at = await database.value("SELECT occurred_at FROM events WHERE id = $1", first)
+
+    await relay()
+    await database.execute("INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM events")
+    await an_event(database, await database.a_session(), 1)
+    seen = [turn for turn in await relay() if turn.published or turn.duplicates]
+
+    [turn] = seen
+    assert (turn.state, turn.published, turn.duplicates, turn.parked) == ("active", 1, 1, 0)
+    assert turn.oldest_at == at
+    assert turn.backlog == Backlog(pending=2, parked=0)
+    assert len(turn.seconds_to_ack) == 1
+    assert turn.seconds_to_ack[0] > 0
+
+
+async def test_tells_of_the_backlog_also_while_the_broker_is_away(
+    database: TestDatabase, settings: RelaySettings, broker: NatsServer
+) -> None:
+    await broker.stop()
+    await an_event(database, await database.a_session(), 1)
+    told = asyncio.Queue[ObservedTurn]()
+
+    async with relaying.a_relay(settings, observe=told.put_nowait) as relay:
+        running = asyncio.create_task(relay.run())
+        turn = await told.get()
+        relay.stop()
+        await running
+
+    assert (turn.state, turn.backlog) == ("broker unavailable", Backlog(pending=1, parked=0))
+    assert turn.oldest_at is not None
