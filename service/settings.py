@@ -239,7 +239,7 @@ class RelaySettings(DatabaseSettings, LogSettings):
         0.25, "How long to wait after none, and for a turn.", unit="s", gt=0, le=10
     )
     relay_lease_seconds: float = _setting(
-        1.5, "After which a relay that nothing is heard of loses its turn.", unit="s", gt=0, le=60
+        1.0, "After which a relay that nothing is heard of is taken over.", unit="s", gt=0, le=60
     )
     relay_statement_timeout_seconds: Seconds = _setting(
         5.0, "How long a statement of the relay may take.", unit="s"

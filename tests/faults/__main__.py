@@ -8,12 +8,14 @@ from pathlib import Path
 from service import logs
 from service.embedded import EmbeddedPostgresError
 from tests.faults import report
+from tests.faults.growth import Growth, grown
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
 from tests.faults.run import run
 from tests.faults.scenarios import LONG, Fault
 from tests.faults.verdict import Verdict
 from tests.system.processes import a_service
 
+A_MILLION = 1_000_000
 PAGE = Path("docs/reliability.md")
 
 
@@ -27,11 +29,12 @@ def main() -> int:
             for name in options.only or LONG:
                 found[name] = asyncio.run(_measured(LONG[name], postgres, options))
                 print(f"{name}: {found[name]}", flush=True)
+            growth = None if options.only else asyncio.run(_growth(postgres))
     except EmbeddedPostgresError as exc:
         print(exc, file=sys.stderr)
         return 1
-    if not options.only:
-        report.write(found, options.page, sessions=options.sessions)
+    if growth:
+        report.write(found, growth, options.page, sessions=options.sessions)
     return int(not all(each.is_clean for each in found.values()))
 
 
@@ -44,6 +47,11 @@ async def _measured(fault: Fault, postgres: Postgres, options: argparse.Namespac
             fault, database, app, sessions=options.sessions, seconds=options.seconds,
             postgres=postgres,
         )  # fmt: skip
+
+
+async def _growth(postgres: Postgres) -> Growth:
+    async with a_migrated_database(postgres.cluster) as database:
+        return await grown(database, A_MILLION)
 
 
 def _parser() -> argparse.ArgumentParser:

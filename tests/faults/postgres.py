@@ -14,11 +14,15 @@ from tests.system.processes import a_public_directory, free_port
 
 
 class Postgres:
-    """Settings are the server's own, `fsync` included."""
+    """With the server's own settings, `fsync` included; but autovacuum looks up more often."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._options = {"listen_addresses": "127.0.0.1", "port": str(free_port())}
+        self._options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(free_port()),
+            "autovacuum_naptime": "5s",
+        }
         self._running = ExitStack()
 
     @property

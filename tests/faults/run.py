@@ -38,6 +38,7 @@ async def run(
             await world.broker.stored(),
             refusals=world.load.refusals,
             catch_up=catch_up,
+            take_over=world.take_over,
         )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from time import monotonic
 
 from tests.faults.world import World, until
 from tests.system.processes import Process
@@ -43,7 +44,7 @@ async def active_relay_killed(world: World) -> None:
     active, standby = await _two_relays(world)
     await world.load.reached(0.4)
     active.signal(signal.SIGKILL)
-    await standby.line(ACTIVE)
+    await _taken_over(world, standby)
 
 
 async def active_relay_frozen(world: World) -> None:
@@ -51,7 +52,7 @@ async def active_relay_frozen(world: World) -> None:
     active, standby = await _two_relays(world)
     await world.load.reached(0.3)
     await _freeze_in_turn(world, active)
-    await standby.line(ACTIVE)
+    await _taken_over(world, standby)
     await world.load.reached(0.6)
     active.signal(signal.SIGCONT)
     await world.load.reached(0.8)
@@ -113,6 +114,12 @@ async def _two_relays(world: World) -> tuple[Process, Process]:
     standby = await world.start_relay(**SMALL_TURNS)
     await standby.line(STANDBY)
     return active, standby
+
+
+async def _taken_over(world: World, standby: Process) -> None:
+    begun = monotonic()
+    await standby.line(ACTIVE)
+    world.take_over = monotonic() - begun
 
 
 async def _freeze_in_turn(world: World, relay: Process) -> None:

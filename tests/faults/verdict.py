@@ -8,7 +8,7 @@ from tests.nats_server import Stored
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`invented`: in the stream, and never committed. `catch_up` in seconds."""
+    """`invented`: in the stream, and never committed. `catch_up` and `take_over` in seconds."""
 
     committed: int
     in_stream: int
@@ -18,6 +18,7 @@ class Verdict:
     out_of_order: int
     refusals: int
     catch_up: float
+    take_over: float | None
 
     @property
     def is_clean(self) -> bool:
@@ -25,7 +26,12 @@ class Verdict:
 
 
 def verdict(
-    committed: Iterable[str], stored: Sequence[Stored], *, refusals: int, catch_up: float
+    committed: Iterable[str],
+    stored: Sequence[Stored],
+    *,
+    refusals: int,
+    catch_up: float,
+    take_over: float | None,
 ) -> Verdict:
     events, ids = set(committed), [message.id for message in stored]
     return Verdict(
@@ -37,6 +43,7 @@ def verdict(
         out_of_order=_out_of_order(stored),
         refusals=refusals,
         catch_up=catch_up,
+        take_over=take_over,
     )
 
 

@@ -108,13 +108,17 @@ class Load:
 
 @dataclass
 class World:
-    """`random` is seeded: a fault comes at the same moments in each run, as far as moments can."""
+    """`random` is seeded: a fault comes at the same moments in each run, as far as moments can.
+
+    `take_over`: how long nobody was active after the active relay had gone, in seconds.
+    """
 
     database: TestDatabase
     broker: NatsServer
     load: Load
     postgres: Postgres | None
     stack: AsyncExitStack
+    take_over: float | None = None
     random: Random = field(default_factory=lambda: Random(22))  # noqa: S311  no secret
 
     async def start_relay(self, *arguments: str, **settings: str) -> Process:
