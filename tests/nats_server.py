@@ -18,7 +18,7 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 
-from tests.running import eventually
+from tests.running import eventually, frozen
 
 STREAM = "TRAINING_SESSIONS"
 SUBJECTS = "training.session.v1.>"
@@ -67,9 +67,9 @@ class NatsServer:
             self._process.send_signal(signal.SIGCONT)
             await self._process.wait()
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        await frozen(self._process)
 
     def thaw(self) -> None:
         assert self._process

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from tests.faults.world import World, until
+from tests.running import frozen
 from tests.system.processes import Process
 
 Fault = Callable[[World], Awaitable[None]]
@@ -71,7 +72,7 @@ def broker_away(number: signal.Signals) -> Fault:
 async def broker_frozen(world: World) -> None:
     """It takes connections and answers nothing, for longer than an acknowledgement may take."""
     await _relay_at_work(world, nats_timeout_seconds="1")
-    world.broker.freeze()
+    await world.broker.freeze()
     await asyncio.sleep(OUTAGE_SECONDS)
     world.broker.thaw()
 
@@ -125,8 +126,7 @@ async def _taken_over(world: World, standby: Process) -> None:
 async def _freeze_in_turn(world: World, relay: Process) -> None:
     while True:
         await until(world.turn_is_taken)
-        relay.signal(signal.SIGSTOP)
-        await asyncio.sleep(0.1)  # what was on its way to the database has arrived
+        await frozen(relay.running)
         if await world.turn_is_taken():
             return
         relay.signal(signal.SIGCONT)
