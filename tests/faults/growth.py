@@ -34,7 +34,7 @@ async def grown(database: TestDatabase, events: int) -> Growth:
 
 
 async def _is_vacuumed(database: TestDatabase) -> bool:
-    return await database.value("SELECT pg_relation_size('outbox')") == 0
+    return bool(await database.value("SELECT pg_relation_size('outbox') = 0"))
 
 
 async def _size(database: TestDatabase) -> int:
