@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run test bench check format lint types imports coverage lock clean
+.PHONY: help run test faults bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT
 test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ARGS)
+
+faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(BIN)/python -m benchmarks $(ARGS)

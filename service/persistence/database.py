@@ -1,8 +1,8 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -95,88 +95,45 @@ def create_engine(
     )
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-class Database:
-    """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
+def begin_with(settings: Mapping[str, str]) -> str:
+    """Begins a transaction with these settings, which end with it: two statements, one trip."""
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return f"BEGIN; SELECT {', '.join(calls)}"
 
-    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
-        self._pool = pool
-        self._places = asyncio.Semaphore(limits.pool_size)
-        self._pool_timeout = limits.pool_timeout
-        self._statement_timeout = limits.statement_timeout
-        self._transaction_max = limits.transaction_max
-        settings = {
-            "role": ROLE,
-            "lock_timeout": _milliseconds(limits.lock_timeout),
-            "statement_timeout": _milliseconds(limits.statement_timeout),
-            "idle_in_transaction_session_timeout": _milliseconds(
-                limits.idle_in_transaction_timeout
-            ),
-        }
-        calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-        self._begin = f"BEGIN; SELECT {', '.join(calls)}"
 
-    @asynccontextmanager
-    async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
-        """A transaction as the service's role, which sees rows of `acting_users` alone.
+@asynccontextmanager
+async def connected(pool: asyncpg.Pool, time: float | None = None) -> AsyncIterator[Connection]:
+    """A connection; what it began is rolled back. After `time`, in seconds, it is cut.
 
-        Raises Overloaded and DependencyUnavailable.
-        """
-        if not acting_users:
-            raise ValueError("a unit of work acts for somebody")
-        users = ",".join(map(str, acting_users))
-        with translated():
-            async with self._place(), self._connection(self._transaction_max) as connection:
-                # Two statements, one round trip.
-                await connection.execute(
-                    f"{self._begin}, set_config('service.acting_users', '{users}', true)"
-                )
-                yield SqlUnitOfWork(connection)
-
-    async def read(
-        self, statement: Statement, parameters: Mapping[str, Any]
-    ) -> list[asyncpg.Record]:
-        """The rows of one statement, which has to become the service's role by itself.
-
-        Raises Overloaded, DependencyUnavailable and TransactionFailed.
-        """
-        with translated():
-            async with self._place(), self._connection(self._statement_timeout) as connection:
-                return await statement.rows(connection, parameters)
-
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._pool_timeout):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Overloaded from None
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    @asynccontextmanager
-    async def _connection(self, time: float) -> AsyncIterator[Connection]:
-        """A connection that is cut when `time` is over."""
-        try:
-            connection = await self._pool.acquire()
-        except DRIVER_ERRORS as exc:
-            raise DependencyUnavailable("database") from exc
-        # A host that vanished never answers. To cut the connection is not to cancel what is under
-        # way: what became of a COMMIT is found out on another one.
-        watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
+    Raises DependencyUnavailable.
+    """
+    try:
+        connection = await pool.acquire()
+    except DRIVER_ERRORS as exc:
+        raise DependencyUnavailable("database") from exc
+    with cut_after(connection, time) if time else nullcontext():
         try:
             yield connection
         finally:
             try:
                 await _roll_back(connection)
             finally:
-                watchdog.cancel()
-                await self._pool.release(connection)
+                await pool.release(connection)
+
+
+@contextmanager
+def cut_after(connection: Connection, time: float) -> Iterator[None]:
+    """A host that vanished never answers. To cut the connection is not to cancel what is under way:
+    what became of a COMMIT is found out on another one."""
+    watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 async def _roll_back(connection: Connection) -> None:
@@ -191,3 +148,60 @@ async def _roll_back(connection: Connection) -> None:
 def _cut(connection: Connection) -> None:
     with suppress(asyncpg.InterfaceError):  # it is closed already
         connection.terminate()
+
+
+class Database:
+    """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
+
+    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
+        self._pool = pool
+        self._places = asyncio.Semaphore(limits.pool_size)
+        self._pool_timeout = limits.pool_timeout
+        self._statement_timeout = limits.statement_timeout
+        self._transaction_max = limits.transaction_max
+        settings = {
+            "role": ROLE,
+            "lock_timeout": milliseconds(limits.lock_timeout),
+            "statement_timeout": milliseconds(limits.statement_timeout),
+            "idle_in_transaction_session_timeout": milliseconds(limits.idle_in_transaction_timeout),
+        }
+        self._begin = begin_with(settings)
+
+    @asynccontextmanager
+    async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
+        """A transaction as the service's role, which sees rows of `acting_users` alone.
+
+        Raises Overloaded and DependencyUnavailable.
+        """
+        if not acting_users:
+            raise ValueError("a unit of work acts for somebody")
+        users = ",".join(map(str, acting_users))
+        with translated():
+            async with self._place(), connected(self._pool, self._transaction_max) as connection:
+                await connection.execute(
+                    f"{self._begin}, set_config('service.acting_users', '{users}', true)"
+                )
+                yield SqlUnitOfWork(connection)
+
+    async def read(
+        self, statement: Statement, parameters: Mapping[str, Any]
+    ) -> list[asyncpg.Record]:
+        """The rows of one statement, which has to become the service's role by itself.
+
+        Raises Overloaded, DependencyUnavailable and TransactionFailed.
+        """
+        with translated():
+            async with self._place(), connected(self._pool, self._statement_timeout) as connection:
+                return await statement.rows(connection, parameters)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._pool_timeout):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        try:
+            yield
+        finally:
+            self._places.release()
