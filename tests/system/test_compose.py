@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from service import embedded
+from service.application.errors import DependencyUnavailable
+from service.cli import KEEP_ALIVE_SECONDS
 from service.settings import Settings
 from tests.builders import bearer
 from tests.running import Cluster, TestDatabase
@@ -33,7 +35,7 @@ EXAMPLE = dict(
     for line in (ROOT / ".env.example").read_text().splitlines()
     if line and not line.startswith("#")
 )
-SECRETS = {name: value for name, value in EXAMPLE.items() if name != "PORT"}
+SECRETS = {name: value for name, value in EXAMPLE.items() if not name.endswith("PORT")}
 
 
 class MissingVariable(Exception):
@@ -60,7 +62,9 @@ def interpolated(node: Any, environment: Mapping[str, str]) -> Any:
     return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<words>[^}]*))?\}", value_of, node)
 
 
-SERVICES = interpolated(COMPOSE, EXAMPLE)["services"]
+STACK = interpolated(COMPOSE, EXAMPLE)
+SERVICES = STACK["services"]
+CONFIGS = {name: config["content"] for name, config in STACK["configs"].items()}
 
 
 class Instruction(NamedTuple):
@@ -79,6 +83,8 @@ def the(name: str) -> str:
     return [each.words for each in dockerfile() if each.name == name][-1]
 
 
+BALANCER = CONFIGS["balancer"]
+DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
 IMAGE_ENVIRONMENT = dict(word.split("=", 1) for word in the("ENV").split())
 ENTRYPOINT = [
     sys.executable if word == "python" else word for word in json.loads(the("ENTRYPOINT"))
@@ -89,7 +95,9 @@ HEALTH_CHECK = json.loads(the("HEALTHCHECK").partition("CMD")[2])
 def test_images_are_pinned_to_a_version() -> None:
     images = [service["image"] for service in SERVICES.values()] + [the("FROM")]
 
-    assert [image for image in images if not re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", image)] == []
+    assert [
+        image for image in images if not re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*", image)
+    ] == []
 
 
 def test_what_runs_on_has_a_health_check_and_the_rest_ends() -> None:
@@ -99,18 +107,46 @@ def test_what_runs_on_has_a_health_check_and_the_rest_ends() -> None:
         for name, needed in service.get("depends_on", {}).items()
         if needed["condition"] == "service_completed_successfully"
     }
-    checked = {
-        name for name, service in SERVICES.items() if "test" in service.get("healthcheck", {})
-    }
-    from_image = {
-        name
-        for name, service in SERVICES.items()
-        if "build" in service and "healthcheck" not in service
+    checks = {name: service.get("healthcheck", {}) for name, service in SERVICES.items()}
+    own = {name for name, check in checks.items() if "test" in check}
+    of_the_image = {name for name, service in SERVICES.items() if "build" in service} & {
+        name for name, check in checks.items() if not check
     }
 
-    assert one_shots == {"migrate"}
-    assert checked == {"postgres"}
-    assert from_image == {"api"}
+    assert one_shots == {"migrate", "stream"}
+    assert of_the_image == {"api"}
+    assert own == {"postgres", "balancer", "nats", "prometheus", "grafana"}
+    assert set(SERVICES) - own - of_the_image - one_shots == {"relay"}
+
+
+def test_api_and_relay_have_a_replica_to_lose() -> None:
+    replicas = {name: service.get("deploy") for name, service in SERVICES.items()}
+
+    assert replicas["api"] == replicas["relay"] == {"replicas": 2}
+    assert not [name for name in ("api", "relay") if "ports" in SERVICES[name]]
+
+
+def test_a_config_is_mounted_where_compose_can_write() -> None:
+    mounting = {name for name, service in SERVICES.items() if "configs" in service}
+    mounted = {each["source"] for name in mounting for each in SERVICES[name]["configs"]}
+
+    assert mounted == set(CONFIGS)
+    assert not [name for name in mounting if SERVICES[name].get("read_only")]
+
+
+def test_volumes_are_named() -> None:
+    volumes = [each for service in SERVICES.values() for each in service.get("volumes", [])]
+
+    assert {each.split(":")[0] for each in volumes} == set(COMPOSE["volumes"])
+
+
+def test_only_what_observes_is_in_a_profile() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+
+    assert {name: profile for name, profile in profiles.items() if profile} == {
+        "prometheus": ["observability"],
+        "grafana": ["observability"],
+    }
 
 
 def test_the_api_starts_after_the_migration_and_never_migrates() -> None:
@@ -125,7 +161,12 @@ def test_the_api_starts_after_the_migration_and_never_migrates() -> None:
 def test_only_this_machine_reaches_a_port() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
-    assert ports == ["127.0.0.1:8000:8000"]
+    assert ports == [
+        "127.0.0.1:8000:8000",
+        "127.0.0.1:4222:4222",
+        "127.0.0.1:9090:9090",
+        "127.0.0.1:3000:3000",
+    ]
 
 
 @pytest.mark.parametrize("name", SECRETS)
@@ -139,10 +180,16 @@ def test_a_missing_secret_is_refused_with_a_sentence(name: str) -> None:
 def test_secrets_stand_in_the_environment_alone_and_the_examples_say_what_they_are() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
 
-    assert set(SECRETS) == {"POSTGRES_PASSWORD", "API_PASSWORD", "SERVICE_JWT_SECRET"}
+    assert set(SECRETS) == {
+        "POSTGRES_PASSWORD",
+        "API_PASSWORD",
+        "NATS_PASSWORD",
+        "GRAFANA_PASSWORD",
+        "SERVICE_JWT_SECRET",
+    }
     assert all("development" in value for value in SECRETS.values())
     assert not [value for value in SECRETS.values() if value in text]
-    assert not re.search(r"PASSWORD '\w|://\w+:\w", text)
+    assert not re.search(r"PASSWORD '\w|://\w+:\w+@", text)
 
 
 def test_the_image_holds_what_the_service_needs_to_run_and_nothing_else() -> None:
@@ -170,9 +217,71 @@ def test_no_package_index_is_named() -> None:
 
 
 def test_the_api_is_given_the_time_that_it_takes_to_shut_down() -> None:
-    grace = int(SERVICES["api"]["stop_grace_period"].removesuffix("s"))
+    assert _seconds(SERVICES["api"]["stop_grace_period"]) > DEFAULTS["shutdown_timeout_seconds"]
 
-    assert grace > Settings.model_fields["shutdown_timeout_seconds"].default
+
+def test_the_balancer_asks_for_readiness_and_finds_every_replica() -> None:
+    replicas = SERVICES["api"]["deploy"]["replicas"]
+    [slots, address] = re.findall(r"server-template replica (\d+) (\S+) check ", BALANCER)[0]
+
+    assert "http-check send meth GET uri /readyz" in BALANCER
+    assert "http-check expect status 200" in BALANCER
+    assert address == f"api:{DEFAULTS['port']}"
+    assert int(slots) >= 2 * replicas
+
+
+def test_the_balancer_repeats_only_what_was_not_sent_or_is_safe_to_send_again() -> None:
+    assert re.findall("retry-on (.*)", BALANCER) == ["conn-failure empty-response"]
+    assert re.findall("disable-l7-retry (.*)", BALANCER) == [
+        "unless { method GET HEAD } or { req.fhdr(Idempotency-Key) -m found }"
+    ]
+    assert "option http-buffer-request" in BALANCER  # else there is nothing left to repeat
+
+
+def test_the_balancer_waits_longer_than_a_command_takes_and_idles_less_than_the_api() -> None:
+    transaction_max = (
+        DEFAULTS["database_statement_timeout_seconds"]
+        + DEFAULTS["database_idle_in_transaction_timeout_seconds"]
+    )
+    longest_command = DEFAULTS["command_timeout_seconds"] + 3 * transaction_max
+
+    assert _seconds(_balancers("timeout server")) > longest_command
+    assert _seconds(_balancers("timeout http-keep-alive")) < KEEP_ALIVE_SECONDS
+    assert _seconds(_balancers("hard-stop-after")) >= _seconds(_balancers("timeout server"))
+    assert _seconds(SERVICES["balancer"]["stop_grace_period"]) > _seconds(
+        _balancers("hard-stop-after")
+    )
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_the_balancers_own_errors_have_the_services_format(status: int) -> None:
+    [body] = re.findall(f"http-error status {status} .* lf-string '(.*)' hdr", BALANCER)
+
+    assert json.loads(body)["error"].keys() == {"code", "message", "details"}
+    assert json.loads(body)["error"]["code"] == DependencyUnavailable.code
+    assert json.loads(body)["error"]["details"].keys() == {"dependency", "requestId"}
+
+
+def test_nats_keeps_messages_on_its_volume_and_waits_for_the_disk() -> None:
+    [volume] = SERVICES["nats"]["volumes"]
+
+    assert "sync_interval: always" in CONFIGS["nats"]
+    assert f"store_dir: {volume.split(':')[1]}\n" in CONFIGS["nats"]
+
+
+def test_prometheus_scrapes_services_of_the_stack_and_grafana_reads_prometheus() -> None:
+    jobs = yaml.safe_load(CONFIGS["prometheus"])["scrape_configs"]
+    targets = [
+        target for job in jobs for each in job["static_configs"] for target in each["targets"]
+    ]
+    [source] = yaml.safe_load(CONFIGS["grafana-data-sources"])["datasources"]
+    [provider] = yaml.safe_load(CONFIGS["grafana-dashboards"])["providers"]
+    mounted = [each["target"] for each in SERVICES["grafana"]["configs"]]
+
+    assert targets == ["localhost:9090", "balancer:8404"]
+    assert "bind :8404" in BALANCER
+    assert source["url"] == "http://prometheus:9090"
+    assert f"{provider['options']['path']}/dashboards.yaml" in mounted
 
 
 async def test_the_stack_fails_a_session() -> None:
@@ -200,6 +309,15 @@ async def test_the_stack_fails_a_session() -> None:
 
 async def test_the_health_check_fails_where_nothing_listens() -> None:
     assert await _health(str(free_port())) != 0
+
+
+def _balancers(setting: str) -> str:
+    [value] = re.findall(f"{setting} (.*)", BALANCER)
+    return str(value)
+
+
+def _seconds(text: str) -> float:
+    return float(text.removesuffix("s"))
 
 
 async def _health(port: str) -> int:
@@ -236,9 +354,8 @@ def _server(password: str) -> Iterator[Cluster]:
 
 
 def _scripts_of_the_first_start() -> list[str]:
-    configs = interpolated(COMPOSE, EXAMPLE)["configs"]
     return [
-        configs[mounted["source"]]["content"]
+        CONFIGS[mounted["source"]]
         for mounted in SERVICES["postgres"]["configs"]
         if mounted["target"].startswith("/docker-entrypoint-initdb.d/")
     ]
