@@ -1,12 +1,13 @@
 """The persistence layer by itself, on a database of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import Database, Limits, create_engine
-from tests.running import TestDatabase
+from tests.persistence.partitions import partitioning
+from tests.running import Cluster, TestDatabase, a_template
 
 LIMITS = Limits(
     pool_size=5,
@@ -27,3 +28,10 @@ async def engine(database: TestDatabase) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def units(engine: AsyncEngine) -> Database:
     return Database(engine, LIMITS)
+
+
+@pytest.fixture(scope="session")
+def partitioned_template(cluster: Cluster, template: str) -> Iterator[str]:
+    """Like `template`, but with hash partitions."""
+    with partitioning(), a_template(cluster) as name:
+        yield name
