@@ -113,7 +113,7 @@ def test_what_runs_on_has_a_health_check_and_the_rest_ends() -> None:
         name for name, check in checks.items() if not check
     }
 
-    assert one_shots == {"migrate", "stream"}
+    assert one_shots == {"migrate"}
     assert of_the_image == {"api"}
     assert own == {"postgres", "balancer", "nats", "prometheus", "grafana"}
     assert set(SERVICES) - own - of_the_image - one_shots == {"relay"}
