@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run test engines bench check format lint types imports coverage lock clean
+.PHONY: help run test faults engines bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT
 test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ARGS)
+
+faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
 	$(BIN)/python -m pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py

@@ -21,13 +21,17 @@ MemoryKey = tuple[UUID, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(ABC):
-    """`if_match` holds the versions that the caller accepts; None accepts any."""
+    """`if_match` holds the versions that the caller accepts; None accepts any.
+
+    `traceparent` says which trace the request belongs to, if any (W3C Trace Context).
+    """
 
     name: ClassVar[str]
 
     user_id: UUID
     session_id: UUID
     request_id: str
+    traceparent: str | None = None
     idempotency_key: str | None = None
     if_match: frozenset[int] | None = None
 

@@ -14,7 +14,7 @@ from service.domain.reason import Reason
 from service.domain.session import Session
 from service.http.auth import Authenticator
 from service.http.errors import NotReady
-from service.http.headers import idempotency_key, is_named_by, versions_accepted
+from service.http.headers import idempotency_key, is_named_by, traceparent, versions_accepted
 from service.http.presenter import envelope, etag, location, session_envelope
 from service.http.schemas import FailSessionBody, session_id_of
 
@@ -47,6 +47,7 @@ async def fail_session(request: Request[State]) -> Response:
         user_id=user_id,
         session_id=session_id,
         request_id=state["request_id"],
+        traceparent=traceparent(request.headers.getlist("traceparent")),
         idempotency_key=key,
         if_match=versions_accepted(request.headers.getlist("if-match")),
         reason=Reason.parse(body.reason, max_length=limit),

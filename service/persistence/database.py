@@ -97,7 +97,7 @@ def create_engine(
     )
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
@@ -111,11 +111,9 @@ class Database:
         self._transaction_max = limits.transaction_max
         self._settings = {
             "role": ROLE,
-            "lock_timeout": _milliseconds(limits.lock_timeout),
-            "statement_timeout": _milliseconds(limits.statement_timeout),
-            "idle_in_transaction_session_timeout": _milliseconds(
-                limits.idle_in_transaction_timeout
-            ),
+            "lock_timeout": milliseconds(limits.lock_timeout),
+            "statement_timeout": milliseconds(limits.statement_timeout),
+            "idle_in_transaction_session_timeout": milliseconds(limits.idle_in_transaction_timeout),
         }
 
     @asynccontextmanager

@@ -41,6 +41,7 @@ _recorded = rows_given_as(
     Column("idempotency_key", Text),
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
+    Column("traceparent", Text),
 )
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
@@ -100,6 +101,7 @@ def _row(change: Change) -> tuple[Any, ...]:
         command.idempotency_key,
         command.fingerprint() if keyed else None,
         _snapshot(change.session) if keyed else None,
+        command.traceparent,
     )
 
 

@@ -11,7 +11,7 @@ from tests.running import TestDatabase
 from tests.system.processes import finished, free_port
 
 HELP = {
-    (): ["demo", "serve", "migrate", "token", "SERVICE_", "docs/configuration.md"],
+    (): ["demo", "serve", "migrate", "relay", "token", "SERVICE_", "docs/configuration.md"],
     ("demo",): ["--port", "--data", "Ctrl-C", "PostgreSQL"],
     ("serve",): [
         "SERVICE_DATABASE_URL",
@@ -24,6 +24,16 @@ HELP = {
         "Never migrates",
     ],
     ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to ROLE"],
+    ("relay",): [
+        "SERVICE_DATABASE_URL",
+        "SERVICE_NATS_URL",
+        "SERVICE_NATS_STREAM",
+        "--ensure-stream",
+        "--parked",
+        "--retry-parked",
+        "--replay",
+        "--since TIME",
+    ],
     ("token",): ["SERVICE_JWT_SECRET", "--user", "--expires-in SECONDS"],
 }
 
