@@ -19,6 +19,7 @@ import pytest
 from service.application.errors import DependencyUnavailable
 from tests.engines.programs import load_on, program
 from tests.running import App, TestDatabase, eventually
+from tests.system.compose import BALANCER
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -27,7 +28,6 @@ from tests.system.processes import (
     serve_environment,
     started,
 )
-from tests.system.test_compose import BALANCER
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 TYPE_A = 1

@@ -1,95 +1,29 @@
-"""docker-compose.yml and Dockerfile: their form, and their commands run without Docker."""
+"""docker-compose.yml and Dockerfile: their form."""
 
 import json
 import re
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-import asyncpg
-import httpx2
 import pytest
 import yaml
 
-from service import embedded
 from service.application.errors import DependencyUnavailable
 from service.cli import KEEP_ALIVE_SECONDS
 from service.settings import Settings
-from tests.builders import bearer
-from tests.running import Cluster, TestDatabase
-from tests.system.processes import (
-    PATIENCE_SECONDS,
-    ROOT,
-    a_public_directory,
-    finished,
-    free_port,
-    listening_url,
-    started,
+from tests.system.compose import (
+    BALANCER,
+    COMPOSE,
+    CONFIGS,
+    EXAMPLE,
+    SECRETS,
+    SERVICES,
+    MissingVariable,
+    dockerfile,
+    interpolated,
+    the,
 )
+from tests.system.processes import ROOT
 
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-EXAMPLE = dict(
-    line.split("=", 1)
-    for line in (ROOT / ".env.example").read_text().splitlines()
-    if line and not line.startswith("#")
-)
-SECRETS = {name: value for name, value in EXAMPLE.items() if not name.endswith("PORT")}
-
-
-class MissingVariable(Exception):
-    pass
-
-
-def interpolated(node: Any, environment: Mapping[str, str]) -> Any:
-    """As compose does it: ${A}, ${A:-when missing or empty}, ${A:?refusal}, and $$ for $."""
-    if isinstance(node, dict):
-        return {key: interpolated(value, environment) for key, value in node.items()}
-    if isinstance(node, list):
-        return [interpolated(value, environment) for value in node]
-    if not isinstance(node, str):
-        return node
-
-    def value_of(found: re.Match[str]) -> str:
-        if found[0] == "$$":
-            return "$"
-        value = environment.get(found["name"], "")
-        if not value and found["how"] == ":?":
-            raise MissingVariable(found["name"], found["words"])
-        return value or found["words"] or ""
-
-    return re.sub(r"\$\$|\$\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<words>[^}]*))?\}", value_of, node)
-
-
-STACK = interpolated(COMPOSE, EXAMPLE)
-SERVICES = STACK["services"]
-CONFIGS = {name: config["content"] for name, config in STACK["configs"].items()}
-
-
-class Instruction(NamedTuple):
-    name: str
-    words: str
-
-
-def dockerfile() -> list[Instruction]:
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
-    lines = text.replace("\\\n", "").splitlines()
-    return [Instruction(*line.split(maxsplit=1)) for line in lines if line.strip()]
-
-
-def the(name: str) -> str:
-    """The words of the last instruction of this name, which is the one that counts."""
-    return [each.words for each in dockerfile() if each.name == name][-1]
-
-
-BALANCER = CONFIGS["balancer"]
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
-IMAGE_ENVIRONMENT = dict(word.split("=", 1) for word in the("ENV").split())
-ENTRYPOINT = [
-    sys.executable if word == "python" else word for word in json.loads(the("ENTRYPOINT"))
-]
-HEALTH_CHECK = json.loads(the("HEALTHCHECK").partition("CMD")[2])
 
 
 def test_images_are_pinned_to_a_version() -> None:
@@ -284,33 +218,6 @@ def test_prometheus_scrapes_services_of_the_stack_and_grafana_reads_prometheus()
     assert f"{provider['options']['path']}/dashboards.yaml" in mounted
 
 
-async def test_the_stack_fails_a_session() -> None:
-    async with _postgres() as database:
-        migration = await finished(
-            *SERVICES["migrate"]["command"],
-            command=ENTRYPOINT,
-            environment=_environment("migrate", database),
-        )
-        assert migration.code == 0, migration.err
-        session = await database.a_session()
-
-        environment = _environment("api", database)
-        async with _api(environment) as client:
-            token = await finished("token", "--user", str(session.user_id), environment=environment)
-            client.headers |= bearer(token.out.strip())
-            answers = [await client.post(f"/sessions/{session.id}/fail") for _ in range(2)]
-            ready = await client.get("/readyz")
-            health = await _health(str(client.base_url.port))
-
-    assert [answer.status_code for answer in answers] == [200, 409]
-    assert ready.status_code == 200
-    assert health == 0
-
-
-async def test_the_health_check_fails_where_nothing_listens() -> None:
-    assert await _health(str(free_port())) != 0
-
-
 def _balancers(setting: str) -> str:
     [value] = re.findall(f"{setting} (.*)", BALANCER)
     return str(value)
@@ -318,67 +225,3 @@ def _balancers(setting: str) -> str:
 
 def _seconds(text: str) -> float:
     return float(text.removesuffix("s"))
-
-
-async def _health(port: str) -> int:
-    _, *arguments = HEALTH_CHECK
-    done = await finished(*arguments, command=[sys.executable], environment={"SERVICE_PORT": port})
-    return done.code
-
-
-@asynccontextmanager
-async def _postgres() -> AsyncIterator[TestDatabase]:
-    """What the service `postgres` would be, on a port of its own."""
-    given = SERVICES["postgres"]["environment"]
-    with _server(given["POSTGRES_PASSWORD"]) as cluster:
-        await cluster.create_database(given["POSTGRES_DB"])
-        connection = await asyncpg.connect(cluster.url(given["POSTGRES_DB"]))
-        try:
-            for script in _scripts_of_the_first_start():
-                await connection.execute(script)
-            yield TestDatabase(cluster, given["POSTGRES_DB"], connection)
-        finally:
-            await connection.close()
-
-
-@contextmanager
-def _server(password: str) -> Iterator[Cluster]:
-    port = free_port()
-    options = {"listen_addresses": "127.0.0.1", "port": str(port), "fsync": "off"}
-    with a_public_directory() as place:
-        password_file = place / "password"
-        password_file.write_text(password)
-        initdb = ["-A", "scram-sha-256", "--pwfile", str(password_file)]
-        with embedded.running(place / "server", options, initdb=initdb):
-            yield Cluster(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres")
-
-
-def _scripts_of_the_first_start() -> list[str]:
-    return [
-        CONFIGS[mounted["source"]]
-        for mounted in SERVICES["postgres"]["configs"]
-        if mounted["target"].startswith("/docker-entrypoint-initdb.d/")
-    ]
-
-
-def _environment(name: str, database: TestDatabase) -> dict[str, str]:
-    """The environment of a service, with hosts and ports exchanged for those of this machine."""
-    environment: dict[str, str] = IMAGE_ENVIRONMENT | SERVICES[name]["environment"]
-    here = urlsplit(database.url)
-    url = environment["SERVICE_DATABASE_URL"].replace(
-        "@postgres:5432/", f"@{here.hostname}:{here.port}/"
-    )
-    return environment | {
-        "SERVICE_DATABASE_URL": url,
-        "SERVICE_HOST": "127.0.0.1",
-        "SERVICE_PORT": "0",
-    }
-
-
-@asynccontextmanager
-async def _api(environment: dict[str, str]) -> AsyncIterator[httpx2.AsyncClient]:
-    command = SERVICES["api"]["command"]
-    async with started(*command, command=ENTRYPOINT, environment=environment) as process:
-        url = await listening_url(process)
-        async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
-            yield client
