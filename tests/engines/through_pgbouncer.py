@@ -16,7 +16,8 @@ import pytest
 
 from tests.builders import a_session
 from tests.engines.programs import program
-from tests.running import App, Cluster, TestDatabase, running_app, test_settings
+from tests.nats_server import a_nats_server
+from tests.running import App, Cluster, TestDatabase, eventually, running_app, test_settings
 from tests.system.processes import a_public_directory, free_port, started
 
 SERVER_CONNECTIONS = 4
@@ -112,6 +113,29 @@ async def test_leaves_nothing_behind_on_a_connection(
         ]
 
     assert set(found) == {(database.cluster.api_role, "", 0)}
+
+
+async def test_relays_publish_through_it(
+    replicas: list[App], pooled_url: str, database: TestDatabase
+) -> None:
+    sessions = [a_session() for _ in range(50)]
+    await database.insert(*sessions)
+    async with a_nats_server() as broker, AsyncExitStack() as stack:
+        await broker.make_stream()
+        environment = {
+            "SERVICE_DATABASE_URL": pooled_url,
+            "SERVICE_DATABASE_TRANSACTION_POOLER": "true",
+            "SERVICE_NATS_URL": broker.url,
+        }
+        for _ in range(2):
+            await stack.enter_async_context(started("relay", environment=environment))
+        await asyncio.gather(*[replicas[0].fail(session) for session in sessions])
+
+        async def is_empty() -> bool:
+            return await database.outbox() == []
+
+        await eventually(is_empty)
+        assert await broker.count() == len(sessions)
 
 
 async def test_is_ready(replicas: list[App]) -> None:
