@@ -13,8 +13,9 @@ from uuid_utils.compat import uuid7
 
 from service.application.group import Observe, ignore
 from service.application.group_commit import GroupCommit
-from service.application.ports import Clock, NewId
+from service.application.ports import CheckReadiness, Clock, NewId
 from service.application.queries import Queries
+from service.departure import Departure
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.errors import on_http_exception, on_service_error
@@ -36,10 +37,13 @@ def create_app(
     clock: Clock = now,
     new_id: NewId = uuid7,
     observe: Observe = ignore,
+    departure: Departure | None = None,
 ) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
+            if departure:
+                stack.enter_context(departure.announced())
             engine = create_engine(
                 settings.database_url.get_secret_value(),
                 connect_timeout=settings.database_connect_timeout_seconds,
@@ -65,7 +69,7 @@ def create_app(
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
                 "queries": Queries(database.unit_of_work),
-                "check_readiness": Readiness(engine).checks,
+                "check_readiness": _readiness(Readiness(engine), departure),
                 "reason_max_length": settings.reason_max_length,
             }
 
@@ -77,6 +81,15 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _readiness(readiness: Readiness, departure: Departure | None) -> CheckReadiness:
+    async def check() -> dict[str, str]:
+        if departure and departure.is_announced:
+            return {"process": "shuts down"}
+        return await readiness.checks()
+
+    return check
 
 
 async def _close(commands: GroupCommit, *, within: float) -> None:

@@ -19,7 +19,7 @@ import pytest
 from service.application.errors import DependencyUnavailable
 from tests.engines.programs import load_on, program
 from tests.running import App, TestDatabase, eventually
-from tests.system.compose import BALANCER
+from tests.system.compose import BALANCER, SERVICES
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -31,6 +31,9 @@ from tests.system.processes import (
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 TYPE_A = 1
+HALF_ANSWERED = "without sending complete message body"
+"""What the client says when the connection ends in the middle of an answer."""
+NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
 
 
 class Names(asyncio.DatagramProtocol):
@@ -108,7 +111,8 @@ async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Bala
         balanced = Balanced(
             App(str(client.base_url), client),
             f"http://127.0.0.1:{ports['metrics']}",
-            serve_environment(database.api_url, port=str(ports["api"])),
+            serve_environment(database.api_url, port=str(ports["api"]))
+            | {NOTICE: SERVICES["api"]["environment"][NOTICE]},
         )
         for host in HOSTS:
             stack.push_async_callback(balanced.close, host)
@@ -142,15 +146,24 @@ async def _names(port: int) -> AsyncIterator[None]:
         transport.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
-async def test_replicas_that_end_fail_no_request_that_has_a_key(
-    balanced: Balanced, database: TestDatabase, number: signal.Signals
+async def test_replicas_that_are_stopped_fail_no_request(
+    balanced: Balanced, database: TestDatabase
 ) -> None:
-    async with load_on(balanced.app, database) as load:
-        await balanced.restart_each(number)
+    async with load_on(balanced.app, database, with_keys=False) as load:
+        await balanced.restart_each(signal.SIGTERM)
 
     assert set(load.outcomes) == {"200"}
-    assert len(await database.events()) == load.outcomes["200"]
+    assert len(await database.events()) == load.outcomes.total()
+
+
+async def test_replicas_that_are_killed_fail_no_request_with_a_key_but_those_half_answered(
+    balanced: Balanced, database: TestDatabase
+) -> None:
+    async with load_on(balanced.app, database, with_keys=True) as load:
+        await balanced.restart_each(signal.SIGKILL)
+
+    assert {outcome for outcome in load.outcomes if HALF_ANSWERED not in outcome} == {"200"}
+    assert len(await database.events()) == load.outcomes.total()
 
 
 async def test_answers_in_the_services_format_when_no_replica_is_left(balanced: Balanced) -> None:

@@ -24,6 +24,10 @@ from tests.system.compose import (
 from tests.system.processes import ROOT
 
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+TRANSACTION_MAX = (
+    DEFAULTS["database_statement_timeout_seconds"]
+    + DEFAULTS["database_idle_in_transaction_timeout_seconds"]
+)
 
 
 def test_images_are_pinned_to_a_version() -> None:
@@ -151,7 +155,17 @@ def test_no_package_index_is_named() -> None:
 
 
 def test_the_api_is_given_the_time_that_it_takes_to_shut_down() -> None:
-    assert _seconds(SERVICES["api"]["stop_grace_period"]) > DEFAULTS["shutdown_timeout_seconds"]
+    notice = float(SERVICES["api"]["environment"]["SERVICE_SHUTDOWN_NOTICE_SECONDS"])
+    takes = notice + DEFAULTS["shutdown_timeout_seconds"] + TRANSACTION_MAX
+
+    assert _seconds(SERVICES["api"]["stop_grace_period"]) >= takes
+
+
+def test_the_balancer_notices_that_a_replica_goes_before_it_is_gone() -> None:
+    notice = float(SERVICES["api"]["environment"]["SERVICE_SHUTDOWN_NOTICE_SECONDS"])
+    [interval, failures] = re.findall(r" check inter (\d+)s fall (\d+) ", BALANCER)[0]
+
+    assert int(interval) * (int(failures) + 1) < notice
 
 
 def test_the_balancer_asks_for_readiness_and_finds_every_replica() -> None:
@@ -173,11 +187,7 @@ def test_the_balancer_repeats_only_what_was_not_sent_or_is_safe_to_send_again() 
 
 
 def test_the_balancer_waits_longer_than_a_command_takes_and_idles_less_than_the_api() -> None:
-    transaction_max = (
-        DEFAULTS["database_statement_timeout_seconds"]
-        + DEFAULTS["database_idle_in_transaction_timeout_seconds"]
-    )
-    longest_command = DEFAULTS["command_timeout_seconds"] + 3 * transaction_max
+    longest_command = DEFAULTS["command_timeout_seconds"] + 3 * TRANSACTION_MAX
 
     assert _seconds(_balancers("timeout server")) > longest_command
     assert _seconds(_balancers("timeout http-keep-alive")) < KEEP_ALIVE_SECONDS
