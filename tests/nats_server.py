@@ -45,7 +45,7 @@ class NatsServer:
     home: Path
     port: int
     settings: str = ""
-    sync: str = "2m"
+    sync: str | None = None
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -54,7 +54,8 @@ class NatsServer:
 
     async def start(self) -> None:
         config = self.home / "nats.conf"
-        store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: {self.sync} }}'
+        sync = f", sync_interval: {self.sync}" if self.sync else ""  # unknown before 2.10
+        store = f'jetstream {{ store_dir: "{self.home}/store"{sync} }}'
         config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
         self._process = await asyncio.create_subprocess_exec(
             binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
@@ -142,7 +143,9 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def a_nats_server(settings: str = "", *, sync: str = "2m") -> AsyncIterator[NatsServer]:
+async def a_nats_server(
+    settings: str = "", *, sync: str | None = None
+) -> AsyncIterator[NatsServer]:
     with tempfile.TemporaryDirectory(prefix="nats-") as home, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

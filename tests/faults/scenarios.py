@@ -22,13 +22,14 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def nothing(world: World) -> None:
-    await world.start_relay()
+    await _relay_at_work(world)
 
 
 def relay_killed(times: int) -> Fault:
     """kill -9 at random moments; the next one starts at once, with none in waiting."""
 
     async def fault(world: World) -> None:
+        world.load.begin()
         for _ in range(times):
             relay = await world.start_relay(**SMALL_TURNS)
             await relay.line(ACTIVE)
@@ -106,6 +107,7 @@ async def database_crashed(world: World) -> None:
 async def _relay_at_work(world: World, **settings: str) -> None:
     relay = await world.start_relay(**settings)
     await relay.line(ACTIVE)
+    world.load.begin()
     await world.load.reached(0.3)
 
 
@@ -114,6 +116,7 @@ async def _two_relays(world: World) -> tuple[Process, Process]:
     await active.line(ACTIVE)
     standby = await world.start_relay(**SMALL_TURNS)
     await standby.line(STANDBY)
+    world.load.begin()
     return active, standby
 
 
@@ -124,12 +127,11 @@ async def _taken_over(world: World, standby: Process) -> None:
 
 
 async def _freeze_in_turn(world: World, relay: Process) -> None:
-    while True:
-        await until(world.turn_is_taken)
-        await frozen(relay.running)
-        if await world.turn_is_taken():
-            return
-        relay.signal(signal.SIGCONT)
+    """While it waits for a broker that does not answer; what it has sent is answered meanwhile."""
+    await world.broker.freeze()
+    await until(world.turn_is_taken)
+    await frozen(relay.running)
+    world.broker.thaw()
 
 
 SHORT: dict[str, Fault] = {

@@ -65,8 +65,13 @@ class Load:
     seconds: float
     failed: int = 0
     refusals: int = 0
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self) -> None:
+        self._begun.set()
 
     async def run(self) -> None:
+        await self._begun.wait()
         begun = monotonic()
         for first in range(0, self.sessions, AT_ONCE):
             await asyncio.sleep(begun + self.seconds * first / self.sessions - monotonic())
