@@ -238,9 +238,9 @@ async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
         yield App(url, client)
 
 
-async def eventually(condition: Callable[[], Any]) -> None:
+async def eventually(condition: Callable[[], Any], *, tries: int = TRIES) -> None:
     """Waits for something that only another process can bring about."""
-    for _ in range(TRIES):
+    for _ in range(tries):
         if await condition():
             return
         await asyncio.sleep(0.01)
