@@ -18,7 +18,7 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 
-from tests.running import eventually
+from tests.running import eventually, frozen
 
 STREAM = "TRAINING_SESSIONS"
 SUBJECTS = "training.session.v1.>"
@@ -45,7 +45,7 @@ class NatsServer:
     home: Path
     port: int
     settings: str = ""
-    sync: str = "2m"
+    sync: str | None = None
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -54,7 +54,8 @@ class NatsServer:
 
     async def start(self) -> None:
         config = self.home / "nats.conf"
-        store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: {self.sync} }}'
+        sync = f", sync_interval: {self.sync}" if self.sync else ""  # unknown before 2.10
+        store = f'jetstream {{ store_dir: "{self.home}/store"{sync} }}'
         config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
         self._process = await asyncio.create_subprocess_exec(
             binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
@@ -67,9 +68,9 @@ class NatsServer:
             self._process.send_signal(signal.SIGCONT)
             await self._process.wait()
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         assert self._process
-        self._process.send_signal(signal.SIGSTOP)
+        await frozen(self._process)
 
     def thaw(self) -> None:
         assert self._process
@@ -142,7 +143,9 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def a_nats_server(settings: str = "", *, sync: str = "2m") -> AsyncIterator[NatsServer]:
+async def a_nats_server(
+    settings: str = "", *, sync: str | None = None
+) -> AsyncIterator[NatsServer]:
     with tempfile.TemporaryDirectory(prefix="nats-") as home, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

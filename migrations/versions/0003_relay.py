@@ -80,19 +80,21 @@ PRIVILEGES = (
     "GRANT SELECT, INSERT, DELETE ON outbox, parked_events TO session_relay",
 )
 
+# A policy for a role is also one for its members: for the login of the API, which has to see
+# nothing. So whoever is meant has to have become the role.
 POLICIES = (
     "ALTER TABLE parked_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
     """
     CREATE POLICY relay_reads_everything ON events FOR SELECT TO session_relay
-        USING (true)
+        USING (current_user = 'session_relay')
     """,
     """
     CREATE POLICY relay_empties_the_queue ON outbox TO session_relay
-        USING (true) WITH CHECK (true)
+        USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')
     """,
     """
     CREATE POLICY relay_parks ON parked_events TO session_relay
-        USING (true) WITH CHECK (true)
+        USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')
     """,
 )
 

@@ -19,14 +19,15 @@ OK = "ok"
 NOT_CHECKED = "not checked"
 
 _ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
+_RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
 _POLICIES = {
     ("sessions", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
     ("events", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
     ("outbox", "service_acts_for_users", ROLE, "INSERT", None, _ACTING),
-    ("events", "relay_reads_everything", RELAY_ROLE, "SELECT", "true", None),
-    ("outbox", "relay_empties_the_queue", RELAY_ROLE, "ALL", "true", "true"),
-    ("parked_events", "relay_parks", RELAY_ROLE, "ALL", "true", "true"),
+    ("events", "relay_reads_everything", RELAY_ROLE, "SELECT", _RELAY, None),
+    ("outbox", "relay_empties_the_queue", RELAY_ROLE, "ALL", _RELAY, _RELAY),
+    ("parked_events", "relay_parks", RELAY_ROLE, "ALL", _RELAY, _RELAY),
     ("sessions", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
     ("events", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
 }

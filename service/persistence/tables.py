@@ -113,7 +113,7 @@ outbox = Table(
 parked_events = Table(
     "parked_events",
     metadata,
-    Column("position", BigInteger, nullable=False),
+    Column("position", BigInteger, autoincrement=False, nullable=False),
     Column("user_id", Uuid, nullable=False),
     Column("event_id", Uuid, nullable=False),
     Column("session_id", Uuid),

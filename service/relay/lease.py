@@ -41,8 +41,9 @@ class Lease:
         """Raises what a renewal raised. Never cancels one: that would break the connection."""
         self._over.set()
         await asyncio.wait({self._renewing})
-        if exc is None:
-            self._renewing.result()
+        failure = self._renewing.exception()
+        if failure and exc is None:
+            raise failure
 
     async def _renew(self) -> None:
         while not await happens(self._over, within=self._seconds / RENEWALS):

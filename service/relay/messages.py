@@ -18,6 +18,7 @@ SUBJECT = "training.session.v1.*.*"
 _TYPE = "training.session.v1"
 _VERSION_LINE = len("NATS/1.0\r\n\r\n")
 _PUNCTUATION = len(": \r\n")
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Message:
     @property
     def size(self) -> int:
         """In bytes, as the broker counts: headers and payload."""
-        headers = sum(len(name) + len(value) + _PUNCTUATION for name, value in self.headers.items())
-        return _VERSION_LINE + headers + len(self.payload)
+        text = sum(map(len, self.headers)) + sum(map(len, self.headers.values()))
+        return _VERSION_LINE + text + _PUNCTUATION * len(self.headers) + len(self.payload)
 
 
 def message(event: RecordedEvent, source: str, headers: Mapping[str, str]) -> Message:
@@ -68,8 +69,7 @@ def _payload(event: RecordedEvent) -> bytes:
         "userId": str(event.user_id),
         "sessionVersion": event.session_version,
     }
-    text = json.dumps({**event.data, **whose}, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return _JSON.encode({**event.data, **whose}).encode()
 
 
 def _timestamp(moment: datetime) -> str:

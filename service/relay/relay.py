@@ -74,7 +74,7 @@ class Relay:
                 self._back_off(State.BROKER_UNAVAILABLE, str(exc))
             except (TransactionFailed, DependencyUnavailable) as exc:
                 self._back_off(State.DATABASE_UNAVAILABLE, type(exc).__name__)
-                self._observe(ObservedTurn(state=State.DATABASE_UNAVAILABLE))
+                self._tell(ObservedTurn(state=State.DATABASE_UNAVAILABLE))
             await happens(self._stop, within=self._pause)
 
     async def _lead_or_stand_by(self) -> None:
@@ -101,7 +101,7 @@ class Relay:
             batch = Batch(await turn.oldest(self._pace.batch_size))
             delivery = Delivery(outage=outage) if outage else await self._deliver(turn, batch)
             await _settle(turn, batch, delivery)
-        self._tell(batch, delivery, backlog)
+        self._tell(self._observed(batch, delivery, backlog))
         if delivery.outage:
             self._stream_is_right = False
             raise delivery.outage
@@ -148,7 +148,7 @@ class Relay:
             raise outage
         self._pause = self._pace.poll_max
         self._enter(State.STANDBY)
-        self._observe(ObservedTurn(state=State.STANDBY))
+        self._tell(ObservedTurn(state=State.STANDBY))
 
     def _back_off(self, state: State, reason: str) -> None:
         self._pause = min(max(2 * self._pause, self._pace.poll_max), BACK_OFF_MAX_SECONDS)
@@ -164,11 +164,15 @@ class Relay:
         else:
             log.warning("relay", state=state, reason=reason)
 
-    def _tell(self, batch: Batch, delivery: Delivery, backlog: Backlog | None) -> None:
+    def _tell(self, turn: ObservedTurn) -> None:
+        """Apart from the turn, so that an observer that fails takes nothing with it."""
+        asyncio.get_running_loop().call_soon(self._observe, turn)
+
+    def _observed(self, batch: Batch, delivery: Delivery, backlog: Backlog | None) -> ObservedTurn:
         now = self._clock()
         waited = [(now - event.occurred_at).total_seconds() for event in delivery.published]
         first = next((each.event for each in batch.queued if each.event), None)
-        observed = ObservedTurn(
+        return ObservedTurn(
             state=State.BROKER_UNAVAILABLE if delivery.outage else State.ACTIVE,
             published=len(delivery.published),
             duplicates=len(delivery.duplicates),
@@ -177,8 +181,6 @@ class Relay:
             seconds_to_ack=waited,
             backlog=backlog,
         )
-        # Apart from this, so that an observer that fails takes nothing with it.
-        asyncio.get_running_loop().call_soon(self._observe, observed)
 
 
 async def _settle(turn: Turn, batch: Batch, delivery: Delivery) -> None:

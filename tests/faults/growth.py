@@ -6,7 +6,6 @@ from tests.faults.world import until
 from tests.running import TestDatabase
 
 AT_ONCE = 5_000
-SMALL = 2**20
 
 PUT = """
     INSERT INTO outbox (user_id, event_id)
@@ -30,12 +29,12 @@ async def grown(database: TestDatabase, events: int) -> Growth:
         await database.execute(PUT, AT_ONCE)
         largest = max(largest, await _size(database))
         await database.execute("DELETE FROM outbox")
-    await until(lambda: _is_small(database))
+    await until(lambda: _is_vacuumed(database))
     return Growth(events, largest, await _size(database))
 
 
-async def _is_small(database: TestDatabase) -> bool:
-    return await _size(database) < SMALL
+async def _is_vacuumed(database: TestDatabase) -> bool:
+    return bool(await database.value("SELECT pg_relation_size('outbox') = 0"))
 
 
 async def _size(database: TestDatabase) -> int:

@@ -32,9 +32,10 @@ def _table(found: Mapping[str, Verdict]) -> str:
 
 def _growth(growth: Growth) -> str:
     return (
-        f"While {growth.events:,} events went through it, the outbox and its index had at most"
-        f" {growth.largest / 2**20:.1f} MiB; afterwards, by autovacuum alone,"
-        f" {growth.last / 2**20:.1f} MiB."
+        f"While {growth.events:,} events went through it as fast as they could, the outbox and"
+        f" its index had at most {growth.largest / 2**20:.1f} MiB. Autovacuum alone brought them to"
+        f" {growth.last / 2**20:.1f} MiB, of which the table has none: an index keeps its empty"
+        " pages for later rows."
     )
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from tests.faults.world import World, until
+from tests.running import frozen
 from tests.system.processes import Process
 
 Fault = Callable[[World], Awaitable[None]]
@@ -21,13 +22,14 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def nothing(world: World) -> None:
-    await world.start_relay()
+    await _relay_at_work(world)
 
 
 def relay_killed(times: int) -> Fault:
     """kill -9 at random moments; the next one starts at once, with none in waiting."""
 
     async def fault(world: World) -> None:
+        world.load.begin()
         for _ in range(times):
             relay = await world.start_relay(**SMALL_TURNS)
             await relay.line(ACTIVE)
@@ -71,7 +73,7 @@ def broker_away(number: signal.Signals) -> Fault:
 async def broker_frozen(world: World) -> None:
     """It takes connections and answers nothing, for longer than an acknowledgement may take."""
     await _relay_at_work(world, nats_timeout_seconds="1")
-    world.broker.freeze()
+    await world.broker.freeze()
     await asyncio.sleep(OUTAGE_SECONDS)
     world.broker.thaw()
 
@@ -105,6 +107,7 @@ async def database_crashed(world: World) -> None:
 async def _relay_at_work(world: World, **settings: str) -> None:
     relay = await world.start_relay(**settings)
     await relay.line(ACTIVE)
+    world.load.begin()
     await world.load.reached(0.3)
 
 
@@ -113,6 +116,7 @@ async def _two_relays(world: World) -> tuple[Process, Process]:
     await active.line(ACTIVE)
     standby = await world.start_relay(**SMALL_TURNS)
     await standby.line(STANDBY)
+    world.load.begin()
     return active, standby
 
 
@@ -123,13 +127,11 @@ async def _taken_over(world: World, standby: Process) -> None:
 
 
 async def _freeze_in_turn(world: World, relay: Process) -> None:
-    while True:
-        await until(world.turn_is_taken)
-        relay.signal(signal.SIGSTOP)
-        await asyncio.sleep(0.1)  # what was on its way to the database has arrived
-        if await world.turn_is_taken():
-            return
-        relay.signal(signal.SIGCONT)
+    """While it waits for a broker that does not answer; what it has sent is answered meanwhile."""
+    await world.broker.freeze()
+    await until(world.turn_is_taken)
+    await frozen(relay.running)
+    world.broker.thaw()
 
 
 SHORT: dict[str, Fault] = {

@@ -65,8 +65,13 @@ class Load:
     seconds: float
     failed: int = 0
     refusals: int = 0
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self) -> None:
+        self._begun.set()
 
     async def run(self) -> None:
+        await self._begun.wait()
         begun = monotonic()
         for first in range(0, self.sessions, AT_ONCE):
             await asyncio.sleep(begun + self.seconds * first / self.sessions - monotonic())
@@ -141,10 +146,11 @@ class World:
         await until(nothing_is_pending)
 
     async def turn_is_taken(self) -> bool:
-        """Whether some relay has its turn at this moment."""
+        """Whether some relay has its turn, and the database nothing to do for it."""
         held = """
-            SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+            SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
             WHERE locktype = 'advisory' AND granted AND datname = current_database()
+                AND state = 'idle in transaction'
                 AND (classid::bigint << 32) + objid::bigint = $1
         """
         return bool(await self.load.pool.fetchval(held, TURN))

@@ -160,6 +160,19 @@ async def test_the_relay_may_do_no_more_than_it_has_to(
             await database.execute(forbidden)
 
 
+async def test_who_is_a_member_of_the_relays_role_and_has_not_become_it_sees_nothing(
+    database: TestDatabase,
+) -> None:
+    await an_event(database, await database.a_session(), 1)
+    connection = await asyncpg.connect(database.api_url)
+    try:
+        for table in ("events", "outbox"):
+            assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
+        assert await connection.execute("DELETE FROM outbox") == "DELETE 0"
+    finally:
+        await connection.close()
+
+
 async def test_the_api_sees_neither_the_queue_nor_what_is_parked(database: TestDatabase) -> None:
     for table in ("outbox", "parked_events"):
         async with database.connection.transaction():

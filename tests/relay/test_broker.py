@@ -81,7 +81,7 @@ async def test_another_stream_in_its_place_is_an_outage(
 async def test_a_broker_that_does_not_answer_is_an_outage(
     stream: NatsServer, connected: Broker
 ) -> None:
-    stream.freeze()
+    await stream.freeze()
     try:
         with pytest.raises(BrokerUnavailable, match="it does not answer"):
             await connected.publish(an_event(uuid4()))
