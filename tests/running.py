@@ -274,9 +274,9 @@ async def frozen(process: Process) -> None:
     await eventually(has_stopped)
 
 
-async def eventually(condition: Callable[[], Any]) -> None:
+async def eventually(condition: Callable[[], Any], *, tries: int = TRIES) -> None:
     """Waits for something that only another process can bring about."""
-    for _ in range(TRIES):
+    for _ in range(tries):
         if await condition():
             return
         await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import secrets
 import signal
 import socket
 import sys
@@ -200,7 +201,9 @@ def a_public_directory() -> Iterator[Path]:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """One that nobody gets by chance before it is used, as an outgoing connection might."""
+    while True:
+        port = secrets.choice(range(20_000, 32_768))
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
