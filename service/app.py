@@ -47,7 +47,11 @@ def create_app(
             if departure:
                 stack.enter_context(departure.announced())
             limits = _limits(settings)
-            database = Database(await _pool(settings, stack), limits)
+            database = Database(
+                await _pool(settings, stack),
+                limits,
+                transaction_pooler=settings.database_transaction_pooler,
+            )
             commands = GroupCommit(
                 database.unit_of_work,
                 clock,

@@ -153,8 +153,11 @@ def _cut(connection: Connection) -> None:
 class Database:
     """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
 
-    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, limits: Limits, *, transaction_pooler: bool = False
+    ) -> None:
         self._pool = pool
+        self._transaction_pooler = transaction_pooler
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
         self._statement_timeout = limits.statement_timeout
@@ -192,6 +195,10 @@ class Database:
         """
         with translated():
             async with self._place(), connected(self._pool, self._statement_timeout) as connection:
+                # To prepare and to execute are two trips; only within a transaction do both
+                # come to the same connection of such a pooler's.
+                if self._transaction_pooler:
+                    await connection.execute("BEGIN")
                 return await statement.rows(connection, parameters)
 
     @asynccontextmanager

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import Pool, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
@@ -60,19 +60,18 @@ async def full_database(database: TestDatabase) -> TestDatabase:
 
 
 @pytest.fixture
-def plans(full_database: TestDatabase) -> Iterator[list[dict[str, Any]]]:
+def plans(full_database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Of what is executed, statements inside of functions and triggers included."""
     executed: list[dict[str, Any]] = []
 
     def listen(_connection: Any, message: Any) -> None:
         executed.append(json.loads(message.message.partition("plan:\n")[2]))
 
-    def connected(connection: Any, _record: Any) -> None:
-        connection.driver_connection.add_log_listener(listen)
+    async def taken(connection: asyncpg.Connection) -> None:
+        connection.add_log_listener(listen)  # the pool forgets it with each release
 
-    event.listen(Pool, "connect", connected)
-    yield executed
-    event.remove(Pool, "connect", connected)
+    monkeypatch.setattr(asyncpg, "create_pool", partial(asyncpg.create_pool, setup=taken))
+    return executed
 
 
 def touched(plan: dict[str, Any]) -> set[str]:

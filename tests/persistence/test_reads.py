@@ -64,6 +64,17 @@ async def test_finds_what_was_stored(reads: SqlReads, database: TestDatabase) ->
     assert await reads.session(uuid4(), session.id) is None
 
 
+async def test_keeps_to_one_connection_of_a_transaction_pooler(
+    database: TestDatabase, pool: asyncpg.Pool, statements: list[str]
+) -> None:
+    """Which may give another one to whoever is between transactions."""
+    session = await database.a_session()
+    reads = SqlReads(Database(pool, LIMITS, transaction_pooler=True))
+
+    assert await reads.session(session.user_id, session.id) == session
+    assert (statements[0], statements[-1]) == ("BEGIN", "ROLLBACK")
+
+
 async def test_no_session_and_no_history_are_told_apart(
     reads: SqlReads, database: TestDatabase
 ) -> None:
