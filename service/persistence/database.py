@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Pool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.errors import DependencyUnavailable, Overloaded, TimedOut
 from service.persistence.errors import DRIVER_ERRORS, translated
 from service.persistence.statements import Connection, Statement
 from service.persistence.unit_of_work import SqlUnitOfWork
@@ -36,6 +36,8 @@ class Limits:
 
 
 STATEMENT_CACHE_SIZE = 100
+GIVE_UP_SECONDS = 1.0
+"""For the server to give up a statement that it was told to, before its connection is cut."""
 
 
 def create_pool(
@@ -129,7 +131,7 @@ class Database:
             raise ValueError("a unit of work acts for somebody")
         users = ",".join(map(str, acting_users))
         with translated():
-            async with self._place(), self._connection(self._transaction_max) as connection:
+            async with self._place(), self._connection() as connection:
                 # Two statements, one round trip.
                 await connection.execute(
                     f"{self._begin}, set_config('service.acting_users', '{users}', true)"
@@ -144,8 +146,13 @@ class Database:
         Raises Overloaded, DependencyUnavailable and TransactionFailed.
         """
         with translated():
-            async with self._place(), self._connection(self._statement_timeout) as connection:
-                return await statement.rows(connection, parameters)
+            async with self._place(), self._connection() as connection:
+                try:
+                    return await statement.rows(
+                        connection, parameters, limit=self._statement_timeout
+                    )
+                except TimeoutError as exc:
+                    raise TimedOut from exc
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
@@ -160,15 +167,14 @@ class Database:
             self._places.release()
 
     @asynccontextmanager
-    async def _connection(self, time: float) -> AsyncIterator[Connection]:
-        """A connection that is cut when `time` is over."""
+    async def _connection(self) -> AsyncIterator[Connection]:
         try:
             connection = await self._pool.acquire()
         except DRIVER_ERRORS as exc:
             raise DependencyUnavailable("database") from exc
         # A host that vanished never answers. To cut the connection is not to cancel what is under
         # way: what became of a COMMIT is found out on another one.
-        watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
+        watchdog = asyncio.get_running_loop().call_later(self._transaction_max, _cut, connection)
         try:
             yield connection
         finally:
@@ -176,7 +182,8 @@ class Database:
                 await _roll_back(connection)
             finally:
                 watchdog.cancel()
-                await self._pool.release(connection)
+                with suppress(TimeoutError):  # then the pool has cut it
+                    await self._pool.release(connection, timeout=GIVE_UP_SECONDS)
 
 
 async def _roll_back(connection: Connection) -> None:

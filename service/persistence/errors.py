@@ -41,7 +41,12 @@ _CANNOT_SERVE = {
 _CERTAINLY_ROLLED_BACK = ("23", "40")
 
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement that crosses the server's farewell
+    OSError,
+)
 
 
 @contextmanager
