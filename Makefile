@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test bench check format lint types imports coverage lock clean
+.PHONY: help run try test faults bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ try: $(VENV)/.demo ## play a whole life against what `make run` started, and pri
 test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(ARGS)
+
+faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(BIN)/python -m benchmarks $(ARGS)

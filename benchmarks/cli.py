@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
 from benchmarks.contenders.catalogue import CONTENDERS
+from benchmarks.keep import Keep
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import CannotMeasure
-from benchmarks.plan import ES256, HS256, Plan, sweeps
+from benchmarks.plan import (
+    ES256,
+    FAIL,
+    HS256,
+    LOAD,
+    MIXED,
+    PARTS,
+    READ,
+    RECOVERY,
+    RELAY,
+    Plan,
+    sweeps,
+)
+from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.run import run
 from service.embedded import EmbeddedPostgresError
@@ -21,29 +34,35 @@ DESCRIPTION = """\
 Measures this service against what its users would pick instead, on this machine: starts a
 PostgreSQL of its own, checks that each contender does the job, and loads it with wrk.
 
-Each sweep changes one thing about the base: 64 connections, 10,000 sessions, HS256.
-With no arguments all sweeps are measured, which takes about an hour and a half;
---quick measures the base alone, once and briefly.
+Its parts are: the load, in sweeps each of which changes one thing about the base (sessions that
+fail, 64 connections, 10,000 sessions there already, HS256); the recovery of this service from a
+database that stood still; its relay, and what it costs; and its memory over time.
+
+With no arguments that takes about 40 minutes, without the last part, which takes more than ten
+alone: --parts soak --add. A run that was broken off goes on with --add. --quick measures each
+kind of load at the base, once and briefly.
 """
 FULL: dict[str, Any] = {
+    "parts": [LOAD, RECOVERY, RELAY],
+    "kinds": [FAIL, READ, MIXED],
     "connections": [1, 8, 64, 256, 1000],
     "rows": [10_000, 1_000_000, 10_000_000],
     "algorithms": [HS256, ES256],
     "rounds": 3,
-    "duration": 10,
-    "warm_up": 3,
-    "soak": 600,
+    "duration": 6,
+    "warm_up": 2,
     "results": Path(".data/benchmarks/results.json"),
     "page": Path("docs/benchmarks.md"),
 }
 QUICK: dict[str, Any] = {
+    "parts": [LOAD],
+    "kinds": [FAIL, READ, MIXED],
     "connections": [64],
     "rows": [10_000],
     "algorithms": [HS256],
     "rounds": 1,
-    "duration": 3,
-    "warm_up": 2,
-    "soak": 0,
+    "duration": 2,
+    "warm_up": 1,
     "results": Path(".data/benchmarks/quick.json"),
     "page": Path(".data/benchmarks/quick.md"),
 }
@@ -60,15 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             require_wrk()
             results = run(
-                _plan(options), data=options.data, keep=options.results, command=_command(given)
+                _plan(options),
+                data=options.data,
+                keep=Keep(options.results, add=options.add, again=options.again),
+                command=_command(given),
             )
     except (CannotMeasure, LoadFailed, EmbeddedPostgresError) as exc:
         print(exc, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. What was measured is kept.", file=sys.stderr)
+        print("\nStopped. What was measured is kept; --add goes on.", file=sys.stderr)
         return 130
-    report.write(results, options.page)
+    page.write(results, options.page)
     print(f"See {options.page}")
     return 0
 
@@ -83,12 +105,14 @@ def _chosen(options: argparse.Namespace) -> argparse.Namespace:
 def _plan(options: argparse.Namespace) -> Plan:
     return Plan(
         contenders=tuple(options.contenders),
-        scenarios=sweeps(options.connections, options.rows, options.algorithms),
+        scenarios=sweeps(options.kinds, options.connections, options.rows, options.algorithms),
+        parts=tuple(options.parts),
         rounds=options.rounds,
         duration=options.duration,
         warm_up=options.warm_up,
         rate_max=options.rate_max,
         soak=options.soak,
+        nats_sync=options.nats_sync,
         postgres=dict(options.postgres),
         service=dict(options.service),
     )
@@ -108,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="try it, in about two minutes")
+    parser.add_argument("--quick", action="store_true", help="try it, in about three minutes")
     _add_what(parser.add_argument_group("what to measure"))
     _add_how(parser.add_argument_group("how to measure it"))
     _add_settings(parser.add_argument_group("settings other than the stated ones"))
@@ -121,6 +145,20 @@ def _add_what(group: Any) -> None:
         "--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME",
         help=f"some of: {', '.join(CONTENDERS)}",
     )  # fmt: skip
+    group.add_argument(
+        "--parts", nargs="+", choices=PARTS, metavar="PART", help=f"some of: {', '.join(PARTS)}"
+    )
+    group.add_argument(
+        "--add", action="store_true",
+        help="to the results that are there: measure what they lack, or what was broken off",
+    )  # fmt: skip
+    group.add_argument(
+        "--again", action="store_true", help="with --add: also what they do not lack"
+    )
+    group.add_argument(
+        "--kinds", nargs="+", choices=[FAIL, READ, MIXED], metavar="KIND",
+        help="of load: fail sessions, read them, or mixed: plan, start and fail them",
+    )  # fmt: skip
     group.add_argument("--connections", nargs="+", type=int, metavar="N", help="of the clients")
     group.add_argument(
         "--rows", nargs="+", type=int, metavar="N", help="sessions that are there already"
@@ -128,16 +166,16 @@ def _add_what(group: Any) -> None:
     group.add_argument(
         "--algorithms", nargs="+", choices=[HS256, ES256], help="that tokens are signed with"
     )
-    group.add_argument(
-        "--soak", type=int, metavar="SECONDS",
-        help="then load this service for so long, and watch its memory",
-    )  # fmt: skip
 
 
 def _add_how(group: Any) -> None:
     group.add_argument("--rounds", type=int, metavar="N", help="of which the median is taken")
     group.add_argument("--duration", type=int, metavar="SECONDS", help="of each measurement")
     group.add_argument("--warm-up", type=int, metavar="SECONDS", help="before each of them")
+    group.add_argument(
+        "--soak", type=int, default=600, metavar="SECONDS",
+        help="for which memory is watched (%(default)s)",
+    )  # fmt: skip
     group.add_argument(
         "--rate-max", type=int, default=20_000, metavar="N",
         help="requests a second that are prepared for; an error where they run out (%(default)s)",
@@ -148,6 +186,10 @@ def _add_settings(group: Any) -> None:
     group.add_argument(
         "--postgres", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",
         help="of PostgreSQL: shared_buffers=4GB",
+    )  # fmt: skip
+    group.add_argument(
+        "--nats-sync", default="always", metavar="INTERVAL",
+        help="how often the stream that events go to is flushed to disk (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--service", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",
@@ -161,11 +203,11 @@ def _add_where(group: Any) -> None:
         help="databases and packages that the next run uses again (%(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--results", type=Path, default=Path(".data/benchmarks/results.json"), metavar="FILE",
+        "--results", type=Path, metavar="FILE",
         help="what was measured (.data/benchmarks/results.json)",
     )  # fmt: skip
     group.add_argument(
-        "--page", type=Path, default=Path("docs/benchmarks.md"), metavar="FILE",
+        "--page", type=Path, metavar="FILE",
         help="the report, with its plots in a directory of the same name (docs/benchmarks.md)",
     )  # fmt: skip
     group.add_argument(

@@ -1,17 +1,20 @@
-"""Sessions to fail, and the requests that fail them: each of another user, with a token of its own.
+"""Sessions, and the requests about them: each of another user, with a token of its own.
 
-The n-th user and the n-th session follow from n, so that pgbench can name them too.
+The n-th user and the n-th session follow from n, so that pgbench can name them too. Lives, which
+begin with a session that is planned, are of other users: the newcomers.
 """
 
 import hashlib
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from benchmarks.issuer import Issuer
+from benchmarks.plan import FAIL, MIXED, READ
 
 RESERVED = 10
 """Sessions beyond those that the load uses: for checking that a contender does the job."""
@@ -25,7 +28,7 @@ TOKEN_LIFETIME_SECONDS = 24 * 3600
 
 _STARTED = "2026-01-05 09:00:00.123+00"
 _FACTS = f"in_progress\t{_STARTED}\t{{12,10,NULL}}\t7\tknee felt fine\t1\t{_STARTED}\t{_STARTED}"
-_BODY = f'{{"reason": "{REASON}"}}'
+PLANNED = {"sessionDate": "2026-11-22T09:00:00Z", "sets": [12, 10, None], "notes": "knee felt fine"}
 
 
 def user_id(number: int) -> UUID:
@@ -34,6 +37,10 @@ def user_id(number: int) -> UUID:
 
 def session_id(number: int) -> UUID:
     return _uuid(f"session {number}")
+
+
+def newcomer_id(number: int) -> UUID:
+    return _uuid(f"newcomer {number}")
 
 
 def _uuid(name: str) -> UUID:
@@ -56,27 +63,31 @@ class Fresh:
     count: int
 
     @property
+    def reserved(self) -> range:
+        return range(self.count, self.count + RESERVED)
+
+    @property
     def sessions(self) -> Path:
         """In the text format of COPY."""
         return self.directory / "sessions.copy"
 
-    def requests(self, algorithm: str) -> Path:
+    def requests(self, kind: str, algorithm: str) -> Path:
         """`count` requests of equal length, one after another."""
-        return self.directory / f"requests-{algorithm}"
+        return self.directory / f"requests-{kind}-{algorithm}"
 
-    def request_length(self, algorithm: str) -> int:
-        return self.requests(algorithm).stat().st_size // self.count
+    def request_length(self, kind: str, algorithm: str) -> int:
+        return self.requests(kind, algorithm).stat().st_size // self.count
 
-    def write(self, issuers: Iterable[Issuer]) -> None:
-        """The sessions, and for each issuer the requests with its tokens."""
+    def write(self, issuers: Iterable[tuple[str, Issuer]]) -> None:
+        """The sessions, and for each kind of load and issuer the requests with its tokens."""
         numbers = range(self.count + RESERVED)
         _write(
             self.sessions, (f"{user_id(each)}\t{session_id(each)}\t{_FACTS}\n" for each in numbers)
         )
         now = int(time.time())
-        for issuer in issuers:
-            requests = (_request(each, issuer, now) for each in range(self.count))
-            _write(self.requests(issuer.algorithm), requests)
+        for kind, issuer in issuers:
+            requests = (REQUESTS[kind](each, issuer, now) for each in range(self.count))
+            _write(self.requests(kind, issuer.algorithm), requests)
 
 
 def _write(path: Path, parts: Iterable[str]) -> None:
@@ -105,14 +116,40 @@ def token(issuer: Issuer, user: UUID, now: int) -> str:
     return issuer.sign(claims)
 
 
-def _request(number: int, issuer: Issuer, now: int) -> str:
-    return (
-        f"POST /sessions/{session_id(number)}/fail HTTP/1.1\r\n"
+def _failing(number: int, issuer: Issuer, now: int) -> str:
+    bearer = token(issuer, user_id(number), now)
+    return _request(f"POST /sessions/{session_id(number)}/fail", bearer, {"reason": REASON})
+
+
+def _reading(number: int, issuer: Issuer, now: int) -> str:
+    bearer = token(issuer, user_id(number), now)
+    return _request(f"GET /sessions/{session_id(number)}", bearer)
+
+
+def _planning(number: int, issuer: Issuer, now: int) -> str:
+    """Named, so that the answer tells whose life goes on: see wrk/lives.lua."""
+    bearer = token(issuer, newcomer_id(number), now)
+    return _request("POST /sessions", bearer, PLANNED, f"X-Request-Id: life-{number:010}\r\n")
+
+
+REQUESTS: dict[str, Callable[[int, Issuer, int], str]] = {
+    FAIL: _failing,
+    READ: _reading,
+    MIXED: _planning,
+}
+
+
+def _request(
+    method_and_path: str, bearer: str, body: dict[str, Any] | None = None, more: str = ""
+) -> str:
+    head = (
+        f"{method_and_path} HTTP/1.1\r\n"
         "Host: training.example.com\r\n"
         "User-Agent: training/1.0\r\n"
         "Accept: application/json\r\n"
-        f"Authorization: Bearer {token(issuer, user_id(number), now)}\r\n"
-        "Content-Type: application/json\r\n"
-        f"Content-Length: {len(_BODY)}\r\n"
-        f"\r\n{_BODY}"
+        f"Authorization: Bearer {bearer}\r\n{more}"
     )
+    if body is None:
+        return f"{head}\r\n"
+    text = json.dumps(body)
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"

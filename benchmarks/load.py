@@ -7,35 +7,64 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cluster import LOGIN, Cluster
 from benchmarks.fresh import Fresh, Share
+from benchmarks.plan import FAIL, MIXED, READ, Scenario
 
-SCRIPT = Path(__file__).with_name("load.lua")
+SCRIPTS = Path(__file__).with_name("wrk")
+SCRIPT = {FAIL: "prepared", READ: "prepared", MIXED: "lives"}
+WINDOW_SECONDS = 0.05
+"""As wrk/windows.lua has it."""
+
 PGBENCH_SCRIPT = Path(__file__).parent / "contenders" / "pgbench.sql"
 TIMEOUT = "10s"
 MANY_CONNECTIONS = 8
 """From which on wrk and pgbench have two threads."""
+
+LATENCIES = ("p50", "p90", "p99", "p999", "max")
 
 
 class LoadFailed(Exception):
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How many answers of one status came between `start` and `WINDOW_SECONDS` later.
+
+    Of the clock of `time.monotonic`.
+    """
+
+    start: float
+    status: int
+    answers: int
+
+
 @dataclass(frozen=True)
 class Load:
-    """What was asked of a contender, and what it did. Latencies in milliseconds."""
+    """What was asked of a contender, and what it did. Latencies in milliseconds.
+
+    `refused`: answers other than 2xx; `broken`: connections, and answers that came too late.
+    """
 
     seconds: float
     succeeded: int
-    errors: int
+    refused: int
+    broken: int
     p50: float
     p90: float
     p99: float
     p999: float
     max: float
+    windows: list[Window] = field(default_factory=list)
+
+    @property
+    def errors(self) -> int:
+        return self.refused + self.broken
 
 
 def require_wrk() -> str:
@@ -45,20 +74,22 @@ def require_wrk() -> str:
 
 
 def over_http(
-    url: str, fresh: Fresh, share: Share, *, algorithm: str, connections: int, seconds: int
+    url: str, fresh: Fresh, share: Share, scenario: Scenario, seconds: int, *, script: str = ""
 ) -> Load:
-    threads = _threads(connections)
+    """`script`: another than the kind of load has; `windows` tells when answers came."""
+    threads = _threads(scenario.connections)
+    requests = scenario.kind, scenario.algorithm
     command = [
         require_wrk(),
         f"--threads={threads}",
-        f"--connections={connections}",
+        f"--connections={scenario.connections}",
         f"--duration={seconds}s",
         f"--timeout={TIMEOUT}",
-        f"--script={SCRIPT}",
+        f"--script={SCRIPTS}/{script or SCRIPT[scenario.kind]}.lua",
         url,
         "--",
-        fresh.requests(algorithm),
-        fresh.request_length(algorithm),
+        fresh.requests(*requests),
+        fresh.request_length(*requests),
         share.first,
         share.count // threads,
     ]
@@ -69,11 +100,20 @@ def over_http(
         raise LoadFailed(f"wrk failed:\n{run.stderr}{run.stdout}") from None
     if seen["exhausted"]:
         raise LoadFailed(f"{share.count:,} requests were not enough; give a higher --rate-max")
+    return _over_http(seen)
+
+
+def _over_http(seen: dict[str, Any]) -> Load:
     return Load(
         seconds=seen["seconds"],
         succeeded=seen["answers"] - seen["refusals"],
-        errors=seen["refusals"] + seen["socket_errors"] + seen["timeouts"],
-        **{name: seen[name] for name in ("p50", "p90", "p99", "p999", "max")},
+        refused=seen["refusals"],
+        broken=seen["socket_errors"] + seen["timeouts"],
+        **{name: seen[name] for name in LATENCIES},
+        windows=[
+            Window(number * WINDOW_SECONDS, status, answers)
+            for number, status, answers in sorted(seen["windows"])
+        ],
     )
 
 
@@ -121,7 +161,8 @@ def _load(report: str, latencies: Sequence[float]) -> Load:
     return Load(
         seconds=len(latencies) / float(rate[1]),
         succeeded=len(latencies),
-        errors=int(failed[1]),
+        refused=int(failed[1]),
+        broken=0,
         p50=_percentile(latencies, 50),
         p90=_percentile(latencies, 90),
         p99=_percentile(latencies, 99),

@@ -81,9 +81,21 @@ def serving(
     command: Sequence[str], port: int, *, environment: Mapping[str, str], directory: Path
 ) -> Iterator[Server]:
     """Yields when every worker is ready; kills all of them at the end."""
+    with running(command, environment=environment, directory=directory) as process:
+        server = Server(f"http://127.0.0.1:{port}", process)
+        _wait_until_answering(server)
+        _wait_until_quiet(server)
+        yield server
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, environment: Mapping[str, str], directory: Path
+) -> Iterator[psutil.Process]:
+    """A process, killed at the end with all that it started. A ServerDied gets its last words."""
     with (
         tempfile.TemporaryFile("w+") as output,
-        subprocess.Popen(  # noqa: S603  the contenders
+        subprocess.Popen(  # noqa: S603  the contenders, and what they need
             command,
             env=_without_settings() | dict(environment),
             cwd=directory,
@@ -92,12 +104,11 @@ def serving(
             start_new_session=True,
         ) as process,
     ):
-        server = Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
         try:
-            _wait_until_answering(server)
-            _wait_until_quiet(server)
-            yield server
-        except ServerDied:
+            yield psutil.Process(process.pid)
+        except ServerDied as exc:
+            if exc.args:
+                raise  # another one's, which has its last words already
             output.seek(0)
             raise ServerDied(f"The server ended:\n{output.read()[-3000:]}") from None
         finally:
@@ -108,11 +119,15 @@ def _without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("SERVICE_")}
 
 
+def require_alive(process: psutil.Process) -> None:
+    if process.status() == psutil.STATUS_ZOMBIE:
+        raise ServerDied
+
+
 def _wait_until_answering(server: Server) -> None:
     give_up = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up:
-        if server.process.status() == psutil.STATUS_ZOMBIE:
-            break
+        require_alive(server.process)
         with suppress(httpx2.TransportError):
             httpx2.get(f"{server.url}/livez", timeout=5)
             return

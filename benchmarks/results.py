@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from benchmarks.plan import Scenario
+from benchmarks.plan import LOAD, RECOVERY, RELAY, SOAK, Scenario
+
+Identity = tuple[object, ...]
+"""What a result is of: of two with the same, one is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,32 @@ class Measurement:
     database_cpu: float
     resident: float
     proportional: float
+
+    @property
+    def identity(self) -> Identity:
+        return measurement_of(self.contender, self.scenario, self.round)
+
+    def __str__(self) -> str:
+        return (
+            f"round {self.round}  {self.scenario!s:42}  {self.contender:18}"
+            f"{self.requests_per_second:8,.0f}/s  p50 {self.p50:7.2f} ms"
+            f"  p99 {self.p99:7.2f} ms  errors {self.errors}"
+        )
+
+
+def measurement_of(contender: str, scenario: Scenario, round_: int) -> Identity:
+    return LOAD, contender, scenario, round_
+
+
+def recovery_of(round_: int) -> Identity:
+    return RECOVERY, round_
+
+
+def relayed_of(round_: int, *, with_relay: bool) -> Identity:
+    return RELAY, round_, with_relay
+
+
+SOAK_IDENTITY: Identity = (SOAK,)
 
 
 @dataclass(frozen=True)
@@ -51,20 +80,118 @@ class Soak:
     errors: int
     resident: list[float]
 
+    identity: ClassVar[Identity] = SOAK_IDENTITY
+
     @property
     def seconds(self) -> float:
         return len(self.resident) * self.interval
 
+    def __str__(self) -> str:
+        return f"soak of {self.seconds:.0f} s: {max(self.resident, default=0):.0f} MiB at most"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """Load during which the database stood still for `stopped` seconds, and then went on.
+
+    `before`: successes a second until then; `seconds`: from when it went on until throughput was
+    back, None for never. `answers` by status; `broken`: connections, and answers too late.
+    `curve`: successes a second over time, in seconds since the database went on.
+    """
+
+    round: int
+    stopped: float
+    before: float
+    seconds: float | None
+    answers: dict[str, int]
+    broken: int
+    curve: list[list[float]]
+
+    @property
+    def identity(self) -> Identity:
+        return recovery_of(self.round)
+
+    def __str__(self) -> str:
+        back = "never" if self.seconds is None else f"after {self.seconds:.2f} s"
+        return f"round {self.round}  recovery: back {back}  {self.answers}  broken {self.broken}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relayed:
+    """This service under load, with the relay or without.
+
+    `ages`: of the oldest event not yet published, in seconds, sampled under load; `behind`: for
+    how long the relay went on publishing after the load.
+    """
+
+    round: int
+    with_relay: bool
+    requests_per_second: float
+    p50: float
+    p99: float
+    errors: int
+    ages: list[float] = field(default_factory=list)
+    behind: float | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return relayed_of(self.round, with_relay=self.with_relay)
+
+    def __str__(self) -> str:
+        oldest = f"  oldest event {max(self.ages):.2f} s" if self.ages else ""
+        return (
+            f"round {self.round}  {'with' if self.with_relay else 'without'} relay"
+            f"{self.requests_per_second:8,.0f}/s  p99 {self.p99:7.2f} ms{oldest}"
+        )
+
+
+Result = Measurement | Recovery | Relayed | Soak
+R = TypeVar("R", bound=Result)
+PARTS: dict[str, type[Result]] = {
+    LOAD: Measurement,
+    RECOVERY: Recovery,
+    RELAY: Relayed,
+    SOAK: Soak,
+}
+
 
 @dataclass(kw_only=True)
 class Results:
-    command: str
+    """`conditions`: what has to be alike for figures to stand in one table."""
+
     machine: dict[str, str]
     settings: dict[str, str]
-    plan: dict[str, Any]
+    conditions: dict[str, Any]
+    commands: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    measurements: list[Measurement] = field(default_factory=list)
-    soak: Soak | None = None
+    everything: list[Result] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        """In the place of an earlier one of the same."""
+        others = [each for each in self.everything if each.identity != result.identity]
+        self.everything = [*others, result]
+
+    def __contains__(self, identity: Identity) -> bool:
+        return any(each.identity == identity for each in self.everything)
+
+    def _all(self, kind: type[R]) -> list[R]:
+        return [each for each in self.everything if isinstance(each, kind)]
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        return self._all(Measurement)
+
+    @property
+    def recoveries(self) -> list[Recovery]:
+        return self._all(Recovery)
+
+    @property
+    def relayed(self) -> list[Relayed]:
+        return self._all(Relayed)
+
+    @property
+    def soak(self) -> Soak | None:
+        return next(iter(self._all(Soak)), None)
 
     def of(self, contender: str, scenario: Scenario) -> list[Measurement]:
         return [
@@ -83,16 +210,30 @@ class Results:
     def scenarios(self) -> list[Scenario]:
         return sorted({each.scenario for each in self.measurements})
 
+    @property
+    def rounds(self) -> int:
+        return max((each.round for each in self.measurements), default=0)
+
     def save(self, path: Path) -> None:
+        """At once or not at all, so that no interruption leaves half a file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        parts = [{"part": each.identity[0]} for each in self.everything]
+        kept = asdict(self)
+        kept["everything"] = [
+            part | each for part, each in zip(parts, kept["everything"], strict=True)
+        ]
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(kept, indent=1) + "\n")
+        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Results":
         kept = json.loads(path.read_text())
-        kept["measurements"] = [
-            Measurement(**each | {"scenario": Scenario(**each["scenario"])})
-            for each in kept["measurements"]
-        ]
-        kept["soak"] = Soak(**kept["soak"]) if kept["soak"] else None
+        kept["everything"] = [_loaded(**each) for each in kept["everything"]]
         return cls(**kept)
+
+
+def _loaded(part: str, **values: Any) -> Result:
+    if "scenario" in values:
+        values["scenario"] = Scenario(**values["scenario"])
+    return PARTS[part](**values)

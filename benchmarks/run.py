@@ -1,41 +1,65 @@
 """A whole plan, round after round; what was measured is kept after each step."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from benchmarks import cluster, machine
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
 from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
+from benchmarks.keep import Keep
 from benchmarks.measure import Bench
-from benchmarks.plan import BASE, Plan
-from benchmarks.results import Measurement, Results, Soak
+from benchmarks.nats import nats_server
+from benchmarks.plan import BASE, LOAD, RECOVERY, RELAY, SOAK, Plan
+from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
+from benchmarks.recovery import recovery
+from benchmarks.relaying import SECONDS as RELAY_SECONDS
+from benchmarks.relaying import relayed
+from benchmarks.results import (
+    SOAK_IDENTITY,
+    Identity,
+    Measurement,
+    Recovery,
+    Relayed,
+    Result,
+    Results,
+    Soak,
+    measurement_of,
+    recovery_of,
+    relayed_of,
+)
+from benchmarks.soak import soak
 
 HEADROOM = 1.5
-"""How much faster than it was measured the service may be in the soak."""
+"""How much faster than it was measured the service may be where it is loaded for longer."""
 
 
-def run(plan: Plan, *, data: Path, keep: Path, command: str) -> Results:
-    """Raises CannotMeasure. `data`: what later runs use again; `keep`: the file for results."""
+Wanted = Callable[[Identity], bool]
+
+
+def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
+    """Raises CannotMeasure. `data`: what later runs use again."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
     with _bench(plan, data) as bench:
-        results = Results(
-            command=command,
-            machine=machine.described(bench.cluster),
-            settings=cluster.SETTINGS | plan.postgres,
-            plan=asdict(plan),
-            notes=notes,
+        results = keep.begun(
+            Results(
+                machine=machine.described(bench.cluster),
+                settings=cluster.SETTINGS | plan.postgres | {"NATS sync_interval": plan.nats_sync},
+                conditions=plan.conditions,
+            )
         )
-        for measurement in _measurements(bench):
-            results.measurements.append(measurement)
-            results.save(keep)
-        if plan.soak and SERVICE in plan.contenders:
-            results.soak = _soak(bench, results)
-            results.save(keep)
+        results.commands.append(command)
+        results.notes += [note for note in notes if note not in results.notes]
+        for result in _everything(bench, results, keep):
+            print(result, flush=True)
+            results.add(result)
+            results.save(keep.file)
     return results
 
 
@@ -61,34 +85,73 @@ def _bench(plan: Plan, data: Path) -> Iterator[Bench]:
         issuers = {each: stack.enter_context(issuing(each)) for each in algorithms}
         fresh = Fresh(Path(place), plan.requests)
         print(f"Preparing {fresh.count:,} sessions and requests ...", flush=True)
-        fresh.write(issuers.values())
+        needed = dict.fromkeys((each.kind, each.algorithm) for each in (*plan.scenarios, BASE))
+        fresh.write((kind, issuers[algorithm]) for kind, algorithm in needed)
         yield Bench(plan, postgres, fresh, issuers, data)
 
 
-def _measurements(bench: Bench) -> Iterator[Measurement]:
+def _everything(bench: Bench, results: Results, keep: Keep) -> Iterator[Result]:
+    parts: dict[str, Callable[[Bench, Results, Wanted], Iterator[Result]]] = {
+        LOAD: _measurements,
+        RECOVERY: _recoveries,
+        RELAY: _relayed,
+        SOAK: _soak,
+    }
+    for part in bench.plan.parts:
+        yield from parts[part](bench, results, partial(keep.lacks, results))
+
+
+def _measurements(bench: Bench, _results: Results, wanted: Wanted) -> Iterator[Measurement]:
     """Contender after contender, so that what disturbs the machine disturbs all of them."""
-    for round_ in range(1, bench.plan.rounds + 1):
-        for scenario in bench.plan.scenarios:
-            for contender in (CONTENDERS[name] for name in bench.plan.contenders):
-                if contender.takes_part_in(scenario):
-                    measured = bench.measure(contender, scenario, round_)
-                    print(_line(measured), flush=True)
-                    yield measured
+    for round_, scenario, name in product(
+        _rounds(bench), bench.plan.scenarios, bench.plan.contenders
+    ):
+        contender = CONTENDERS[name]
+        if contender.takes_part_in(scenario) and wanted(measurement_of(name, scenario, round_)):
+            yield bench.measure(contender, scenario, round_)
 
 
-def _line(measured: Measurement) -> str:
-    return (
-        f"round {measured.round}  {measured.scenario!s:42}  {measured.contender:18}"
-        f"{measured.requests_per_second:8,.0f}/s  p50 {measured.p50:7.2f} ms"
-        f"  p99 {measured.p99:7.2f} ms  errors {measured.errors}"
-    )
+def _rounds(bench: Bench) -> range:
+    return range(1, bench.plan.rounds + 1)
 
 
-def _soak(bench: Bench, results: Results) -> Soak:
+def _recoveries(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Recovery]:
+    rounds = [each for each in _rounds(bench) if wanted(recovery_of(each))]
+    if rounds:
+        with _for_longer(bench, results, RECOVERY_SECONDS) as longer:
+            yield from (recovery(longer, each) for each in rounds)
+
+
+def _relayed(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Relayed]:
+    try:
+        nats_server()
+    except NotHere as exc:
+        results.notes.append(f"The relay was not measured: {exc}.")
+        return
+    steps = [
+        (round_, with_relay)
+        for round_, with_relay in product(_rounds(bench), (False, True))
+        if wanted(relayed_of(round_, with_relay=with_relay))
+    ]
+    if steps:
+        with _for_longer(bench, results, RELAY_SECONDS) as longer:
+            for round_, with_relay in steps:
+                yield relayed(longer, round_, with_relay=with_relay)
+
+
+def _soak(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Soak]:
+    if wanted(SOAK_IDENTITY):
+        with _for_longer(bench, results, bench.plan.soak) as longer:
+            yield soak(longer)
+
+
+@contextmanager
+def _for_longer(bench: Bench, results: Results, seconds: int) -> Iterator[Bench]:
+    """With requests for a warm-up and so many seconds of the base load on this service."""
     rate = results.spread(SERVICE, BASE, lambda each: each.requests_per_second)
     per_second = rate.most * HEADROOM if rate else bench.plan.rate_max
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as place:
-        fresh = Fresh(Path(place), round(per_second * bench.plan.soak))
-        print(f"Preparing {fresh.count:,} requests for {bench.plan.soak} s of load ...", flush=True)
-        fresh.write([bench.issuers[BASE.algorithm]])
-        return replace(bench, fresh=fresh).soak()
+        fresh = Fresh(Path(place), bench.warm_up.count + round(per_second * seconds))
+        print(f"Preparing {fresh.count:,} requests for {seconds} s of load ...", flush=True)
+        fresh.write([(BASE.kind, bench.issuers[BASE.algorithm])])
+        yield replace(bench, fresh=fresh)

@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Protocol
 
 from benchmarks import load
-from benchmarks.checks import HttpCheck, check_pgbench
+from benchmarks.checks.client import Client
+from benchmarks.checks.failing import check_failing, check_without_database
+from benchmarks.checks.floor import check_pgbench
+from benchmarks.checks.lives import check_lives
+from benchmarks.checks.reading import check_reading
+from benchmarks.checks.rows import Rows
 from benchmarks.cluster import Cluster
 from benchmarks.contenders.catalogue import Contender, Site
 from benchmarks.fresh import Fresh, Share
 from benchmarks.issuer import Issuer
 from benchmarks.load import Load
-from benchmarks.plan import Scenario
+from benchmarks.plan import FAIL, MIXED, READ, Scenario
 from benchmarks.processes import Memory, Server, free_port, serving
 
+CHECKS = {FAIL: check_failing, READ: check_reading, MIXED: check_lives}
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 
@@ -55,6 +61,14 @@ def prepared(contender: Contender, setting: Setting) -> Iterator[Subject]:
     if contender.start is None:
         yield _Pgbench(setting)
         return
+    with started(contender, setting) as server:
+        yield _Http(setting, server)
+
+
+@contextmanager
+def started(contender: Contender, setting: Setting) -> Iterator[Server]:
+    """A contender that is a server, ready for requests."""
+    assert contender.start  # noqa: S101  asked of servers alone
     site = Site(
         database_url=setting.cluster.url(setting.database) if setting.database else NO_DATABASE,
         port=free_port(),
@@ -66,7 +80,7 @@ def prepared(contender: Contender, setting: Setting) -> Iterator[Subject]:
     with serving(
         start.command, site.port, environment=start.environment, directory=start.directory
     ) as server:
-        yield _Http(setting, server)
+        yield server
 
 
 class _Http:
@@ -77,21 +91,16 @@ class _Http:
 
     def check(self) -> None:
         setting = self._setting
-        check = HttpCheck(self._server.url, setting.issuer, setting.fresh)
-        if setting.database:
-            check.run(setting.cluster, setting.database)
-        else:
-            check.run_without_database()
+        with Client(self._server.url, setting.issuer) as client:
+            if setting.database is None:
+                check_without_database(client, setting.fresh)
+            else:
+                database = Rows(setting.cluster, setting.database)
+                CHECKS[setting.scenario.kind](client, database, setting.fresh)
 
     def load(self, share: Share, seconds: int) -> Load:
-        return load.over_http(
-            self._server.url,
-            self._setting.fresh,
-            share,
-            algorithm=self._setting.issuer.algorithm,
-            connections=self._setting.scenario.connections,
-            seconds=seconds,
-        )
+        setting = self._setting
+        return load.over_http(self._server.url, setting.fresh, share, setting.scenario, seconds)
 
     def cpu_seconds(self) -> float:
         return self._server.cpu_seconds()
@@ -109,7 +118,7 @@ class _Pgbench:
         self._setting = setting
 
     def check(self) -> None:
-        check_pgbench(self._setting.cluster, self._database, self._setting.fresh)
+        check_pgbench(Rows(self._setting.cluster, self._database), self._setting.fresh)
 
     def load(self, share: Share, seconds: int) -> Load:
         return load.by_pgbench(

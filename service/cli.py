@@ -1,23 +1,29 @@
-"""python -m service demo | try | serve | migrate | token"""
+"""python -m service demo | try | serve | relay | migrate | token"""
 
 import argparse
+import asyncio
 import gc
 import signal
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import uvicorn
 from sqlalchemy.exc import DBAPIError
 from starlette.applications import Starlette
+from uvicorn.loops.auto import auto_loop_factory
 
-from service import logs
+from service import logs, relaying
 from service.app import create_app
+from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.migrate import migrate
+from service.relay.errors import BrokerUnavailable, WrongStream
 from service.settings import (
     DatabaseSettings,
+    RelaySettings,
     Settings,
     TokenSettings,
     WrongSettings,
@@ -95,6 +101,47 @@ def _migrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _relay(options: argparse.Namespace) -> int:
+    if options.replay != bool(options.since):
+        options.usage.error("--replay and --since need each other")
+    settings = load(RelaySettings)
+    logs.configure(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+            runner.run(_relay_command(options, settings))
+    except BrokerUnavailable as exc:
+        print(f"The broker is not available: {exc}.", file=sys.stderr)
+        return 1
+    except WrongStream as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    except (DependencyUnavailable, TransactionFailed):
+        print("The database cannot be reached.", file=sys.stderr)
+        return 1
+    except asyncpg.PostgresError as exc:
+        print(f"The database refuses: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> None:
+    if options.parked:
+        for event in await relaying.parked(settings):
+            print(event.parked_at, event.event_id, event.session_id, event.type, event.reason)
+    elif options.retry_parked:
+        print(f"{await relaying.retry_parked(settings)} parked events are in the queue again.")
+    elif options.replay:
+        done = await relaying.publish_history(
+            settings, options.since, ensure_stream=options.ensure_stream
+        )
+        print(
+            f"{done.published} events were published again, {done.present} were there,"
+            f" {done.refused} are not taken."
+        )
+    else:
+        await relaying.run(settings, ensure_stream=options.ensure_stream)
+
+
 def _token(options: argparse.Namespace) -> int:
     lifetime = timedelta(seconds=options.expires_in)
     print(mint(load(TokenSettings), options.user, lifetime=lifetime))
@@ -118,6 +165,13 @@ def _port(given: str) -> int:
     if not 0 <= port <= 65_535:  # noqa: PLR2004  that is what ports are
         raise ValueError(given)
     return port
+
+
+def _moment(given: str) -> datetime:
+    moment = datetime.fromisoformat(given)
+    if moment.tzinfo is None:
+        raise ValueError(given)
+    return moment
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -182,6 +236,32 @@ def _parser() -> argparse.ArgumentParser:
         " `serve` logs in as, if it is not the one that migrates",
     )
     migration.set_defaults(run=_migrate)
+
+    relay = commands.add_parser(
+        "relay",
+        help="publish events to NATS JetStream",
+        description="Publishes the events of SERVICE_DATABASE_URL to the stream"
+        " SERVICE_NATS_STREAM at SERVICE_NATS_URL, until SIGTERM. Any number may run: one is"
+        " active, and the others take over when it ends.",
+    )
+    relay.add_argument(
+        "--ensure-stream", action="store_true", help="make the stream, if there is none"
+    )
+    instead = relay.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--parked", action="store_true", help="show the events that the broker refuses, and end"
+    )
+    instead.add_argument(
+        "--retry-parked", action="store_true", help="put them into the queue again, and end"
+    )
+    instead.add_argument(
+        "--replay", action="store_true",
+        help="publish what the stream has lost since --since, and end",
+    )  # fmt: skip
+    relay.add_argument(
+        "--since", type=_moment, metavar="TIME", help="for --replay: 2026-11-22T09:00:00Z"
+    )
+    relay.set_defaults(run=_relay, usage=relay)
 
     token = commands.add_parser(
         "token",

@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import ROLE, create_engine
+from service.persistence.outbox import RELAY_ROLE
 from service.settings import DatabaseSettings
 
 ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
@@ -45,6 +46,6 @@ async def _grant(settings: DatabaseSettings, login: str) -> None:
     try:
         async with engine.begin() as connection:
             quoted = engine.dialect.identifier_preparer.quote_identifier(login)
-            await connection.execute(text(f"GRANT {ROLE} TO {quoted}"))
+            await connection.execute(text(f"GRANT {ROLE}, {RELAY_ROLE} TO {quoted}"))
     finally:
         await engine.dispose()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -51,6 +52,14 @@ def _is_http_url(value: str) -> str:
     return value
 
 
+def _are_nats_urls(value: SecretStr) -> SecretStr:
+    for each in value.get_secret_value().split(","):
+        url = urlsplit(each)
+        if url.scheme not in {"nats", "tls"} or not url.hostname or not _has_port_or_none(each):
+            raise ValueError("it has to be a URL that begins with nats:// or tls://, or several")
+    return value
+
+
 def _is_long_enough(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value().encode()) < SECRET_MIN_BYTES:
         raise ValueError(f"it has to have at least {SECRET_MIN_BYTES} bytes")
@@ -83,6 +92,14 @@ class DatabaseSettings(_Environment):
     )
 
 
+class LogSettings(_Environment):
+    log_level: str = _setting(
+        "info",
+        "The least level that is logged; requests are logged at `info`.",
+        pattern="^(debug|info|warning|error)$",
+    )
+
+
 class TokenSettings(_Environment):
     jwt_secret: Annotated[SecretStr, AfterValidator(_is_long_enough)] | None = _setting(
         None, "The secret that HS256 tokens are checked with."
@@ -91,7 +108,7 @@ class TokenSettings(_Environment):
     jwt_audience: str = _setting("authenticated", "What `aud` has to be, or to contain.")
 
 
-class Settings(DatabaseSettings, TokenSettings):
+class Settings(DatabaseSettings, TokenSettings, LogSettings):
     """Everything that `serve` needs."""
 
     jwks_url: Annotated[str, AfterValidator(_is_http_url)] | None = _setting(
@@ -154,11 +171,6 @@ class Settings(DatabaseSettings, TokenSettings):
     shutdown_timeout_seconds: int = _setting(
         20, "How long requests under way may take to finish at shutdown.", unit="s", ge=1, le=3600
     )
-    log_level: str = _setting(
-        "info",
-        "The least level that is logged; requests are logged at `info`.",
-        pattern="^(debug|info|warning|error)$",
-    )
 
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:
@@ -191,6 +203,50 @@ class Settings(DatabaseSettings, TokenSettings):
         return self
 
 
+class RelaySettings(DatabaseSettings, LogSettings):
+    """Everything that `relay` needs."""
+
+    nats_url: Annotated[SecretStr, AfterValidator(_are_nats_urls)] = _setting(
+        ..., "Where NATS is, and whom to log in as; several servers with commas between them."
+    )
+    nats_stream: str = _setting(
+        "TRAINING_SESSIONS", "The stream that events go to.", pattern=r"^[A-Za-z0-9_-]{1,255}$"
+    )
+    nats_stream_replicas: int = _setting(
+        1, "Servers that keep the stream, at least.", unit="servers", ge=1, le=5
+    )
+    nats_duplicate_window_seconds: float = _setting(
+        120.0, "How long the stream remembers ids, at least.", unit="s", ge=1, le=86_400
+    )
+    nats_timeout_seconds: Seconds = _setting(
+        5.0, "How long to wait for an acknowledgement.", unit="s"
+    )
+    events_source: str = _setting(
+        "/training-sessions",
+        "The `source` of the events, a URI reference.",
+        pattern=r"^[!#$&-;=?-Z_a-z~]{1,255}$",
+    )
+
+    relay_batch_size: int = _setting(
+        500, "Events that are taken from the queue at once.", unit="events", ge=1, le=10_000
+    )
+    relay_publishes_in_flight: int = _setting(
+        256, "Events of different sessions that are on their way at once.", unit="events", ge=1
+    )
+    relay_poll_min_seconds: float = _setting(
+        0.05, "How long to wait for more events after some.", unit="s", gt=0, le=10
+    )
+    relay_poll_max_seconds: float = _setting(
+        0.25, "How long to wait after none, and for a turn.", unit="s", gt=0, le=10
+    )
+    relay_lease_seconds: float = _setting(
+        1.0, "After which a relay that nothing is heard of is taken over.", unit="s", gt=0, le=60
+    )
+    relay_statement_timeout_seconds: Seconds = _setting(
+        5.0, "How long a statement of the relay may take.", unit="s"
+    )
+
+
 def load(kind: type[S], **given: Any) -> S:
     """The settings of the environment, but for those given. Raises WrongSettings."""
     if complaints := _misspelled():
@@ -201,9 +257,13 @@ def load(kind: type[S], **given: Any) -> S:
         raise WrongSettings("\n".join(_sentence(error) for error in exc.errors())) from None
 
 
+def all_settings() -> dict[str, FieldInfo]:
+    return Settings.model_fields | RelaySettings.model_fields
+
+
 def _misspelled() -> list[str]:
     """A misspelled setting would be lost in silence."""
-    known = [f"{PREFIX}{name}".upper() for name in Settings.model_fields]
+    known = [f"{PREFIX}{name}".upper() for name in all_settings()]
     given = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
     return [
         f"{name} is no setting; did you mean {close[0]}?"

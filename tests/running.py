@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import signal
 import socket
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
+import psutil
 import uvicorn
 from pydantic import SecretStr
 from starlette.types import ASGIApp
@@ -248,6 +251,16 @@ async def a_pool(
 
     async with create_pool(url, size=size, connect_timeout=5, on_connect=watch, **options) as pool:
         yield pool
+
+
+async def frozen(process: Process) -> None:
+    """Stops it as a debugger does, and waits until it has stopped."""
+    process.send_signal(signal.SIGSTOP)
+
+    async def has_stopped() -> bool:
+        return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+
+    await eventually(has_stopped)
 
 
 async def eventually(condition: Callable[[], Any]) -> None:

@@ -55,7 +55,10 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """`start` None: it is no server. `most_connections`: more than that it cannot be given."""
+    """`start` None: it is no server. `most_connections`: more than that it cannot be given.
+
+    `sweeps`: what it is measured along, as scenarios name it.
+    """
 
     name: str
     title: str
@@ -63,14 +66,12 @@ class Contender:
     prepare: Callable[[Path], None] | None = None
     uses_database: bool = True
     most_connections: int | None = None
+    sweeps: frozenset[str] = frozenset({"connections"})
 
     def takes_part_in(self, scenario: Scenario) -> bool:
-        base = Scenario()
         if self.most_connections and scenario.connections > self.most_connections:
             return False
-        if self.start is None and scenario.algorithm != base.algorithm:
-            return False  # it reads no tokens
-        return self.uses_database or scenario.rows == base.rows
+        return scenario.differences() <= self.sweeps
 
 
 def _this_service(site: Site) -> Start:
@@ -95,7 +96,7 @@ def _settings(site: Site) -> dict[str, str]:
 
 
 def _uvicorn(module: str) -> Callable[[Site], Start]:
-    application = f"benchmarks.contenders.{module}:create_app"
+    application = f"benchmarks.contenders.{module}.app:create_app"
     return lambda site: Start(
         [*UVICORN, f"--port={site.port}", application], _plain_environment(site)
     )
@@ -162,10 +163,23 @@ CEILING = "http-ceiling"
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender(name=SERVICE, title="this service", start=_this_service),
-        Contender(name=FASTAPI, title="FastAPI + SQLAlchemy ORM", start=_uvicorn("fastapi_orm")),
         Contender(
-            name=ASYNCPG, title="Starlette + asyncpg by hand", start=_uvicorn("starlette_asyncpg")
+            name=SERVICE,
+            title="this service",
+            start=_this_service,
+            sweeps=frozenset({"kind", "connections", "rows", "algorithm"}),
+        ),
+        Contender(
+            name=FASTAPI,
+            title="FastAPI + SQLAlchemy ORM",
+            start=_uvicorn("fastapi_orm"),
+            sweeps=frozenset({"kind", "connections"}),
+        ),
+        Contender(
+            name=ASYNCPG,
+            title="Starlette + asyncpg by hand",
+            start=_uvicorn("starlette_asyncpg"),
+            sweeps=frozenset({"kind", "connections", "algorithm"}),
         ),
         Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=_install_fastify),
         Contender(name=FLOOR, title="pgbench, no HTTP", start=None, most_connections=64),

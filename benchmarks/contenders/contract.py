@@ -1,54 +1,39 @@
 """The parts of the HTTP contract that both habitual Python contenders need."""
 
+import hashlib
 import json
-import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import jwt
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.exceptions import HTTPException
 
-REASON_MAX_LENGTH = 500
-TIMEOUTS = {
-    "lock_timeout": "2s",
-    "statement_timeout": "5s",
-    "idle_in_transaction_session_timeout": "10s",
-}
-"""The same limits as this service's; given at login, so that no transaction pays for them."""
+TEXT_MAX_LENGTH = {"REASON": 500, "NOTES": 2000}
+ONE_IN_PROGRESS = "sessions_one_in_progress_idx"
+ONE_EVENT_PER_KEY = "events_idempotency_key_idx"
 
 STATUS_OF_CODE = {
     "VALIDATION_ERROR": 400,
     "UNAUTHENTICATED": 401,
     "SESSION_NOT_FOUND": 404,
+    "ACTIVE_SESSION_EXISTS": 409,
+    "PRECONDITION_FAILED": 412,
+    "PAYLOAD_TOO_LARGE": 413,
+    "IDEMPOTENCY_KEY_REUSED": 422,
     "INVALID_REASON": 422,
+    "INVALID_NOTES": 422,
 }
 _STAGES = {"planned": 0, "in_progress": 1, "completed": 2, "failed": 2}
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
-@dataclass(frozen=True)
-class Configuration:
-    database_url: str
-    pool_size: int
-    secret: str | None
-    jwks_url: str | None
+class Refused(HTTPException):
+    """An HTTPException, since FastAPI takes all else that is raised by a body for bad JSON."""
 
-    @classmethod
-    def from_environment(cls) -> "Configuration":
-        return cls(
-            database_url=os.environ["DATABASE_URL"],
-            pool_size=int(os.environ["POOL_SIZE"]),
-            secret=os.environ.get("JWT_SECRET"),
-            jwks_url=os.environ.get("JWKS_URL"),
-        )
-
-
-class Refused(Exception):
     def __init__(
         self,
         code: str,
@@ -57,106 +42,89 @@ class Refused(Exception):
         *,
         status: int | None = None,
     ) -> None:
-        super().__init__(message)
+        challenge = {"WWW-Authenticate": 'Bearer realm="training-sessions"'}
+        headers = challenge if code == "UNAUTHENTICATED" else None
+        super().__init__(status or STATUS_OF_CODE[code], message, headers)
         self.code = code
-        self.message = message
         self.details = details or {}
-        self.status = status or STATUS_OF_CODE[code]
 
     def body(self, request_id: str) -> dict[str, Any]:
         details = {**self.details, "requestId": request_id}
-        return {"error": {"code": self.code, "message": self.message, "details": details}}
-
-    def headers(self) -> dict[str, str]:
-        challenge = 'Bearer realm="training-sessions"'
-        return {"WWW-Authenticate": challenge} if self.code == "UNAUTHENTICATED" else {}
+        return {"error": {"code": self.code, "message": self.detail, "details": details}}
 
 
 def not_found() -> Refused:
     return Refused("SESSION_NOT_FOUND", "There is no such session.")
 
 
-def require_in_progress(session_id: UUID, status: str) -> None:
-    if status == "in_progress":
-        return
-    raise Refused(
-        "INVALID_STATUS",
-        f"The session is {status}; it has to be in_progress.",
-        {
-            "sessionId": str(session_id),
-            "currentStatus": status,
-            "requiredStatus": "in_progress",
-        },
-        status=422 if _STAGES[status] < _STAGES["in_progress"] else 409,
+def active_session_exists(active: UUID | None) -> Refused:
+    return Refused(
+        "ACTIVE_SESSION_EXISTS",
+        "Another session is in progress.",
+        {"activeSessionId": str(active) if active else None},
     )
 
 
-def normal_reason(text: str | None) -> str | None:
+def require_status(session_id: UUID, status: str, required: str) -> None:
+    if status == required:
+        return
+    raise Refused(
+        "INVALID_STATUS",
+        f"The session is {status}; it has to be {required}.",
+        {"sessionId": str(session_id), "currentStatus": status, "requiredStatus": required},
+        status=422 if _STAGES[status] < _STAGES[required] else 409,
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def require_match(if_match: str | None, version: int) -> None:
+    """Strong comparison: a weak tag never matches."""
+    if if_match is None or if_match.strip() == "*" or etag(version) in _tags(if_match):
+        return
+    raise Refused("PRECONDITION_FAILED", "The session has changed since.")
+
+
+def is_named_by(if_none_match: str | None, version: int) -> bool:
+    if if_none_match is None:
+        return False
+    tags = {tag.removeprefix("W/") for tag in _tags(if_none_match)}
+    return if_none_match.strip() == "*" or etag(version) in tags
+
+
+def _tags(header: str) -> list[str]:
+    return _ENTITY_TAG.findall(header)
+
+
+def idempotency_key(header: str | None) -> str | None:
+    if header is None:
+        return None
+    key = header.strip('"')
+    if not _KEY.fullmatch(key):
+        raise Refused("VALIDATION_ERROR", "The idempotency key is not valid.")
+    return key
+
+
+def fingerprint(*asked: object) -> bytes:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).digest()
+
+
+def require_same_command(remembered: bytes, asked: bytes | None) -> None:
+    if remembered != asked:
+        raise Refused("IDEMPOTENCY_KEY_REUSED", "The key was used for another command.")
+
+
+def normal_text(text: str | None, kind: str) -> str | None:
+    """`kind`: REASON or NOTES."""
     normal = unicodedata.normalize("NFC", text or "").strip()
-    if len(normal) > REASON_MAX_LENGTH:
-        raise Refused("VALIDATION_ERROR", "The reason is too long.")
+    if len(normal) > TEXT_MAX_LENGTH[kind]:
+        raise Refused("VALIDATION_ERROR", "The text is too long.")
     if _FORBIDDEN.search(normal):
-        raise Refused("INVALID_REASON", "The reason contains what cannot be kept.")
+        raise Refused(f"INVALID_{kind}", "The text contains what cannot be kept.")
     return normal or None
-
-
-class Tokens:
-    def __init__(self, configuration: Configuration) -> None:
-        self._secret = configuration.secret
-        self._key_set = (
-            jwt.PyJWKClient(configuration.jwks_url, lifespan=600)
-            if configuration.jwks_url
-            else None
-        )
-
-    def user_id(self, token: str | None) -> UUID:
-        if not token:
-            raise Refused("UNAUTHENTICATED", "An access token is needed.")
-        try:
-            claims = jwt.decode(
-                token,
-                self._key(token),
-                algorithms=["HS256"] if self._secret else ["ES256"],
-                audience="authenticated",
-                leeway=30,
-                options={"require": ["exp", "sub", "aud", "role"]},
-            )
-            if claims["role"] == "authenticated":
-                return UUID(claims["sub"])
-        except (jwt.PyJWTError, ValueError):
-            pass
-        raise Refused("UNAUTHENTICATED", "The access token is not valid.")
-
-    def _key(self, token: str) -> Any:
-        if self._key_set is None:
-            return self._secret
-        return self._key_set.get_signing_key_from_jwt(token).key
-
-
-class ResponseHeaders:
-    """Gives every response a request id and safe headers, as a plain ASGI middleware."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                headers["Cache-Control"] = "no-store"
-                headers["X-Content-Type-Options"] = "nosniff"
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-def event_data(reason: str | None) -> str:
-    return json.dumps({"reason": reason}, ensure_ascii=False)

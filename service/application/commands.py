@@ -36,7 +36,10 @@ class Situation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(ABC):
-    """`creates`: the session does not exist yet, and `session_id` is the id that it gets."""
+    """`creates`: the session does not exist yet, and `session_id` is the id that it gets.
+
+    `traceparent` says which trace the request belongs to, if any (W3C Trace Context).
+    """
 
     name: ClassVar[str]
     creates: ClassVar[bool] = False
@@ -44,6 +47,7 @@ class Command(ABC):
     user_id: UUID
     session_id: UUID
     request_id: str
+    traceparent: str | None = None
     idempotency_key: str | None = None
 
     @abstractmethod

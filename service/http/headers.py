@@ -1,6 +1,7 @@
 """Request headers that say more than text. Pure.
 
 Entity tags: RFC 9110, section 8.8.3. Preconditions: sections 13.1.1 and 13.1.2.
+traceparent: W3C Trace Context, section 3.2, version 00.
 Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941, or bare.
 """
 
@@ -12,6 +13,7 @@ from service.http.errors import ValidationFailed, issue
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
@@ -46,3 +48,9 @@ def idempotency_key(values: Sequence[str]) -> str | None:
         message = "It has to be one header of 1 to 255 visible ASCII characters."
         raise ValidationFailed(issue(["Idempotency-Key"], "invalid_header", message))
     return key
+
+
+def traceparent(values: Sequence[str]) -> str | None:
+    """What is not valid is ignored, as the specification asks: a trace is no reason to refuse."""
+    value = values[0].strip(" \t") if len(values) == 1 else ""
+    return value if _TRACEPARENT.fullmatch(value) else None

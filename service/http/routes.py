@@ -16,7 +16,7 @@ from service.domain.session import Session
 from service.http.auth import Authenticator
 from service.http.cursors import cursor_of_position, cursor_of_version
 from service.http.errors import NotReady
-from service.http.headers import idempotency_key, is_named_by, versions_accepted
+from service.http.headers import idempotency_key, is_named_by, traceparent, versions_accepted
 from service.http.parameters import HistoryParameters, ListParameters, session_id_of
 from service.http.presenter import (
     envelope,
@@ -132,6 +132,7 @@ async def _facts(request: Request[State]) -> Facts:
         "user_id": await _user_id(request),
         "session_id": session_id_of(request) if named else request.state["new_id"](),
         "request_id": request.state["request_id"],
+        "traceparent": traceparent(request.headers.getlist("traceparent")),
         "idempotency_key": idempotency_key(request.headers.getlist("idempotency-key")),
     }
 

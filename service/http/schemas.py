@@ -29,6 +29,7 @@ class Facts(TypedDict):
     user_id: UUID
     session_id: UUID
     request_id: str
+    traceparent: str | None
     idempotency_key: str | None
 
 

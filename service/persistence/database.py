@@ -1,8 +1,8 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -97,8 +97,60 @@ def create_engine(
     )
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
+
+
+def begin_with(settings: Mapping[str, str]) -> str:
+    """Begins a transaction with these settings, which end with it: two statements, one trip."""
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+    return f"BEGIN; SELECT {', '.join(calls)}"
+
+
+@asynccontextmanager
+async def connected(pool: asyncpg.Pool, time: float | None = None) -> AsyncIterator[Connection]:
+    """A connection; what it began is rolled back. After `time`, in seconds, it is cut.
+
+    Raises DependencyUnavailable.
+    """
+    try:
+        connection = await pool.acquire()
+    except DRIVER_ERRORS as exc:
+        raise DependencyUnavailable("database") from exc
+    with cut_after(connection, time) if time else nullcontext():
+        try:
+            yield connection
+        finally:
+            try:
+                await _roll_back(connection)
+            finally:
+                with suppress(TimeoutError):  # then the pool has cut it
+                    await pool.release(connection, timeout=GIVE_UP_SECONDS)
+
+
+@contextmanager
+def cut_after(connection: Connection, time: float) -> Iterator[None]:
+    """A host that vanished never answers. To cut the connection is not to cancel what is under way:
+    what became of a COMMIT is found out on another one."""
+    watchdog = asyncio.get_running_loop().call_later(time, _cut, connection)
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+async def _roll_back(connection: Connection) -> None:
+    """What was not committed."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+    except DRIVER_ERRORS:
+        _cut(connection)
+
+
+def _cut(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # it is closed already
+        connection.terminate()
 
 
 class Database:
@@ -112,14 +164,11 @@ class Database:
         self._transaction_max = limits.transaction_max
         settings = {
             "role": ROLE,
-            "lock_timeout": _milliseconds(limits.lock_timeout),
-            "statement_timeout": _milliseconds(limits.statement_timeout),
-            "idle_in_transaction_session_timeout": _milliseconds(
-                limits.idle_in_transaction_timeout
-            ),
+            "lock_timeout": milliseconds(limits.lock_timeout),
+            "statement_timeout": milliseconds(limits.statement_timeout),
+            "idle_in_transaction_session_timeout": milliseconds(limits.idle_in_transaction_timeout),
         }
-        calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-        self._begin = f"BEGIN; SELECT {', '.join(calls)}"
+        self._begin = begin_with(settings)
 
     @asynccontextmanager
     async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
@@ -131,8 +180,7 @@ class Database:
             raise ValueError("a unit of work acts for somebody")
         users = ",".join(map(str, acting_users))
         with translated():
-            async with self._place(), self._connection() as connection:
-                # Two statements, one round trip.
+            async with self._place(), connected(self._pool, self._transaction_max) as connection:
                 await connection.execute(
                     f"{self._begin}, set_config('service.acting_users', '{users}', true)"
                 )
@@ -146,7 +194,7 @@ class Database:
         Raises Overloaded, DependencyUnavailable and TransactionFailed.
         """
         with translated():
-            async with self._place(), self._connection() as connection:
+            async with self._place(), connected(self._pool, self._transaction_max) as connection:
                 try:
                     return await statement.rows(
                         connection, parameters, limit=self._statement_timeout
@@ -165,36 +213,3 @@ class Database:
             yield
         finally:
             self._places.release()
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        try:
-            connection = await self._pool.acquire()
-        except DRIVER_ERRORS as exc:
-            raise DependencyUnavailable("database") from exc
-        # A host that vanished never answers. To cut the connection is not to cancel what is under
-        # way: what became of a COMMIT is found out on another one.
-        watchdog = asyncio.get_running_loop().call_later(self._transaction_max, _cut, connection)
-        try:
-            yield connection
-        finally:
-            try:
-                await _roll_back(connection)
-            finally:
-                watchdog.cancel()
-                with suppress(TimeoutError):  # then the pool has cut it
-                    await self._pool.release(connection, timeout=GIVE_UP_SECONDS)
-
-
-async def _roll_back(connection: Connection) -> None:
-    """What was not committed."""
-    try:
-        if connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
-    except DRIVER_ERRORS:
-        _cut(connection)
-
-
-def _cut(connection: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):  # it is closed already
-        connection.terminate()

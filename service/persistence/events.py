@@ -43,6 +43,7 @@ _recorded = rows_given_as(
     Column("idempotency_key", Text),
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", Text),
+    Column("traceparent", Text),
 )
 _in_order = rows_given_as("queued", Column("user_id", Uuid), Column("event_id", Uuid))
 _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
@@ -124,6 +125,7 @@ def _row(
         event.occurred_at,
         change.command.request_id,
         *memory,
+        change.command.traceparent,
     )
 
 

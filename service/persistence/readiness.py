@@ -9,8 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.persistence.database import ROLE
+from service.persistence.outbox import RELAY_ROLE
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that this code was written for. Later ones only add, so they will do too."""
 
 TIMEOUT_SECONDS = 3.0
@@ -18,11 +19,15 @@ OK = "ok"
 NOT_CHECKED = "not checked"
 
 _ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
+_RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
 _POLICIES = {
     ("sessions", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
     ("events", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
     ("outbox", "service_acts_for_users", ROLE, "INSERT", None, _ACTING),
+    ("events", "relay_reads_everything", RELAY_ROLE, "SELECT", _RELAY, None),
+    ("outbox", "relay_empties_the_queue", RELAY_ROLE, "ALL", _RELAY, _RELAY),
+    ("parked_events", "relay_parks", RELAY_ROLE, "ALL", _RELAY, _RELAY),
     ("sessions", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
     ("events", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
 }
@@ -35,8 +40,9 @@ _ROLE_IS_POWERLESS = text("""
 """).bindparams(role=ROLE)
 
 _TABLES_ARE_GUARDED = text("""
-    SELECT count(*) = 3 FROM pg_class
-    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+    SELECT count(*) = 4 FROM pg_class
+    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
+            to_regclass('parked_events'))
         AND relrowsecurity AND relforcerowsecurity
 """)
 
@@ -44,7 +50,8 @@ _PRESENT_POLICIES = text("""
     SELECT tablename, policyname, array_to_string(roles, ' '), cmd, qual, with_check
     FROM pg_policies
     WHERE to_regclass(format('%I.%I', schemaname, tablename))
-        IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+        IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
+            to_regclass('parked_events'))
         AND permissive = 'PERMISSIVE'
 """)
 
@@ -59,7 +66,8 @@ _GRANTS = {
 }
 _PRESENT_GRANTS = text("""
     SELECT relname, privilege_type FROM pg_class, aclexplode(relacl)
-    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'))
+    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
+            to_regclass('parked_events'))
         AND grantee = to_regrole(:role)
 """).bindparams(role=ROLE)
 

@@ -81,6 +81,7 @@ events = Table(
     Column("idempotency_key", Text),
     Column("command_fingerprint", LargeBinary),
     Column("session_snapshot", JSONB),
+    Column("traceparent", Text),
     PrimaryKeyConstraint("user_id", "id"),
     ForeignKeyConstraint(
         ["user_id", "session_id"], ["sessions.user_id", "sessions.id"], ondelete="CASCADE"
@@ -107,4 +108,17 @@ outbox = Table(
     Column("user_id", Uuid, nullable=False),
     Column("event_id", Uuid, nullable=False),
     PrimaryKeyConstraint("position"),
+)
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    Column("position", BigInteger, autoincrement=False, nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("session_id", Uuid),
+    Column("reason", Text, nullable=False),
+    Column("parked_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("position"),
+    Index("parked_events_session_idx", "user_id", "session_id"),
 )

@@ -284,7 +284,9 @@ async def test_sessions_belong_to_supabases_users(supabase: TestDatabase) -> Non
     assert await supabase.value("SELECT count(*) FROM sessions") == 0
 
 
-@pytest.mark.parametrize("table", ["sessions", "events", "outbox", "alembic_version"])
+@pytest.mark.parametrize(
+    "table", ["sessions", "events", "outbox", "parked_events", "alembic_version"]
+)
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 async def test_takes_back_what_supabase_grants_on_new_tables(
     supabase: TestDatabase, role: str, table: str

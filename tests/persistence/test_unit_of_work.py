@@ -66,7 +66,8 @@ def users_of(*sessions: Session) -> frozenset[UUID]:
 async def test_writes_session_event_and_outbox(units: Database, database: TestDatabase) -> None:
     session = await database.a_session(version=4)
     untouched = await database.row(session)
-    change = a_change(session)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    change = a_change(session, traceparent=trace)
 
     async with units.unit_of_work(users_of(session)) as work:
         await work.save([change])
@@ -90,6 +91,7 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
             "idempotency_key": None,
             "command_fingerprint": None,
             "session_snapshot": None,
+            "traceparent": trace,
         }
     ]
     assert await database.outbox() == [event_id_of(change)]

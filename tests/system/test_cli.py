@@ -11,7 +11,16 @@ from tests.running import TestDatabase
 from tests.system.processes import finished, free_port
 
 HELP = {
-    (): ["demo", "try", "serve", "migrate", "token", "SERVICE_", "docs/configuration.md"],
+    (): [
+        "demo",
+        "try",
+        "serve",
+        "migrate",
+        "relay",
+        "token",
+        "SERVICE_",
+        "docs/configuration.md",
+    ],
     ("demo",): ["--port", "--data", "Ctrl-C", "PostgreSQL"],
     ("try",): ["--url", "--data", "SERVICE_JWT_SECRET"],
     ("serve",): [
@@ -25,6 +34,16 @@ HELP = {
         "Never migrates",
     ],
     ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to ROLE"],
+    ("relay",): [
+        "SERVICE_DATABASE_URL",
+        "SERVICE_NATS_URL",
+        "SERVICE_NATS_STREAM",
+        "--ensure-stream",
+        "--parked",
+        "--retry-parked",
+        "--replay",
+        "--since TIME",
+    ],
     ("token",): ["SERVICE_JWT_SECRET", "--user", "--expires-in SECONDS"],
 }
 

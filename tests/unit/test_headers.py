@@ -1,9 +1,9 @@
-"""Preconditions and idempotency keys, as they come over the wire."""
+"""Preconditions, idempotency keys and traces, as they come over the wire."""
 
 import pytest
 
 from service.http.errors import ValidationFailed
-from service.http.headers import idempotency_key, is_named_by, versions_accepted
+from service.http.headers import idempotency_key, is_named_by, traceparent, versions_accepted
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,25 @@ def test_no_key_is_no_key() -> None:
 def test_refuses_other_keys(values: list[str]) -> None:
     with pytest.raises(ValidationFailed):
         idempotency_key(values)
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ([], None),
+        ([TRACE], TRACE),
+        ([f" {TRACE} "], TRACE),
+        ([TRACE, TRACE], None),
+        ([TRACE.upper()], None),
+        ([TRACE.replace("00-", "ff-", 1)], None),
+        (["00-" + "0" * 32 + "-00f067aa0ba902b7-01"], None),
+        (["00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01"], None),
+        ([TRACE + "\n"], None),
+        ([TRACE + "-more"], None),
+    ],
+)
+def test_a_trace_is_taken_or_ignored(values: list[str], found: str | None) -> None:
+    assert traceparent(values) == found

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from service.settings import PREFIX, DatabaseSettings, Settings, WrongSettings, load
+from service.settings import (
+    PREFIX,
+    DatabaseSettings,
+    RelaySettings,
+    Settings,
+    WrongSettings,
+    all_settings,
+    load,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 PASSWORD = "correct horse battery staple"
@@ -34,7 +42,7 @@ def _as_written(default: Any) -> str:
 
 
 def test_every_setting_is_documented_as_it_is() -> None:
-    rows = [documented(name, setting) for name, setting in Settings.model_fields.items()]
+    rows = [documented(name, setting) for name, setting in all_settings().items()]
     written = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `SERVICE_")]
     assert sorted(written) == sorted(rows)
 
@@ -89,6 +97,29 @@ def test_refuses_a_wrong_setting_in_a_sentence_without_its_value(
     assert f"SERVICE_{name}" in sentence
     assert why in sentence
     assert PASSWORD not in sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("NATS_URL", "", "is not set"),
+        ("NATS_URL", f"http://api:{PASSWORD}@broker", "begins with nats://"),
+        ("NATS_URL", f"nats://broker,api:{PASSWORD}@other", "begins with nats://"),
+        ("NATS_URL", "nats://broker:port", "begins with nats://"),
+        ("NATS_STREAM", "TRAINING.SESSIONS", "match"),
+        ("RELAY_LEASE_SECONDS", "0", "greater than 0"),
+        ("EVENTS_SOURCE", "a gym", "match"),
+    ],
+)
+def test_refuses_a_wrong_setting_of_the_relay(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    in_environment(monkeypatch, **{"SERVICE_NATS_URL": "nats://broker", f"SERVICE_{name}": value})
+
+    with pytest.raises(WrongSettings, match=why) as refused:
+        load(RelaySettings)
+
+    assert PASSWORD not in str(refused.value)
 
 
 def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

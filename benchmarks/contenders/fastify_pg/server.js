@@ -1,7 +1,7 @@
 // Fastify and pg, a transaction per request.
 
 import cluster from 'node:cluster'
-import { createPublicKey, randomUUID } from 'node:crypto'
+import { createHash, createPublicKey, randomUUID } from 'node:crypto'
 import { createVerifier } from 'fast-jwt'
 import Fastify from 'fastify'
 import pg from 'pg'
@@ -10,8 +10,12 @@ import { uuidv7 } from 'uuidv7'
 const { DATABASE_URL, JWKS_URL, JWT_SECRET, POOL_SIZE, PORT, WORKERS } = process.env
 
 const REASON_MAX_LENGTH = 500
+const BODY_MAX_BYTES = 16 * 1024
 const FORBIDDEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]/u
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
+const KEY = /^[\x21-\x7e]{1,255}$/
+const ENTITY_TAG = /(?:W\/)?"[^"]*"/g
+const ONE_EVENT_PER_KEY = 'events_idempotency_key_idx'
 const STAGES = { planned: 0, in_progress: 1, completed: 2, failed: 2 }
 const UUID = '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$'
 
@@ -25,6 +29,11 @@ const LOCK = {
   text: `SELECT status, session_date, sets, rpe, notes, version, created_at FROM sessions
     WHERE user_id = $1 AND id = $2 FOR NO KEY UPDATE`
 }
+const REMEMBERED = {
+  name: 'remembered',
+  text: `SELECT command_fingerprint, session_snapshot FROM events
+    WHERE user_id = $1 AND idempotency_key = $2`
+}
 const WRITE = {
   name: 'write',
   text: `WITH updated AS (
@@ -33,8 +42,8 @@ const WRITE = {
       RETURNING user_id, id, version
     ), inserted AS (
       INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,
-        occurred_at, request_id)
-      SELECT user_id, $5, id, version, 'session_failed', $6, $4, $7 FROM updated
+        occurred_at, request_id, idempotency_key, command_fingerprint, session_snapshot)
+      SELECT user_id, $5, id, version, 'session_failed', $6, $4, $7, $8, $9, $10 FROM updated
       RETURNING user_id, id
     ), queued AS (
       INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM inserted
@@ -144,15 +153,58 @@ async function inTransaction(pool, userId, work) {
   }
 }
 
-async function fail(client, userId, sessionId, reason, requestId) {
+function idempotencyKey(header) {
+  if (header === undefined) return null
+  const key = header.replace(/^"(.*)"$/, '$1')
+  if (KEY.test(key)) return key
+  throw new Refused(400, 'VALIDATION_ERROR', 'The idempotency key is not valid.')
+}
+
+const fingerprint = (...asked) => createHash('sha256').update(JSON.stringify(asked)).digest()
+
+function requireMatch(header, version) {
+  if (header === undefined || header.trim() === '*') return
+  if (header.match(ENTITY_TAG)?.includes(`"${version}"`)) return
+  throw new Refused(412, 'PRECONDITION_FAILED', 'The session has changed since.')
+}
+
+async function remembered(client, { userId, key, asked }) {
+  if (key === null) return null
+  const { rows } = await client.query({ ...REMEMBERED, values: [userId, key] })
+  if (rows.length === 0) return null
+  if (!rows[0].command_fingerprint.equals(asked)) {
+    throw new Refused(422, 'IDEMPOTENCY_KEY_REUSED', 'The key was used for another command.')
+  }
+  return { ...rows[0].session_snapshot, replayed: true }
+}
+
+async function fail(client, command) {
+  const { userId, sessionId, reason, requestId, key, asked, ifMatch } = command
   const { rows } = await client.query({ ...LOCK, values: [userId, sessionId] })
+  const replay = await remembered(client, command)
+  if (replay) return replay
   if (rows.length === 0) throw new Refused(404, 'SESSION_NOT_FOUND', 'There is no such session.')
-  const [session] = rows
-  requireInProgress(sessionId, session.status)
+  const [row] = rows
+  requireInProgress(sessionId, row.status)
+  requireMatch(ifMatch, row.version)
   const now = new Date()
-  const values = [userId, sessionId, session.version, now, uuidv7(), { reason }, requestId]
-  const written = await client.query({ ...WRITE, values })
-  return { ...session, status: 'failed', version: written.rows[0].version, updated_at: now }
+  const session = present(sessionId, { ...row, status: 'failed', updated_at: now })
+  const answer = { session, version: row.version + 1 }
+  const values = [
+    userId, sessionId, row.version, now, uuidv7(), { reason }, requestId,
+    key, asked, key === null ? null : answer
+  ]
+  await client.query({ ...WRITE, values })
+  return answer
+}
+
+// Of two at once with one key, the second finds the first's event when it tries again.
+async function failOnce(pool, command) {
+  const attempt = () => inTransaction(pool, command.userId, (client) => fail(client, command))
+  return attempt().catch((error) => {
+    if (error.constraint === ONE_EVENT_PER_KEY) return attempt()
+    throw error
+  })
 }
 
 const present = (id, session) => ({
@@ -173,6 +225,8 @@ function onError(error, request, reply) {
     refused = new Refused(400, 'VALIDATION_ERROR', 'The request is not valid.', {
       issues: error.validation ?? []
     })
+  } else if (error.statusCode === 413) {
+    refused = new Refused(413, 'PAYLOAD_TOO_LARGE', 'The body is too large.')
   } else if (!(error instanceof Refused)) {
     console.error(error)
     refused = new Refused(500, 'INTERNAL_ERROR', 'Something went wrong here.')
@@ -195,6 +249,7 @@ async function serve() {
   })
   const app = Fastify({
     logger: false,
+    bodyLimit: BODY_MAX_BYTES,
     keepAliveTimeout: 75_000,
     genReqId: ({ headers }) => {
       const given = headers['x-request-id'] ?? ''
@@ -214,13 +269,19 @@ async function serve() {
   app.setErrorHandler(onError)
   const schema = { params: PARAMS, body: BODY, response: { 200: ANSWER } }
   app.post('/sessions/:id/fail', { schema }, async (request, reply) => {
-    const { id } = request.params
+    const { headers, userId } = request
+    const sessionId = request.params.id
     const reason = normalReason(request.body)
-    const session = await inTransaction(pool, request.userId, (client) =>
-      fail(client, request.userId, id, reason, request.id)
-    )
-    reply.headers({ ETag: `"${session.version}"`, 'Content-Location': `/sessions/${id}` })
-    return { data: { session: present(id, session) }, meta: {} }
+    const key = idempotencyKey(headers['idempotency-key'])
+    const { session, version, replayed } = await failOnce(pool, {
+      userId, sessionId, reason, key,
+      asked: key === null ? null : fingerprint('fail', sessionId.toLowerCase(), reason),
+      ifMatch: headers['if-match'],
+      requestId: request.id
+    })
+    reply.headers({ ETag: `"${version}"`, 'Content-Location': `/sessions/${sessionId}` })
+    if (replayed) reply.header('Idempotent-Replayed', 'true')
+    return { data: { session }, meta: {} }
   })
   await app.listen({ host: '127.0.0.1', port: Number(PORT), backlog: 2048 })
 }

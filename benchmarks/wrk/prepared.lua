@@ -27,6 +27,11 @@ function request()
   return last
 end
 
+-- Overridden by what has more to tell: when answers came.
+function windows_of(_threads)
+  return "[]"
+end
+
 function done(summary, latency, requests)
   local exhausted = false
   for _, thread in ipairs(threads) do
@@ -35,9 +40,10 @@ function done(summary, latency, requests)
   local errors = summary.errors
   io.stderr:write(string.format(
     '{"seconds": %f, "answers": %d, "refusals": %d, "socket_errors": %d, "timeouts": %d,'
-      .. ' "p50": %f, "p90": %f, "p99": %f, "p999": %f, "max": %f, "exhausted": %s}\n',
+      .. ' "p50": %f, "p90": %f, "p99": %f, "p999": %f, "max": %f, "exhausted": %s,'
+      .. ' "windows": %s}\n',
     summary.duration / 1e6, summary.requests, errors.status,
     errors.connect + errors.read + errors.write, errors.timeout,
     latency:percentile(50) / 1e3, latency:percentile(90) / 1e3, latency:percentile(99) / 1e3,
-    latency:percentile(99.9) / 1e3, latency.max / 1e3, tostring(exhausted)))
+    latency:percentile(99.9) / 1e3, latency.max / 1e3, tostring(exhausted), windows_of(threads)))
 end

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from benchmarks.contenders.catalogue import ASYNCPG, CEILING, FASTAPI, FASTIFY_PG, FLOOR, SERVICE
-from benchmarks.plan import BASE, Scenario
+from benchmarks.plan import BASE, LIVES, READS, Scenario
 from benchmarks.results import Measurement, Results
 
 ONE_CONNECTION = replace(BASE, connections=1)
 MANY_CONNECTIONS = replace(BASE, connections=1000)
 LARGE_TABLES = replace(BASE, rows=10_000_000)
+RECOVERY_MAX_SECONDS = 2
+OLDEST_EVENT_MAX_SECONDS = 1
+RELAY_LOSS_MAX = 0.1
 MEMORY_MAX_MIB = 120
 LONG_SECONDS = 600
 GROWTH_MAX = 0.05
@@ -74,6 +77,36 @@ def _many_connections(results: Results) -> Verdict | None:
     return Verdict(f"{errors} errors, {100 * kept:.0f} %", errors == 0 and kept >= 0.9)  # noqa: PLR2004  the target
 
 
+def _recovery(results: Results) -> Verdict | None:
+    """The slowest of the rounds; nothing but 200 and 503 is answered."""
+    if not results.recoveries:
+        return None
+    times = [math.inf if each.seconds is None else each.seconds for each in results.recoveries]
+    clean = not any(
+        each.broken or each.answers.keys() - {"200", "503"} for each in results.recoveries
+    )
+    words = f"{max(times):.2f} s at most" if max(times) < math.inf else "not back"
+    reached = max(times) <= RECOVERY_MAX_SECONDS and clean
+    return Verdict(words if clean else f"{words}, other answers than 200 and 503", reached)
+
+
+def _oldest_event(results: Results) -> Verdict | None:
+    ages = [age for each in results.relayed for age in each.ages]
+    if not ages:
+        return None
+    return Verdict(f"{max(ages):.2f} s at most", max(ages) < OLDEST_EVENT_MAX_SECONDS)
+
+
+def _cost_of_relay(results: Results) -> Verdict | None:
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    for each in results.relayed:
+        rates[each.with_relay].append(each.requests_per_second)
+    if not all(rates.values()):
+        return None
+    loss = 1 - median(rates[True]) / median(rates[False])
+    return Verdict(f"{100 * loss:.0f} %", loss <= RELAY_LOSS_MAX)
+
+
 def _memory(results: Results) -> Verdict | None:
     resident = results.spread(SERVICE, BASE, operator.attrgetter("resident"))
     if resident is None:
@@ -94,9 +127,15 @@ def _memory(results: Results) -> Verdict | None:
 
 
 def _throughput(
-    against: str, wanted: str, contender: str, at_least: float, form: str = IN_TENTHS
+    against: str,
+    wanted: str,
+    contender: str,
+    at_least: float,
+    form: str = IN_TENTHS,
+    *,
+    scenario: Scenario = BASE,
 ) -> Target:
-    this, that = (SERVICE, BASE, rate), (contender, BASE, rate)
+    this, that = (SERVICE, scenario, rate), (contender, scenario, rate)
     return Target(against, wanted, _ratio(this, that, at_least=at_least, form=form))
 
 
@@ -133,5 +172,17 @@ TARGETS = (
             (SERVICE, LARGE_TABLES, rate), (SERVICE, BASE, rate), at_least=0.85, form=IN_PERCENT
         ),
     ),
+    _throughput("whole lives: FastAPI + ORM", "6 × its throughput", FASTAPI, 6, scenario=LIVES),
+    _throughput("reads: FastAPI + ORM", "3 ×", FASTAPI, 3, scenario=READS),
+    _throughput(
+        "reads: Starlette + asyncpg by hand", "1.2 ×", ASYNCPG, 1.2, IN_HUNDREDTHS, scenario=READS
+    ),
+    Target(
+        "a database that stood still and goes on",
+        "throughput is back within 2 s; only 200 and 503 are answered",
+        _recovery,
+    ),
+    Target("the relay: age of the oldest event", "under 1 s", _oldest_event),
+    Target("the relay: throughput that it costs", "at most 10 %", _cost_of_relay),
     Target("memory per worker", "under 120 MiB, flat over 10 minutes of load", _memory),
 )

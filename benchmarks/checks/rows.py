@@ -1,0 +1,49 @@
+"""What a contender wrote, looked at past it, and policies that hide it from it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from benchmarks.cluster import Cluster
+
+HISTORY = """
+    SELECT event_type, event_data, session_version, sessions.status, sessions.version,
+        count(outbox) AS queued
+    FROM events
+        JOIN sessions ON (sessions.user_id, sessions.id) = (events.user_id, session_id)
+        LEFT JOIN outbox ON (outbox.user_id, event_id) = (events.user_id, events.id)
+    WHERE events.user_id = $1
+    GROUP BY events.user_id, events.id, sessions.user_id, sessions.id
+    ORDER BY session_id, session_version
+"""
+SET_STATUS = "UPDATE sessions SET status = '{status}' WHERE user_id = '{user}'"
+POLICY = "service_acts_for_users"
+POLICY_TEXT = "SELECT qual FROM pg_policies WHERE tablename = 'sessions' AND policyname = $1"
+
+
+@dataclass(frozen=True)
+class Rows:
+    cluster: Cluster
+    database: str
+
+    def history(self, user: UUID) -> list[dict[str, Any]]:
+        """The user's events, with the state of their sessions and the event's rows in outbox."""
+        rows = self.cluster.fetch(self.database, HISTORY, user)
+        return [{**row, "event_data": json.loads(row["event_data"])} for row in rows]
+
+    def set_status(self, user: UUID, status: str) -> None:
+        self.cluster.execute(self.database, SET_STATUS.format(status=status, user=user))
+
+    @contextmanager
+    def hidden_by_policy(self) -> Iterator[None]:
+        """Who still finds a session is not under row-level security."""
+        qual = self.cluster.value(self.database, POLICY_TEXT, POLICY)
+        change = f"ALTER POLICY {POLICY} ON sessions USING"
+        self.cluster.execute(self.database, f"{change} (false)")
+        try:
+            yield
+        finally:
+            self.cluster.execute(self.database, f"{change} ({qual})")

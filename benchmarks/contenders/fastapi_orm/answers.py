@@ -1,0 +1,30 @@
+"""What is answered."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from benchmarks.contenders.schemas import CamelCase
+
+
+class SessionDto(CamelCase):
+    id: UUID
+    status: str
+    session_date: datetime
+    sets: list[int | None]
+    total_reps: int
+    rpe: int | None
+    notes: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class SessionData(CamelCase):
+    session: SessionDto
+
+
+class SessionAnswer(CamelCase):
+    data: SessionData
+    meta: dict[str, Any] = Field(default_factory=dict)

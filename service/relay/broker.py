@@ -1,0 +1,155 @@
+"""The connection to NATS JetStream, and the stream's word on each message."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.client import JetStreamContext
+
+from service.application.outbox import RecordedEvent
+from service.relay.errors import BrokerUnavailable, EventRefused
+from service.relay.messages import Message, message
+from service.relay.waiting import happens
+
+CONNECT_SECONDS = 2
+FIRST_CONNECTION_SECONDS = 1
+RECONNECT_SECONDS = 0.25
+PING_SECONDS = 2
+CLOSE_SECONDS = 2
+
+_ONCE = {"Nats-Expected-Last-Subject-Sequence": "0"}
+"""Stores a message only where its subject has none: a double is refused however late it comes."""
+
+_IS_THERE = 10071  # wrong last sequence
+_TOO_LARGE = 10054  # message size exceeds maximum allowed
+_NO_RESPONDERS = "503"
+
+
+class Broker:
+    """Publishes events; `timeout` is how long to wait for an acknowledgement, in seconds."""
+
+    def __init__(self, *, stream: str, source: str, timeout: float) -> None:
+        self._stream = stream
+        self._source = source
+        self._timeout = timeout
+        self._client = Client()
+        self._inbox = ""
+        self._has_connected = asyncio.Event()
+        self._numbers = itertools.count()
+        self._awaited: dict[str, asyncio.Future[Msg | None]] = {}
+
+    async def jetstream(self) -> JetStreamContext:
+        """For the stream's administration. Raises BrokerUnavailable."""
+        await happens(self._has_connected, within=FIRST_CONNECTION_SECONDS)
+        self._require_connection()
+        return self._client.jetstream(timeout=self._timeout)
+
+    @asynccontextmanager
+    async def connected(self, urls: Sequence[str]) -> AsyncIterator[None]:
+        """Connects meanwhile, for as long as it takes, and again when the connection breaks."""
+        connecting = asyncio.create_task(self._connect(urls))
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await asyncio.wait({connecting})
+            with suppress(TimeoutError):  # a broker that is stuck does not take the last bytes
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._client.close()
+
+    async def publish(self, event: RecordedEvent) -> bool:
+        """Whether the stream had the event already. Raises BrokerUnavailable and EventRefused."""
+        return await self._send(event, {**_ONCE, "Nats-Msg-Id": str(event.id)})
+
+    async def publish_again(self, event: RecordedEvent) -> bool:
+        """The same for history: a broker knows ids of messages that it has lost by a purge."""
+        return await self._send(event, _ONCE)
+
+    async def _connect(self, urls: Sequence[str]) -> None:
+        await self._client.connect(
+            list(urls),
+            name="training-sessions relay",
+            pending_size=0,  # or messages that were given up would be sent after an outage
+            max_reconnect_attempts=-1,
+            connect_timeout=CONNECT_SECONDS,
+            reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # any number will do
+            ping_interval=PING_SECONDS,
+            error_cb=_ignore,
+            disconnected_cb=self._give_up_waiting,
+        )
+        self._inbox = self._client.new_inbox()
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._answer)
+        self._has_connected.set()
+
+    async def _send(self, event: RecordedEvent, headers: Mapping[str, str]) -> bool:
+        self._require_connection()
+        sent = message(event, self._source, headers)
+        if sent.size > self._client.max_payload:
+            raise EventRefused(f"it has {sent.size} bytes, and the broker takes fewer")
+        return self._was_there(await self._answer_to(sent))
+
+    def _require_connection(self) -> None:
+        if not (self._has_connected.is_set() and self._client.is_connected):
+            raise BrokerUnavailable("there is no connection")
+
+    async def _answer_to(self, sent: Message) -> Msg:
+        """Not by the library's own ways: one takes twice as long, one may wait for ever."""
+        number = str(next(self._numbers))
+        answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
+        self._awaited[number] = answer
+        try:
+            await self._client.publish(
+                sent.subject,
+                sent.payload,
+                reply=f"{self._inbox}.{number}",
+                headers=sent.headers,
+            )
+            async with asyncio.timeout(self._timeout):
+                found = await answer
+        except TimeoutError:
+            raise BrokerUnavailable("it does not answer") from None
+        except (NatsError, OSError) as exc:
+            raise BrokerUnavailable("the connection is lost") from exc
+        finally:
+            del self._awaited[number]
+        if found is None:
+            raise BrokerUnavailable("the connection is lost")
+        return found
+
+    async def _answer(self, answer: Msg) -> None:
+        awaited = self._awaited.get(answer.subject.rpartition(".")[2])
+        if awaited and not awaited.done():
+            awaited.set_result(answer)
+
+    async def _give_up_waiting(self) -> None:
+        for awaited in self._awaited.values():
+            if not awaited.done():
+                awaited.set_result(None)
+
+    def _was_there(self, answer: Msg) -> bool:
+        if answer.headers and answer.headers.get("Status") == _NO_RESPONDERS:
+            raise BrokerUnavailable(f"the stream {self._stream} is missing")
+        word: dict[str, Any] = json.loads(answer.data)
+        error = word.get("error")
+        if error is None:
+            return self._is_duplicate(word)
+        if error.get("err_code") == _IS_THERE:
+            return True
+        if error.get("err_code") == _TOO_LARGE:
+            raise EventRefused("it is larger than the stream's messages may be")
+        raise BrokerUnavailable(f"it refuses: {error.get('description')}")
+
+    def _is_duplicate(self, word: Mapping[str, Any]) -> bool:
+        if word.get("stream") != self._stream:
+            raise BrokerUnavailable(f"{word.get('stream')} took it, not {self._stream}")
+        return bool(word.get("duplicate"))
+
+
+async def _ignore(_exc: Exception) -> None:
+    """What matters of it is met again where something is published."""

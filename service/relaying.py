@@ -1,0 +1,129 @@
+"""Composes the relay: what `python -m service relay` does, and its lesser commands."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from service.app import now
+from service.application.outbox import ParkedEvent
+from service.persistence.database import create_pool
+from service.persistence.outbox import Outbox
+from service.relay import stream
+from service.relay.broker import Broker
+from service.relay.observing import Observe, ignore
+from service.relay.relay import Pace, Relay
+from service.relay.replay import Replayed, replay
+from service.relay.stream import Stream
+from service.settings import RelaySettings
+
+
+async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
+    """Relays until SIGTERM or SIGINT. Raises WrongStream."""
+    async with a_relay(settings, ensure_stream=ensure_stream) as relay:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, relay.stop)
+        await relay.run()
+
+
+@asynccontextmanager
+async def a_relay(
+    settings: RelaySettings, *, ensure_stream: bool = False, observe: Observe = ignore
+) -> AsyncIterator[Relay]:
+    look = _look(ensure_stream=ensure_stream)
+    async with _outbox(settings) as outbox, _broker(settings) as broker:
+        yield Relay(
+            outbox.leadership,
+            outbox.turn,
+            broker.publish,
+            lambda: look(broker, _stream(settings)),
+            clock=now,
+            pace=_pace(settings),
+            observe=observe,
+        )
+
+
+async def parked(settings: RelaySettings) -> list[ParkedEvent]:
+    async with _outbox(settings) as outbox:
+        return await outbox.parked()
+
+
+async def retry_parked(settings: RelaySettings) -> int:
+    async with _outbox(settings) as outbox, outbox.long_turn() as turn:
+        count = await turn.retry_parked()
+        await turn.commit()
+        return count
+
+
+async def publish_history(
+    settings: RelaySettings, since: datetime, *, ensure_stream: bool = False
+) -> Replayed:
+    """A stream that has to be made is made in the same turn, before anything new gets into it.
+
+    Raises WrongStream and BrokerUnavailable.
+    """
+    look = _look(ensure_stream=ensure_stream)
+    async with _outbox(settings) as outbox, _broker(settings) as broker:
+        await broker.jetstream()
+        async with outbox.long_turn() as turn:
+            return await replay(
+                turn,
+                broker.publish_again,
+                lambda: look(broker, _stream(settings)),
+                since=since,
+                in_flight=settings.relay_publishes_in_flight,
+                lease=settings.relay_lease_seconds,
+            )
+
+
+@asynccontextmanager
+async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
+    async with create_pool(
+        settings.database_url.get_secret_value(),
+        size=2,  # one to lead, one to take turns
+        connect_timeout=settings.database_connect_timeout_seconds,
+        transaction_pooler=settings.database_transaction_pooler,
+    ) as pool:
+        yield Outbox(
+            pool,
+            lease=settings.relay_lease_seconds,
+            statement_timeout=settings.relay_statement_timeout_seconds,
+        )
+
+
+@asynccontextmanager
+async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
+    broker = Broker(
+        stream=settings.nats_stream,
+        source=settings.events_source,
+        timeout=settings.nats_timeout_seconds,
+    )
+    async with broker.connected(_urls(settings)):
+        yield broker
+
+
+def _look(*, ensure_stream: bool) -> Callable[[Broker, Stream], Awaitable[None]]:
+    return stream.ensure if ensure_stream else stream.require
+
+
+def _urls(settings: RelaySettings) -> Sequence[str]:
+    return settings.nats_url.get_secret_value().split(",")
+
+
+def _stream(settings: RelaySettings) -> Stream:
+    return Stream(
+        name=settings.nats_stream,
+        replicas=settings.nats_stream_replicas,
+        duplicate_window=settings.nats_duplicate_window_seconds,
+    )
+
+
+def _pace(settings: RelaySettings) -> Pace:
+    return Pace(
+        batch_size=settings.relay_batch_size,
+        in_flight=settings.relay_publishes_in_flight,
+        poll_min=settings.relay_poll_min_seconds,
+        poll_max=settings.relay_poll_max_seconds,
+        lease=settings.relay_lease_seconds,
+    )

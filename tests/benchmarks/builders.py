@@ -1,0 +1,74 @@
+"""Results as a benchmark might have had them; each test names what matters to it."""
+
+from typing import Any
+
+from benchmarks.contenders.catalogue import SERVICE
+from benchmarks.plan import BASE
+from benchmarks.results import Measurement, Recovery, Relayed, Results, Soak
+
+
+def a_measurement(**facts: Any) -> Measurement:
+    usual: dict[str, Any] = {
+        "contender": SERVICE,
+        "scenario": BASE,
+        "round": 1,
+        "requests_per_second": 5000.0,
+        "p50": 12.0,
+        "p90": 20.0,
+        "p99": 30.0,
+        "p999": 50.0,
+        "max": 80.0,
+        "errors": 0,
+        "server_cpu": 0.2,
+        "database_cpu": 0.1,
+        "resident": 90.0,
+        "proportional": 70.0,
+    }
+    return Measurement(**usual | facts)
+
+
+def a_recovery(**facts: Any) -> Recovery:
+    usual: dict[str, Any] = {
+        "round": 1,
+        "stopped": 7.0,
+        "before": 5000.0,
+        "seconds": 0.5,
+        "answers": {"200": 60_000, "503": 64},
+        "broken": 0,
+        "curve": [[-0.25, 0.0], [0.0, 4000.0], [0.25, 5000.0]],
+    }
+    return Recovery(**usual | facts)
+
+
+def a_relayed(**facts: Any) -> Relayed:
+    usual: dict[str, Any] = {
+        "round": 1,
+        "with_relay": True,
+        "requests_per_second": 4800.0,
+        "p50": 12.0,
+        "p99": 30.0,
+        "errors": 0,
+        "ages": [0.1, 0.4],
+        "behind": 0.2,
+    }
+    return Relayed(**usual | facts)
+
+
+def a_soak(**facts: Any) -> Soak:
+    usual: dict[str, Any] = {
+        "interval": 5.0,
+        "requests_per_second": 5000.0,
+        "errors": 0,
+        "resident": [90.0, 91.0],
+    }
+    return Soak(**usual | facts)
+
+
+def results_with(*everything: Measurement | Recovery | Relayed | Soak, **facts: Any) -> Results:
+    usual: dict[str, Any] = {
+        "machine": {"Processor": "two cores"},
+        "settings": {"fsync": "on"},
+        "conditions": {"duration": 6, "warm_up": 2},
+        "commands": ["python -m benchmarks"],
+    }
+    return Results(**usual | facts, everything=list(everything))

@@ -1,0 +1,37 @@
+import pytest
+
+from benchmarks.contenders.catalogue import CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE
+from benchmarks.plan import BASE, ES256, FAIL, HS256, LIVES, MIXED, READ, READS, Scenario, sweeps
+
+
+def test_each_sweep_changes_one_thing_about_the_base() -> None:
+    found = sweeps([FAIL, READ, MIXED], [1, 64], [10_000, 1_000_000], [HS256, ES256])
+    assert found == (
+        BASE,
+        READS,
+        LIVES,
+        Scenario(connections=1),
+        Scenario(rows=1_000_000),
+        Scenario(algorithm=ES256),
+    )
+
+
+def test_without_failing_only_the_kinds_are_measured() -> None:
+    assert sweeps([READ], [1, 64], [10_000], [HS256]) == (READS,)
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario", "takes_part"),
+    [
+        (SERVICE, Scenario(rows=10_000_000), True),
+        (FASTAPI, LIVES, True),
+        (CEILING, READS, False),
+        (FLOOR, Scenario(connections=8), True),
+        (FLOOR, Scenario(connections=256), False),
+        (FLOOR, Scenario(algorithm=ES256), False),
+    ],
+)
+def test_contenders_take_part_in_what_they_can_show(
+    name: str, scenario: Scenario, *, takes_part: bool
+) -> None:
+    assert CONTENDERS[name].takes_part_in(scenario) is takes_part

@@ -1,0 +1,92 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.contenders.catalogue import ASYNCPG
+from benchmarks.keep import Keep
+from benchmarks.measure import CannotMeasure
+from benchmarks.plan import READS
+from benchmarks.report import page
+from benchmarks.results import Results, measurement_of
+from tests.benchmarks.builders import (
+    a_measurement,
+    a_recovery,
+    a_relayed,
+    a_soak,
+    results_with,
+)
+
+OF_EACH_PART = (
+    a_measurement(),
+    a_measurement(contender=ASYNCPG, scenario=READS),
+    a_recovery(),
+    a_relayed(),
+    a_relayed(with_relay=False, ages=[], behind=None),
+    a_soak(),
+)
+
+
+def test_results_are_the_same_when_loaded_again(tmp_path: Path) -> None:
+    results = results_with(*OF_EACH_PART)
+    results.save(tmp_path / "results.json")
+    assert Results.load(tmp_path / "results.json") == results
+
+
+def test_a_result_takes_the_place_of_an_earlier_one_of_the_same_and_of_no_other() -> None:
+    results = results_with(*OF_EACH_PART)
+    faster = a_measurement(requests_per_second=9000.0)
+    results.add(faster)
+    assert results.everything == [*OF_EACH_PART[1:], faster]
+
+
+def test_what_is_there_is_measured_again_only_if_asked_for(tmp_path: Path) -> None:
+    results = results_with(a_measurement(round=1))
+    first, second = (
+        measurement_of(each.contender, each.scenario, each.round)
+        for each in (a_measurement(round=1), a_measurement(round=2))
+    )
+    keep = Keep(tmp_path / "results.json", add=True, again=False)
+    assert not keep.lacks(results, first)
+    assert keep.lacks(results, second)
+    assert Keep(keep.file, add=True, again=True).lacks(results, first)
+
+
+def test_adding_keeps_what_was_measured_before(tmp_path: Path) -> None:
+    keep = Keep(tmp_path / "results.json", add=True, again=False)
+    earlier = results_with(a_measurement())
+    earlier.save(keep.file)
+    assert keep.begun(results_with()) == earlier
+
+
+def test_without_adding_results_begin_anew(tmp_path: Path) -> None:
+    keep = Keep(tmp_path / "results.json", add=False, again=False)
+    results_with(a_measurement()).save(keep.file)
+    assert keep.begun(results_with()).everything == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"machine": {"Processor": "four cores"}},
+        {"settings": {"fsync": "off"}},
+        {"conditions": {"duration": 10, "warm_up": 2}},
+    ],
+    ids=["machine", "settings", "conditions"],
+)
+def test_results_of_other_circumstances_are_not_added_to(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    keep = Keep(tmp_path / "results.json", add=True, again=False)
+    results_with(a_measurement(), **other).save(keep.file)
+    with pytest.raises(CannotMeasure, match="cannot be added to"):
+        keep.begun(results_with())
+
+
+@pytest.mark.parametrize("everything", [(), OF_EACH_PART], ids=["nothing", "each part"])
+def test_the_page_shows_whatever_was_measured(tmp_path: Path, everything: tuple[Any, ...]) -> None:
+    page.write(results_with(*everything), tmp_path / "benchmarks.md")
+    text = (tmp_path / "benchmarks.md").read_text()
+    pictures = {each.name for each in (tmp_path / "benchmarks").iterdir()}
+    assert {name for name in pictures if f"(benchmarks/{name})" not in text} == set()
+    assert ("| round 1 | 7.0 s | 5,000/s | 0.50 s |" in text) is bool(everything)

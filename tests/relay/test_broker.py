@@ -1,0 +1,120 @@
+"""The connection to a real broker: what it takes, what it refuses, what it has already."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from service.relay.broker import Broker
+from service.relay.errors import BrokerUnavailable, EventRefused
+from tests.nats_server import STREAM, NatsServer
+from tests.relay.test_delivery import an_event
+
+TIMEOUT = 0.5
+
+
+@pytest.fixture
+async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
+    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT)
+    async with connected.connected([stream.url]):
+        await connected.jetstream()
+        yield connected
+
+
+async def test_an_event_is_stored_once_however_often_it_is_published(
+    stream: NatsServer, connected: Broker
+) -> None:
+    event = an_event(uuid4())
+
+    assert [await connected.publish(event) for _ in range(3)] == [False, True, True]
+    assert await stream.count() == 1
+
+
+async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
+    stream: NatsServer, connected: Broker
+) -> None:
+    event = an_event(uuid4())
+    await connected.publish(event)
+
+    # Without the id, as if the duplicate window had passed.
+    assert await connected.publish_again(event) is True
+    assert await stream.count() == 1
+
+
+async def test_history_is_stored_again_though_the_broker_remembers_its_ids(
+    stream: NatsServer, connected: Broker
+) -> None:
+    event = an_event(uuid4())
+    await connected.publish(event)
+    await stream.purge_stream()
+
+    assert await connected.publish_again(event) is False
+    assert await stream.count() == 1
+
+
+async def test_a_full_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
+    await stream.update_stream(max_msgs=1)
+    await connected.publish(an_event(uuid4()))
+
+    with pytest.raises(BrokerUnavailable, match="maximum messages exceeded"):
+        await connected.publish(an_event(uuid4()))
+
+
+async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
+    await stream.delete_stream()
+
+    with pytest.raises(BrokerUnavailable, match="the stream TRAINING_SESSIONS is missing"):
+        await connected.publish(an_event(uuid4()))
+
+
+async def test_another_stream_in_its_place_is_an_outage(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.delete_stream()
+    await stream.make_stream(name="GYM")
+
+    with pytest.raises(BrokerUnavailable, match="GYM took it"):
+        await connected.publish(an_event(uuid4()))
+
+
+async def test_a_broker_that_does_not_answer_is_an_outage(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.freeze()
+    try:
+        with pytest.raises(BrokerUnavailable, match="it does not answer"):
+            await connected.publish(an_event(uuid4()))
+    finally:
+        stream.thaw()
+
+
+async def test_a_broker_that_ends_is_an_outage_at_once(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.stop()
+
+    with pytest.raises(BrokerUnavailable, match="connection"):
+        await connected.publish(an_event(uuid4()))
+
+
+async def test_a_message_larger_than_the_streams_may_be_is_refused(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.update_stream(max_msg_size=600)
+    small = an_event(uuid4())
+
+    assert await connected.publish(small) is False
+    with pytest.raises(EventRefused, match="larger than the stream's messages may be"):
+        await connected.publish(replace(small, id=uuid4(), session_id=uuid4(), request_id="x" * 99))
+
+
+async def test_a_message_larger_than_the_broker_takes_is_not_sent(
+    stream: NatsServer, connected: Broker
+) -> None:
+    """The broker would cut the connection."""
+    large = replace(an_event(uuid4()), data={"reason": "a knee that hurts " * 60_000})
+
+    with pytest.raises(EventRefused, match="and the broker takes fewer"):
+        await connected.publish(large)
+    assert await connected.publish(an_event(uuid4())) is False

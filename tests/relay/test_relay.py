@@ -1,0 +1,294 @@
+"""python -m service relay: from committed events to the stream."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from service import relaying
+from service.application.outbox import Backlog
+from service.relay.observing import ObservedTurn
+from service.settings import RelaySettings
+from tests.conftest import StartApp
+from tests.nats_server import NatsServer, Stored
+from tests.relay.conftest import Relay, StartRelay, is_empty
+from tests.relay.queue import an_event
+from tests.running import App, TestDatabase, eventually
+from tests.system.processes import Process
+
+ASYNCAPI = yaml.safe_load((Path(__file__).parents[2] / "docs" / "asyncapi.yaml").read_text())
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+async def relayed(database: TestDatabase, process: Process) -> None:
+    """Waits until the queue is empty, and ends the relay as an operator would."""
+    await eventually(lambda: is_empty(database))
+    process.signal(signal.SIGTERM)
+    assert await process.end() == 0, process.output
+
+
+def states(process: Process) -> list[str]:
+    lines = [json.loads(line) for line in process.out]
+    return [line["state"] for line in lines if line["event"] == "relay"]
+
+
+@pytest.fixture
+async def app(start_app: StartApp) -> App:
+    started: App = await start_app()
+    return started
+
+
+async def test_a_failed_session_reaches_the_stream(
+    database: TestDatabase, app: App, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    session = await database.a_session()
+    await app.fail(
+        session,
+        reason="shoulder pain",
+        headers={"X-Request-Id": "phone-7", "traceparent": TRACEPARENT},
+    )
+
+    async with a_relay(events_source="/gym") as process:
+        await relayed(database, process)
+
+    [event] = await database.events(session)
+    [stored] = await stream.stored()
+    assert stored == Stored(
+        subject=f"training.session.v1.{session.id}.failed",
+        headers={
+            "ce-specversion": "1.0",
+            "ce-id": str(event["id"]),
+            "ce-source": "/gym",
+            "ce-type": "training.session.v1.failed",
+            "ce-subject": str(session.id),
+            "ce-time": event["occurred_at"].isoformat().replace("+00:00", "Z"),
+            "ce-datacontenttype": "application/json",
+            "ce-requestid": "phone-7",
+            "ce-traceparent": TRACEPARENT,
+            "Nats-Msg-Id": str(event["id"]),
+            "Nats-Expected-Last-Subject-Sequence": "0",
+        },
+        payload={
+            "reason": "shoulder pain",
+            "sessionId": str(session.id),
+            "userId": str(session.user_id),
+            "sessionVersion": 2,
+        },
+    )
+    assert states(process) == ["active"]
+
+
+EVENTS: dict[str, dict[str, Any]] = {
+    "planned": {"sessionDate": "2026-11-22T09:00:00Z"},
+    "started": {},
+    "completed": {"sets": [12, 10, None], "totalReps": 22, "rpe": None},
+    "failed": {"reason": None},
+}
+
+
+async def test_what_is_published_is_what_is_documented(
+    database: TestDatabase, stream: NatsServer, relay: Relay
+) -> None:
+    session = await database.a_session()
+    for version, (name, data) in enumerate(EVENTS.items(), start=1):
+        await an_event(database, session, version, type=f"session_{name}", data=data)
+
+    await relay()
+
+    messages = await stream.stored()
+    assert [message.subject.rpartition(".")[2] for message in messages] == list(EVENTS)
+    for name, message in zip(EVENTS, messages, strict=True):
+        address = ASYNCAPI["channels"][name]["address"]
+        assert message.subject == address.replace("{sessionId}", str(session.id))
+        conform(message.headers, f"{name}Attributes")
+        conform(message.payload, name)
+
+
+def conform(found: Any, schema: str) -> None:
+    whole = ASYNCAPI | {"$ref": f"#/components/schemas/{schema}"}
+    jsonschema.Draft7Validator(
+        whole, format_checker=jsonschema.Draft7Validator.FORMAT_CHECKER
+    ).validate(found)
+
+
+async def test_events_of_one_session_come_in_order_and_of_many_side_by_side(
+    database: TestDatabase, stream: NatsServer, relay: Relay
+) -> None:
+    sessions = [await database.a_session() for _ in range(20)]
+    for version in range(1, 6):
+        for session in sessions:
+            await an_event(database, session, version, type=f"session_step_{version}")
+
+    await relay(relay_batch_size=7, relay_publishes_in_flight=3)
+
+    found = [message.payload for message in await stream.stored()]
+    for session in sessions:
+        own = [each["sessionVersion"] for each in found if each["sessionId"] == str(session.id)]
+        assert own == [1, 2, 3, 4, 5]
+
+
+async def test_the_second_of_two_relays_waits_and_takes_over(
+    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    session = await database.a_session()
+    async with a_relay() as first:
+        await first.line("active")
+        async with a_relay() as second:
+            await second.line("standby")
+            first.signal(signal.SIGKILL)
+            await second.line("active")
+            await an_event(database, session, 1)
+            await relayed(database, second)
+
+    assert states(second) == ["standby", "active"]
+    assert await stream.count() == 1
+
+
+async def test_waits_for_a_stream_that_is_missing_and_says_so_once(
+    database: TestDatabase, broker: NatsServer, a_relay: StartRelay
+) -> None:
+    await an_event(database, await database.a_session(), 1)
+    async with a_relay() as process:
+        await process.line("the stream TRAINING_SESSIONS is missing")
+        await broker.make_stream()
+        await relayed(database, process)
+
+    assert states(process) == ["broker unavailable", "active"]
+
+
+async def test_makes_the_stream_where_it_is_asked_to(
+    database: TestDatabase, broker: NatsServer, a_relay: StartRelay
+) -> None:
+    await an_event(database, await database.a_session(), 1)
+    for _ in range(2):
+        async with a_relay("--ensure-stream", nats_duplicate_window_seconds=60) as process:
+            await process.line("active")
+            await relayed(database, process)
+
+    config = await broker.config()
+    assert (config.storage, config.discard, config.retention) == ("file", "new", "limits")
+    assert (config.duplicate_window, config.subjects) == (60, ["training.session.v1.>"])
+    assert await broker.count() == 1
+
+
+async def test_refuses_a_wrong_stream_with_a_sentence(
+    broker: NatsServer, a_relay: StartRelay
+) -> None:
+    await broker.make_stream(discard="old")
+
+    async with a_relay("--ensure-stream") as process:
+        assert await process.end() == 1
+
+    [sentence] = process.err
+    assert sentence.startswith("The stream TRAINING_SESSIONS will not do: when it is full it")
+
+
+async def test_ends_at_sigterm_also_when_there_is_no_broker(
+    database: TestDatabase, broker: NatsServer, a_relay: StartRelay
+) -> None:
+    await broker.stop()
+    await an_event(database, await database.a_session(), 1)
+
+    async with a_relay() as process:
+        await process.line("broker unavailable")
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert len(await database.outbox()) == 1
+
+
+async def test_a_relay_that_is_told_to_stop_keeps_what_was_acknowledged(
+    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    sessions = [await database.a_session() for _ in range(200)]
+    for session in sessions:
+        await an_event(database, session, 1)
+
+    async with a_relay(relay_publishes_in_flight=1, relay_batch_size=200) as process:
+        await eventually(lambda: holds_something(stream))
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert len(await database.outbox()) + await stream.count() == 200
+
+
+async def holds_something(stream: NatsServer) -> bool:
+    return await stream.count() > 0
+
+
+async def test_says_that_the_database_is_not_migrated(
+    empty_database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    async with a_relay(database_url=empty_database.url) as process:
+        assert await process.end() == 1
+
+    assert process.err == ['The database refuses: relation "outbox" does not exist\n']
+
+
+async def test_neither_url_is_ever_logged(
+    database: TestDatabase, broker: NatsServer, a_relay: StartRelay
+) -> None:
+    await broker.stop()
+    url = broker.url.replace("nats://", "nats://coach:whistle@")
+
+    async with a_relay(nats_url=url, log_level="debug") as process:
+        await process.line("broker unavailable")
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0
+
+    assert "whistle" not in process.output
+    assert database.cluster.api_password not in process.output.replace("training-", "")
+
+
+async def test_a_row_whose_event_is_gone_is_parked(
+    database: TestDatabase, stream: NatsServer, relay: Relay
+) -> None:
+    gone, kept = await database.a_session(), await database.a_session()
+    for session in (gone, kept):
+        await an_event(database, session, 1)
+    await database.execute("DELETE FROM sessions WHERE id = $1", gone.id)
+
+    await relay()
+
+    assert await stream.count() == 1
+    [parked] = await database.fetch("SELECT * FROM parked_events")
+    assert parked["reason"] == "the event is not there any more"
+
+
+async def test_tells_what_it_does(database: TestDatabase, stream: NatsServer, relay: Relay) -> None:
+    first = await an_event(database, await database.a_session(), 1)
+    at = await database.value("SELECT occurred_at FROM events WHERE id = $1", first)
+
+    await relay()
+    await database.execute("INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM events")
+    await an_event(database, await database.a_session(), 1)
+    seen = [turn for turn in await relay() if turn.published or turn.duplicates]
+
+    [turn] = seen
+    assert (turn.state, turn.published, turn.duplicates, turn.parked) == ("active", 1, 1, 0)
+    assert turn.oldest_at == at
+    assert turn.backlog == Backlog(pending=2, parked=0)
+    assert len(turn.seconds_to_ack) == 1
+    assert turn.seconds_to_ack[0] > 0
+
+
+async def test_tells_of_the_backlog_also_while_the_broker_is_away(
+    database: TestDatabase, settings: RelaySettings, broker: NatsServer
+) -> None:
+    await broker.stop()
+    await an_event(database, await database.a_session(), 1)
+    told = asyncio.Queue[ObservedTurn]()
+
+    async with relaying.a_relay(settings, observe=told.put_nowait) as relay:
+        running = asyncio.create_task(relay.run())
+        turn = await told.get()
+        relay.stop()
+        await running
+
+    assert (turn.state, turn.backlog) == ("broker unavailable", Backlog(pending=1, parked=0))
+    assert turn.oldest_at is not None
