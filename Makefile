@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults bench check format lint types imports coverage lock clean
+.PHONY: help run try test faults engines bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 
 faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
 	$(BIN)/python -m tests.faults $(ARGS)
+
+engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
+	$(BIN)/python -m pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(BIN)/python -m benchmarks $(ARGS)

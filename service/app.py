@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import asyncpg
 import httpx2
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,8 +14,9 @@ from uuid_utils.compat import uuid7
 
 from service.application.group import Observe, ignore
 from service.application.group_commit import GroupCommit
-from service.application.ports import Clock, NewId
+from service.application.ports import CheckReadiness, Clock, NewId
 from service.application.queries import Queries
+from service.departure import Departure
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.errors import on_http_exception, on_service_error
@@ -39,10 +39,13 @@ def create_app(
     clock: Clock = now,
     new_id: NewId = uuid7,
     observe: Observe = ignore,
+    departure: Departure | None = None,
 ) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
+            if departure:
+                stack.enter_context(departure.announced())
             limits = _limits(settings)
             database = Database(await _pool(settings, stack), limits)
             commands = GroupCommit(
@@ -61,7 +64,7 @@ def create_app(
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
                 "queries": Queries(SqlReads(database)),
-                "check_readiness": Readiness(_engine_for_readiness(settings, stack)).checks,
+                "check_readiness": _readiness(settings, stack, departure),
                 "new_id": new_id,
                 "max_lengths": {
                     "reason": settings.reason_max_length,
@@ -90,15 +93,24 @@ async def _pool(settings: Settings, stack: AsyncExitStack) -> asyncpg.Pool:
     return await pool
 
 
-def _engine_for_readiness(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
-    """One connection of its own, however busy the others are."""
+def _readiness(
+    settings: Settings, stack: AsyncExitStack, departure: Departure | None
+) -> CheckReadiness:
+    """With one connection of its own, however busy the others are."""
     engine = create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
         transaction_pooler=settings.database_transaction_pooler,
     )
     stack.push_async_callback(engine.dispose)
-    return engine
+    readiness = Readiness(engine)
+
+    async def check() -> dict[str, str]:
+        if departure and departure.is_announced:
+            return {"process": "shuts down"}
+        return await readiness.checks()
+
+    return check
 
 
 async def _close(commands: GroupCommit, *, within: float) -> None:

@@ -19,6 +19,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from service import logs, relaying
 from service.app import create_app
 from service.application.errors import DependencyUnavailable, TransactionFailed
+from service.departure import Departure
 from service.migrate import migrate
 from service.relay.errors import BrokerUnavailable, WrongStream
 from service.settings import (
@@ -59,7 +60,7 @@ def asgi() -> Starlette:
     """What each of uvicorn's workers runs."""
     settings = load(Settings)
     logs.configure(settings.log_level)
-    app = create_app(settings)
+    app = create_app(settings, departure=Departure(settings.shutdown_notice_seconds))
     gc.collect()
     gc.freeze()  # what is here by now stays, and need not be looked at again
     gc.set_threshold(GARBAGE_THRESHOLD)
@@ -217,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
         help="serve the API",
         description="Serves the API with SERVICE_WORKERS processes on SERVICE_HOST and"
         " SERVICE_PORT. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or SERVICE_JWKS_URL."
-        " Never migrates. SIGTERM lets requests under way finish, within"
+        " Never migrates. After SIGTERM it is no longer ready, goes on for"
+        " SERVICE_SHUTDOWN_NOTICE_SECONDS, and then lets requests under way finish, within"
         " SERVICE_SHUTDOWN_TIMEOUT_SECONDS.",
     )
     serve.set_defaults(run=_serve)

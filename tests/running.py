@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.domain.session import Session
+from service.migrate import migrate
 from service.persistence.database import create_pool
 from service.persistence.tables import sessions as sessions_table
 from service.settings import DatabaseSettings, Settings
@@ -136,6 +137,16 @@ async def _connect(url: str) -> asyncpg.Connection:
         "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
     )
     return connection
+
+
+@contextmanager
+def a_template(cluster: Cluster) -> Iterator[str]:
+    """The name of a migrated database, for `a_database` to clone."""
+    name = f"template_{uuid4().hex}"
+    asyncio.run(cluster.create_database(name))
+    migrate(cluster.settings(name), grant_to=cluster.api_role)
+    yield name
+    asyncio.run(cluster.drop_database(name))
 
 
 @asynccontextmanager

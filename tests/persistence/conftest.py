@@ -1,13 +1,14 @@
 """The persistence layer by itself, on a database of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import Database, Limits, create_engine
-from tests.running import TestDatabase, a_pool
+from tests.persistence.partitions import partitioning
+from tests.running import Cluster, TestDatabase, a_pool, a_template
 
 LIMITS = Limits(
     pool_size=5,
@@ -40,3 +41,10 @@ async def pool(database: TestDatabase, statements: list[str]) -> AsyncIterator[a
 @pytest.fixture
 def units(pool: asyncpg.Pool) -> Database:
     return Database(pool, LIMITS)
+
+
+@pytest.fixture(scope="session")
+def partitioned_template(cluster: Cluster, template: str) -> Iterator[str]:
+    """Like `template`, but with hash partitions."""
+    with partitioning(), a_template(cluster) as name:
+        yield name

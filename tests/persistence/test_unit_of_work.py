@@ -1,5 +1,6 @@
 """One transaction: all of it or nothing, for many sessions as for one."""
 
+from collections.abc import AsyncIterator
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -31,13 +32,23 @@ from service.domain.text import Notes, Reason
 from service.persistence.database import Database
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.persistence.conftest import LIMITS
-from tests.running import TestDatabase, a_pool, eventually
+from tests.running import Cluster, TestDatabase, a_database, a_pool, eventually
 
 LATER = MORNING + A_MINUTE
 KILL_SERVICE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+
+
+@pytest.fixture(params=["whole", "partitioned"])
+async def database(
+    request: pytest.FixtureRequest, cluster: Cluster, template: str, partitioned_template: str
+) -> AsyncIterator[TestDatabase]:
+    """With tables that are whole, and with hash partitions: the code is the same."""
+    name = template if request.param == "whole" else partitioned_template
+    async with a_database(cluster, template=name) as database:
+        yield database
 
 
 def change_of(command: Command, session: Session | None = None) -> Change:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.builders import SECRET, a_session, a_token, bearer
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
-from tests.running import TestDatabase, eventually
+from tests.running import App, TestDatabase, eventually
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -60,6 +60,37 @@ async def test_a_request_under_way_at_sigterm_is_finished(
 
         assert (await request).status_code == 200
         assert await process.end() == 0
+
+
+async def test_goes_on_but_is_not_ready_when_it_is_told_to_end(database: TestDatabase) -> None:
+    session = await database.a_session()
+    async with a_service(database.api_url, shutdown_notice_seconds="3600") as (process, app):
+        process.signal(signal.SIGTERM)
+        await eventually(lambda: _is_not_ready(app))
+
+        assert (await app.fail(session, reason=REASON)).status_code == 200
+
+        process.signal(signal.SIGTERM)  # again: at once
+        assert await process.end() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_ends_when_its_notice_is_over(database: TestDatabase, workers: str) -> None:
+    async with a_service(database.api_url, workers=workers, shutdown_notice_seconds="0.1") as (
+        process,
+        _,
+    ):
+        process.signal(signal.SIGTERM)
+
+        assert await process.end() == 0
+
+
+async def _is_not_ready(app: App) -> bool:
+    answer = await app.client.get("/readyz")
+    if answer.status_code == 200:
+        return False
+    assert answer.json()["error"]["details"]["checks"] == {"process": "shuts down"}
+    return True
 
 
 async def test_a_request_that_never_ends_holds_up_the_shutdown_no_longer_than_its_bound(

@@ -1,0 +1,182 @@
+"""Two replicas behind a real HAProxy that is configured as in docker-compose.yml.
+
+Not part of the suite, which cannot bring an HAProxy with it: `make engines`.
+"""
+
+import asyncio
+import re
+import signal
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service.application.errors import DependencyUnavailable
+from tests.engines.programs import load_on, program
+from tests.running import App, TestDatabase, eventually
+from tests.system.compose import BALANCER, SERVICES
+from tests.system.processes import (
+    PATIENCE_SECONDS,
+    Process,
+    free_port,
+    listening_url,
+    serve_environment,
+    started,
+)
+
+HOSTS = ("127.0.0.1", "127.0.0.2")
+TYPE_A = 1
+HALF_ANSWERED = "without sending complete message body"
+"""What the client says when the connection ends in the middle of an answer."""
+NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
+
+
+class Names(asyncio.DatagramProtocol):
+    """A name server that knows the replicas' addresses, whatever it is asked for (RFC 1035)."""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def datagram_received(self, query: bytes, sender: tuple[str, int]) -> None:
+        question = query[12 : query.index(b"\0", 12) + 5]
+        (kind,) = struct.unpack(">H", question[-4:-2])
+        answers = [_address(host) for host in HOSTS] if kind == TYPE_A else []
+        header = query[:2] + struct.pack(">5H", 0x8180, 1, len(answers), 0, 0)
+        self._transport.sendto(header + question + b"".join(answers), sender)
+
+
+def _address(host: str) -> bytes:
+    """For the name of the question, good for a second."""
+    octets = bytes(int(octet) for octet in host.split("."))
+    return b"\xc0\x0c" + struct.pack(">HHIH", TYPE_A, 1, 1, len(octets)) + octets
+
+
+@dataclass
+class Balanced:
+    """The replicas, and the app as clients of the balancer see it."""
+
+    app: App
+    metrics: str
+    environment: dict[str, str]
+    replicas: dict[str, AsyncExitStack] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    async def start(self, host: str) -> None:
+        environment = self.environment | {"SERVICE_HOST": host}
+        self.replicas[host] = stack = AsyncExitStack()
+        process = await stack.enter_async_context(started("serve", environment=environment))
+        self.processes[host] = process
+        await listening_url(process)
+
+    async def end(self, host: str, number: signal.Signals) -> None:
+        self.processes[host].signal(number)
+        await self.processes[host].end()
+        await self.close(host)
+
+    async def close(self, host: str) -> None:
+        await self.replicas[host].aclose()
+
+    async def has_replicas(self, count: int) -> None:
+        async def has() -> bool:
+            metrics = (await self.app.client.get(f"{self.metrics}/metrics")).text
+            found = re.search(r'backend_active_servers\{proxy="replicas"\} (\d+)', metrics)
+            return found is not None and int(found[1]) == count
+
+        await eventually(has)
+
+    async def restart_each(self, number: signal.Signals) -> None:
+        for host in HOSTS:
+            await self.end(host, number)
+            await self.has_replicas(1)
+            await self.start(host)
+            await self.has_replicas(2)
+
+
+@pytest.fixture
+async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Balanced]:
+    ports = {name: free_port() for name in ("clients", "metrics", "api", "names")}
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(_configuration(ports))
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{ports['clients']}", timeout=PATIENCE_SECONDS
+            )
+        )
+        balanced = Balanced(
+            App(str(client.base_url), client),
+            f"http://127.0.0.1:{ports['metrics']}",
+            serve_environment(database.api_url, port=str(ports["api"]))
+            | {NOTICE: SERVICES["api"]["environment"][NOTICE]},
+        )
+        for host in HOSTS:
+            stack.push_async_callback(balanced.close, host)
+            await balanced.start(host)
+        await stack.enter_async_context(_names(ports["names"]))
+        haproxy = started("-f", str(config), command=[program("haproxy")])
+        process = await stack.enter_async_context(haproxy)
+        await process.line("is UP")
+        await balanced.has_replicas(2)
+        yield balanced
+
+
+def _configuration(ports: dict[str, int]) -> str:
+    """The balancer's, with the names and ports of this machine."""
+    text: str = BALANCER
+    return (
+        text.replace("bind :8000", f"bind 127.0.0.1:{ports['clients']}")
+        .replace("bind :8404", f"bind 127.0.0.1:{ports['metrics']}")
+        .replace("api:8000", f"api:{ports['api']}")
+        .replace("parse-resolv-conf", f"nameserver names 127.0.0.1:{ports['names']}")
+    )
+
+
+@asynccontextmanager
+async def _names(port: int) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", port))
+    try:
+        yield
+    finally:
+        transport.close()
+
+
+async def test_replicas_that_are_stopped_fail_no_request(
+    balanced: Balanced, database: TestDatabase
+) -> None:
+    async with load_on(balanced.app, database, with_keys=False) as load:
+        await balanced.restart_each(signal.SIGTERM)
+
+    assert set(load.outcomes) == {"200"}
+    assert len(await database.events()) == load.outcomes.total()
+
+
+async def test_replicas_that_are_killed_fail_no_request_with_a_key_but_those_half_answered(
+    balanced: Balanced, database: TestDatabase
+) -> None:
+    async with load_on(balanced.app, database, with_keys=True) as load:
+        await balanced.restart_each(signal.SIGKILL)
+
+    assert {outcome for outcome in load.outcomes if HALF_ANSWERED not in outcome} == {"200"}
+    assert len(await database.events()) == load.outcomes.total()
+
+
+async def test_answers_in_the_services_format_when_no_replica_is_left(balanced: Balanced) -> None:
+    for host in HOSTS:
+        await balanced.end(host, signal.SIGTERM)
+    await balanced.has_replicas(0)
+
+    for request_id in ("set-12", 'set "12"'):
+        answer = await balanced.app.client.get("/livez", headers={"X-Request-Id": request_id})
+        error = answer.json()["error"]
+        assert answer.status_code == 503
+        assert error["code"] == DependencyUnavailable.code
+        assert error["details"]["requestId"] == answer.headers["X-Request-Id"]
+        assert (answer.headers["X-Request-Id"] == request_id) == (request_id == "set-12")
+        assert answer.headers["Retry-After"] == "1"
+        assert answer.headers["Cache-Control"] == "no-store"

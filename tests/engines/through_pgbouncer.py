@@ -1,0 +1,158 @@
+"""The service through a real PgBouncer in transaction mode.
+
+Not part of the suite, which cannot bring a PgBouncer with it: `make engines`.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from tests.builders import a_session
+from tests.engines.programs import program
+from tests.nats_server import a_nats_server
+from tests.running import App, Cluster, TestDatabase, eventually, running_app, test_settings
+from tests.system.processes import a_public_directory, free_port, started
+
+SERVER_CONNECTIONS = 4
+"""Fewer than the replicas hold between them, so that each is used by all in turn."""
+
+CONFIGURATION = """
+[databases]
+* = host={host} port={server_port}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {server_connections}
+"""
+
+
+LEFT = """
+    SELECT current_user::text, coalesce(current_setting('service.acting_users', true), ''),
+        (SELECT count(*) FROM pg_prepared_statements WHERE name <> '')
+"""
+
+
+@pytest.fixture
+async def pooled_url(cluster: Cluster, database: TestDatabase) -> AsyncIterator[str]:
+    """The database's, for the service's login, through the pooler."""
+    port = free_port()
+    with a_public_directory() as home:
+        users = home / "users"
+        users.write_text(f'"{cluster.api_role}" "{cluster.api_password}"\n')
+        given = urlsplit(cluster.admin_url)
+        [host] = parse_qs(given.query).get("host", [given.hostname or ""])
+        configuration = home / "pgbouncer.ini"
+        configuration.write_text(
+            CONFIGURATION.format(
+                host=host,
+                server_port=given.port or 5432,
+                port=port,
+                users=users,
+                server_connections=SERVER_CONNECTIONS,
+            )
+        )
+        as_nobody = ["-u", "nobody"] if os.geteuid() == 0 else []
+        command = [program("pgbouncer"), *as_nobody, str(configuration)]
+        async with started(command=command) as process:
+            await process.line("process up")
+            yield f"postgresql://{cluster.api_role}@127.0.0.1:{port}/{database.name}"
+
+
+@pytest.fixture
+async def replicas(pooled_url: str) -> AsyncIterator[list[App]]:
+    settings = test_settings(database_url=pooled_url, database_transaction_pooler=True)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(running_app(settings)) for _ in range(2)]
+
+
+async def test_two_replicas_share_its_connections(
+    replicas: list[App], database: TestDatabase
+) -> None:
+    sessions = [a_session() for _ in range(400)]
+    await database.insert(*sessions)
+
+    calls = [
+        call
+        for number, session in enumerate(sessions)
+        for app in replicas
+        for call in (
+            app.fail(session, reason="knee", headers={"Idempotency-Key": f"retry-{number}"}),
+            app.get(session),
+        )
+    ]
+    answers = await asyncio.gather(*calls)
+
+    assert Counter(answer.status_code for answer in answers) == {200: len(calls)}
+    assert len(await database.events()) == len(await database.outbox()) == len(sessions)
+    assert await _server_connections(database) <= SERVER_CONNECTIONS
+
+
+async def test_leaves_nothing_behind_on_a_connection(
+    replicas: list[App], pooled_url: str, database: TestDatabase
+) -> None:
+    sessions = [a_session() for _ in range(100)]
+    await database.insert(*sessions)
+    await asyncio.gather(*[app.fail(session) for session in sessions for app in replicas])
+
+    async with AsyncExitStack() as stack:
+        found = [
+            await stack.enter_async_context(_what_is_left(pooled_url))
+            for _ in range(SERVER_CONNECTIONS)
+        ]
+
+    assert set(found) == {(database.cluster.api_role, "", 0)}
+
+
+async def test_relays_publish_through_it(
+    replicas: list[App], pooled_url: str, database: TestDatabase
+) -> None:
+    sessions = [a_session() for _ in range(50)]
+    await database.insert(*sessions)
+    async with a_nats_server() as broker, AsyncExitStack() as stack:
+        await broker.make_stream()
+        environment = {
+            "SERVICE_DATABASE_URL": pooled_url,
+            "SERVICE_DATABASE_TRANSACTION_POOLER": "true",
+            "SERVICE_NATS_URL": broker.url,
+        }
+        for _ in range(2):
+            await stack.enter_async_context(started("relay", environment=environment))
+        await asyncio.gather(*[replicas[0].fail(session) for session in sessions])
+
+        async def is_empty() -> bool:
+            return await database.outbox() == []
+
+        await eventually(is_empty)
+        assert await broker.count() == len(sessions)
+
+
+async def test_is_ready(replicas: list[App]) -> None:
+    assert (await replicas[0].client.get("/readyz")).status_code == 200
+
+
+@asynccontextmanager
+async def _what_is_left(url: str) -> AsyncIterator[tuple[Any, ...]]:
+    """Role, acting users, prepared statements; the connection is kept from others until the end."""
+    connection = await asyncpg.connect(url, statement_cache_size=0)
+    async with connection.transaction():
+        yield tuple(*await connection.fetch(LEFT))
+    await connection.close()
+
+
+async def _server_connections(database: TestDatabase) -> int:
+    count: int = await database.value(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", database.cluster.api_role
+    )
+    return count

@@ -1,0 +1,177 @@
+"""The stack of docker-compose.yml, balancer aside: its commands, run without Docker."""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import httpx2
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from service import embedded
+from tests import nats_server
+from tests.builders import bearer
+from tests.running import Cluster, TestDatabase, eventually
+from tests.system.compose import CONFIGS, ENTRYPOINT, HEALTH_CHECK, IMAGE_ENVIRONMENT, SERVICES
+from tests.system.processes import (
+    PATIENCE_SECONDS,
+    a_public_directory,
+    finished,
+    free_port,
+    listening_url,
+    started,
+)
+
+
+async def test_the_stack_fails_a_session_and_its_event_is_in_the_stream() -> None:
+    async with _postgres() as database, _nats() as nats_url:
+        migration = await finished(
+            *SERVICES["migrate"]["command"],
+            command=ENTRYPOINT,
+            environment=_environment("migrate", database),
+        )
+        assert migration.code == 0, migration.err
+        session = await database.a_session()
+
+        environment = _environment("api", database)
+        async with _api(environment) as client, _relays(database, nats_url):
+            token = await finished("token", "--user", str(session.user_id), environment=environment)
+            client.headers |= bearer(token.out.strip())
+            answers = [await client.post(f"/sessions/{session.id}/fail") for _ in range(2)]
+            ready = await client.get("/readyz")
+            health = await _health(str(client.base_url.port))
+            message = await _next_message(nats_url, f"training.session.v1.{session.id}.failed")
+
+        [event] = await database.events()
+
+    assert [answer.status_code for answer in answers] == [200, 409]
+    assert ready.status_code == 200
+    assert health == 0
+    assert message.headers
+    assert message.headers["ce-id"] == str(event["id"])
+    assert json.loads(message.data)["sessionId"] == str(session.id)
+
+
+async def test_the_health_check_fails_where_nothing_listens() -> None:
+    assert await _health(str(free_port())) != 0
+
+
+async def _health(port: str) -> int:
+    _, *arguments = HEALTH_CHECK
+    done = await finished(*arguments, command=[sys.executable], environment={"SERVICE_PORT": port})
+    return done.code
+
+
+@asynccontextmanager
+async def _postgres() -> AsyncIterator[TestDatabase]:
+    """What the service `postgres` would be, on a port of its own."""
+    given = SERVICES["postgres"]["environment"]
+    with _server(given["POSTGRES_PASSWORD"]) as cluster:
+        await cluster.create_database(given["POSTGRES_DB"])
+        connection = await asyncpg.connect(cluster.url(given["POSTGRES_DB"]))
+        try:
+            for script in _scripts_of_the_first_start():
+                await connection.execute(script)
+            yield TestDatabase(cluster, given["POSTGRES_DB"], connection)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def _server(password: str) -> Iterator[Cluster]:
+    port = free_port()
+    options = {"listen_addresses": "127.0.0.1", "port": str(port), "fsync": "off"}
+    with a_public_directory() as place:
+        password_file = place / "password"
+        password_file.write_text(password)
+        initdb = ["-A", "scram-sha-256", "--pwfile", str(password_file)]
+        with embedded.running(place / "server", options, initdb=initdb):
+            yield Cluster(f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres")
+
+
+def _scripts_of_the_first_start() -> list[str]:
+    return [
+        CONFIGS[mounted["source"]]
+        for mounted in SERVICES["postgres"]["configs"]
+        if mounted["target"].startswith("/docker-entrypoint-initdb.d/")
+    ]
+
+
+@asynccontextmanager
+async def _nats() -> AsyncIterator[str]:
+    """What the service `nats` would be, on ports of its own; the URL for its clients."""
+    port, monitoring = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="nats-") as place:
+        [flag, _] = SERVICES["nats"]["command"]
+        config = Path(place) / "nats.conf"
+        config.write_text(
+            CONFIGS["nats"]
+            .replace("port: 4222", f"listen: 127.0.0.1:{port}")
+            .replace("http: 8222", f"http: 127.0.0.1:{monitoring}")
+            .replace("store_dir: /data", f"store_dir: {place}")
+        )
+        async with started(flag, str(config), command=[nats_server.binary()]) as process:
+            await process.line("Server is ready")
+            async with httpx2.AsyncClient() as client:
+                path = urlsplit(SERVICES["nats"]["healthcheck"]["test"][-1]).path
+                health = await client.get(f"http://127.0.0.1:{monitoring}{path}")
+            assert health.status_code == 200
+            given = SERVICES["relay"]["environment"]["SERVICE_NATS_URL"]
+            yield given.replace("@nats:4222", f"@127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def _relays(database: TestDatabase, nats_url: str) -> AsyncIterator[None]:
+    environment = _environment("relay", database) | {"SERVICE_NATS_URL": nats_url}
+    command = SERVICES["relay"]["command"]
+    async with AsyncExitStack() as stack:
+        for _ in range(SERVICES["relay"]["deploy"]["replicas"]):
+            relay = started(*command, command=ENTRYPOINT, environment=environment)
+            await stack.enter_async_context(relay)
+        yield
+
+
+async def _next_message(url: str, subject: str) -> Msg:
+    """The first one with this subject, when it comes."""
+    client = await nats.connect(url)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await eventually(lambda: _has_stream(client))
+            subscription = await client.jetstream().subscribe(subject)
+            return await subscription.next_msg(timeout=PATIENCE_SECONDS)
+    finally:
+        await client.close()
+
+
+async def _has_stream(client: Client) -> bool:
+    return bool(await client.jetstream().streams_info())
+
+
+def _environment(name: str, database: TestDatabase) -> dict[str, str]:
+    """The environment of a service, with hosts and ports exchanged for those of this machine."""
+    environment: dict[str, str] = IMAGE_ENVIRONMENT | SERVICES[name]["environment"]
+    here = urlsplit(database.url)
+    url = environment["SERVICE_DATABASE_URL"].replace(
+        "@postgres:5432/", f"@{here.hostname}:{here.port}/"
+    )
+    return environment | {
+        "SERVICE_DATABASE_URL": url,
+        "SERVICE_HOST": "127.0.0.1",
+        "SERVICE_PORT": "0",
+    }
+
+
+@asynccontextmanager
+async def _api(environment: dict[str, str]) -> AsyncIterator[httpx2.AsyncClient]:
+    command = SERVICES["api"]["command"]
+    async with started(*command, command=ENTRYPOINT, environment=environment) as process:
+        url = await listening_url(process)
+        async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
+            yield client
