@@ -6,13 +6,16 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run test faults engines bench check format lint types imports coverage lock clean
+.PHONY: help run try test faults engines bench check format lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
 	@$(BIN)/python -m service demo --port $(PORT)
+
+try: $(VENV)/.demo ## play a whole life against what `make run` started, and print it (PORT=8000)
+	@$(BIN)/python -m service try --url http://127.0.0.1:$(PORT)
 
 test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*

@@ -1,4 +1,4 @@
-"""python -m service demo | serve | relay | migrate | token"""
+"""python -m service demo | try | serve | relay | migrate | token"""
 
 import argparse
 import asyncio
@@ -155,6 +155,12 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.run(options.data, options.port)
 
 
+def _try(options: argparse.Namespace) -> int:
+    from service import tour  # noqa: PLC0415  the demo's secret is what it looks for
+
+    return tour.run(options.url, options.data)
+
+
 def _port(given: str) -> int:
     port = int(given)
     if not 0 <= port <= 65_535:  # noqa: PLR2004  that is what ports are
@@ -191,6 +197,21 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=Path(".data"), help="where to keep the data (%(default)s)"
     )
     demo.set_defaults(run=_demo)
+
+    tour = commands.add_parser(
+        "try",
+        help="play the whole life of trainings, and print what is said",
+        description="Plans, starts, completes and interrupts trainings of a new user of a service"
+        " that is running, and prints every request with its answer. The token is signed with"
+        " SERVICE_JWT_SECRET, or else with the secret of the demo.",
+    )
+    tour.add_argument(
+        "--url", default="http://127.0.0.1:8000", help="where the service is (%(default)s)"
+    )
+    tour.add_argument(
+        "--data", type=Path, default=Path(".data"), help="where the demo keeps it (%(default)s)"
+    )
+    tour.set_defaults(run=_try)
 
     serve = commands.add_parser(
         "serve",

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import shlex
 import signal
 import socket
 import sys
@@ -30,6 +31,9 @@ from service.tokens import mint
 
 HOST = "127.0.0.1"
 API_ROLE = "training_api"
+DEFAULT_PORT = 8000
+DEFAULT_URL = f"http://{HOST}:{DEFAULT_PORT}"
+DEFAULT_HOME = Path(".data")
 TOKEN_LIFETIME = timedelta(days=7)
 GRACE_SECONDS = 2
 
@@ -40,7 +44,9 @@ WELCOME = """
 
 {curl}
 
-  It answers 200, and 409 when you repeat it.
+  It answers 200, and 409 when you repeat it. Or have a whole life played:
+
+    {tour}
 
   Data    {data}
   Stop    Ctrl-C
@@ -71,7 +77,7 @@ def run(home: Path, port: int) -> int:
         signal.signal(number, _stop)
     try:
         with _listening(port) as listener, embedded.running(home) as server:
-            _serve(listener, server, _secret(server.data.parent))
+            _serve(listener, server, home)
     except (embedded.EmbeddedPostgresError, PortTakenError) as exc:
         print(exc, file=sys.stderr)
         return 1
@@ -101,16 +107,29 @@ def _listening(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _secret(home: Path) -> SecretStr:
+def secret_of(home: Path) -> Path:
     """Kept with the data, so that a token goes on working after a restart."""
-    path = home / "jwt-secret"
+    return home / "jwt-secret"
+
+
+def _secret(home: Path) -> SecretStr:
+    path = secret_of(home)
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))
     return SecretStr(path.read_text())
 
 
-def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) -> None:
+def _tour(url: str, home: Path) -> str:
+    """The command that plays a whole life, as short as it can be."""
+    options = [] if url == DEFAULT_URL else ["--url", url]
+    options += [] if home == DEFAULT_HOME else ["--data", str(home)]
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
+    return shlex.join([python, "-m", "service", "try", *options])
+
+
+def _serve(listener: socket.socket, server: embedded.Server, home: Path) -> None:
+    secret = _secret(server.data.parent)
     user_id = uuid4()
     session_id = asyncio.run(_prepare(server.url(), user_id))
     url = f"http://{HOST}:{listener.getsockname()[1]}"
@@ -118,6 +137,8 @@ def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) 
     curl = CURL.format(
         url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
     )
+    tour = _tour(url, home)
+    welcome = WELCOME.format(url=url, curl=curl, tour=tour, data=server.data)
     logs.configure("info", for_people=True)
     config = uvicorn.Config(
         create_app(settings),
@@ -127,7 +148,7 @@ def _serve(listener: socket.socket, server: embedded.Server, secret: SecretStr) 
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    _Announcing(config, WELCOME.format(url=url, curl=curl, data=server.data)).run([listener])
+    _Announcing(config, welcome).run([listener])
 
 
 class _Announcing(uvicorn.Server):

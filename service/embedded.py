@@ -152,16 +152,21 @@ def _hand_over(path: Path) -> None:
         shutil.chown(path, STAND_IN_FOR_ROOT)
 
 
-def _reachable_home(home: Path) -> Path:
+def home_of(home: Path) -> Path:
+    """Where the data that `home` names really are."""
     home = home.resolve()
-    if not _is_root():
-        home.mkdir(parents=True, exist_ok=True)
-        return home
-    if not _open_to_others(next(each for each in (home, *home.parents) if each.is_dir())):
-        home = HOMES_OF_ROOT / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    nearest = next(each for each in (home, *home.parents) if each.is_dir())
+    if _is_root() and not _open_to_others(nearest):
+        return HOMES_OF_ROOT / hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    return home
+
+
+def _reachable_home(home: Path) -> Path:
+    home = home_of(home)
     for each in reversed([each for each in (home, *home.parents) if not each.exists()]):
         each.mkdir(exist_ok=True)
-        each.chmod(0o755)  # whatever root's umask
+        if _is_root():
+            each.chmod(0o755)  # whatever root's umask
     return home
 
 

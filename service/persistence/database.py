@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Pool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.errors import DependencyUnavailable, Overloaded, TimedOut
 from service.persistence.errors import DRIVER_ERRORS, translated
 from service.persistence.statements import Connection, Statement
 from service.persistence.unit_of_work import SqlUnitOfWork
@@ -36,6 +36,8 @@ class Limits:
 
 
 STATEMENT_CACHE_SIZE = 100
+GIVE_UP_SECONDS = 1.0
+"""For the server to give up a statement that it was told to, before its connection is cut."""
 
 
 def create_pool(
@@ -122,7 +124,8 @@ async def connected(pool: asyncpg.Pool, time: float | None = None) -> AsyncItera
             try:
                 await _roll_back(connection)
             finally:
-                await pool.release(connection)
+                with suppress(TimeoutError):  # then the pool has cut it
+                    await pool.release(connection, timeout=GIVE_UP_SECONDS)
 
 
 @contextmanager
@@ -194,12 +197,17 @@ class Database:
         Raises Overloaded, DependencyUnavailable and TransactionFailed.
         """
         with translated():
-            async with self._place(), connected(self._pool, self._statement_timeout) as connection:
+            async with self._place(), connected(self._pool, self._transaction_max) as connection:
                 # To prepare and to execute are two trips; only within a transaction do both
                 # come to the same connection of such a pooler's.
                 if self._transaction_pooler:
                     await connection.execute("BEGIN")
-                return await statement.rows(connection, parameters)
+                try:
+                    return await statement.rows(
+                        connection, parameters, limit=self._statement_timeout
+                    )
+                except TimeoutError as exc:
+                    raise TimedOut from exc
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

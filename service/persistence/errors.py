@@ -44,7 +44,7 @@ _CERTAINLY_ROLLED_BACK = ("23", "40")
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that ended in the midst of a message
+    asyncpg.InternalClientError,  # a statement that crosses the server's farewell
     OSError,
 )
 

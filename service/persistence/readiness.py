@@ -71,6 +71,17 @@ _PRESENT_GRANTS = text("""
         AND grantee = to_regrole(:role)
 """).bindparams(role=ROLE)
 
+_READS_CAN_BE_CALLED = text("""
+    SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(read), 'EXECUTE'), false))
+    FROM unnest(CAST(:reads AS text[])) AS read
+""").bindparams(
+    reads=[
+        "service_session(uuid, uuid)",
+        "service_sessions(uuid, text[], timestamptz, timestamptz, uuid, integer)",
+        "service_history(uuid, uuid, integer, integer)",
+    ]
+)
+
 _BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=ROLE)
 _PRESENT_REVISION = text("SELECT version_num FROM alembic_version")
 
@@ -125,7 +136,8 @@ async def _role(connection: AsyncConnection) -> str:
     if not await connection.scalar(_ROLE_IS_POWERLESS):
         return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
     granted = {tuple(row) for row in await connection.execute(_PRESENT_GRANTS)}
-    return OK if granted == _GRANTS else f"{ROLE} is granted more or less than by the migrations"
+    as_granted = granted == _GRANTS and await connection.scalar(_READS_CAN_BE_CALLED)
+    return OK if as_granted else f"{ROLE} is granted more or less than by the migrations"
 
 
 async def _policies(connection: AsyncConnection) -> str:

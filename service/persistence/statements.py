@@ -22,9 +22,11 @@ class Statement:
         self._names: list[str] = compiled.positiontup or []
 
     async def rows(
-        self, connection: Connection, parameters: Mapping[str, Any]
+        self, connection: Connection, parameters: Mapping[str, Any], *, limit: float | None = None
     ) -> list[asyncpg.Record]:
-        rows: list[asyncpg.Record] = await connection.fetch(self.text, *self._arguments(parameters))
+        """After `limit` seconds the server is told to give up, and TimeoutError is raised."""
+        arguments = self._arguments(parameters)
+        rows: list[asyncpg.Record] = await connection.fetch(self.text, *arguments, timeout=limit)
         return rows
 
     async def value(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:

@@ -54,7 +54,7 @@ async def test_replaces_a_request_id_of_another_form(app: App, given: str) -> No
     assert str(UUID(response.headers["X-Request-Id"])) != given
 
 
-@pytest.mark.parametrize("path", ["/", "/sessions", "/sessions/a/b", "/sessions//fail", "/LIVEZ"])
+@pytest.mark.parametrize("path", ["/", "/sessions/", "/sessions/a/b", "/sessions//fail", "/LIVEZ"])
 async def test_returns_404_for_an_unknown_path(app: App, path: str) -> None:
     response = await app.client.get(path)
 
@@ -65,7 +65,11 @@ async def test_returns_404_for_an_unknown_path(app: App, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
+        ("DELETE", "/sessions", "GET, HEAD, POST"),
         ("DELETE", "/sessions/a", "GET, HEAD"),
+        ("POST", "/sessions/a/events", "GET, HEAD"),
+        ("GET", "/sessions/a/start", "POST"),
+        ("PUT", "/sessions/a/complete", "POST"),
         ("GET", "/sessions/a/fail", "POST"),
         ("OPTIONS", "/sessions/a/fail", "POST"),
         ("POST", "/readyz", "GET, HEAD"),
@@ -161,7 +165,9 @@ async def test_returns_503_when_the_database_is_read_only(app: App, database: Te
 
 
 async def test_a_read_that_takes_too_long_gets_503(start_app: Any, database: TestDatabase) -> None:
-    app = await start_app(database_lock_timeout_seconds=0.05)
+    app = await start_app(
+        database_lock_timeout_seconds=0.05, database_statement_timeout_seconds=0.1
+    )
     session = await database.a_session()
 
     async with database.connection.transaction():

@@ -313,6 +313,9 @@ async def test_takes_back_what_supabase_grants_on_new_sequences_and_functions(
     await asyncio.to_thread(migrate, as_project_owner(supabase))
 
     sequence = "SELECT has_sequence_privilege($1, 'outbox_position_seq', 'USAGE, SELECT, UPDATE')"
-    function = "SELECT has_function_privilege($1, 'service_acting_users()', 'EXECUTE')"
+    functions = """
+        SELECT count(*), bool_or(has_function_privilege($1, oid, 'EXECUTE')) FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace
+    """
     assert not await supabase.value(sequence, role)
-    assert not await supabase.value(function, role)
+    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(4, False)]

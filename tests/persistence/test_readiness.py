@@ -42,6 +42,8 @@ async def test_all_is_well_with_a_later_revision(
         ("DROP TABLE alembic_version", "schema"),
         ("REVOKE SELECT ON alembic_version FROM session_service", "schema"),
         ("GRANT DELETE ON events TO session_service", "role"),
+        ("REVOKE ALL ON FUNCTION service_session(uuid, uuid) FROM session_service", "role"),
+        ("DROP FUNCTION service_history(uuid, uuid, integer, integer)", "role"),
         ("GRANT UPDATE ON events TO session_service", "role"),
         ("REVOKE INSERT ON outbox FROM session_service", "role"),
         ("GRANT SELECT ON parked_events TO session_service", "role"),

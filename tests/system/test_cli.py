@@ -11,8 +11,18 @@ from tests.running import TestDatabase
 from tests.system.processes import finished, free_port
 
 HELP = {
-    (): ["demo", "serve", "migrate", "relay", "token", "SERVICE_", "docs/configuration.md"],
+    (): [
+        "demo",
+        "try",
+        "serve",
+        "migrate",
+        "relay",
+        "token",
+        "SERVICE_",
+        "docs/configuration.md",
+    ],
     ("demo",): ["--port", "--data", "Ctrl-C", "PostgreSQL"],
+    ("try",): ["--url", "--data", "SERVICE_JWT_SECRET"],
     ("serve",): [
         "SERVICE_DATABASE_URL",
         "SERVICE_JWT_SECRET",

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shlex
 import signal
 import socket
@@ -15,7 +16,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.running import eventually
+from tests.builders import SECRET
+from tests.conftest import StartApp
+from tests.running import TestDatabase, eventually
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -142,6 +145,43 @@ async def test_its_call_fails_the_session_once(home: Path, port: int) -> None:
     assert first.status_code == 200
     assert first.json()["data"]["session"]["status"] == "failed"
     assert second.status_code == 409
+
+
+async def test_it_offers_to_play_a_whole_life(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo:
+        [offer] = [line.split() for line in demo.screen if " try " in line]
+        played = await finished(command=offer)
+
+    assert (played.code, played.err) == (0, "")
+    answers = re.findall(r"^    (\d{3}) [A-Z]", played.out, re.MULTILINE)
+    assert " ".join(answers) == "201 200 409 200 201 200 200 409 200 304 200 200 200 200"
+    assert played.out.count("Idempotent-Replayed: true") == 1
+    assert max(map(len, played.out.splitlines())) <= COLUMNS
+
+
+async def test_a_life_is_played_where_the_secret_is_known(
+    home: Path, database: TestDatabase, start_app: StartApp
+) -> None:
+    app = await start_app()
+    arguments = ["try", "--url", app.url, "--data", str(home)]
+
+    played = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
+    unsigned = await finished(*arguments)
+    strange = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET[::-1]})
+
+    assert (played.code, unsigned.code, strange.code) == (0, 2, 1)
+    assert "SERVICE_JWT_SECRET is not set" in unsigned.err
+    assert "it answered 401, where 201 was expected" in strange.err
+    assert await database.value("SELECT count(*) FROM sessions") == 2
+
+
+async def test_no_life_is_played_where_nobody_listens(home: Path, port: int) -> None:
+    arguments = ["try", "--url", f"http://127.0.0.1:{port}", "--data", str(home)]
+
+    done = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
+
+    assert done.code == 1
+    assert "`make run` starts it" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -4,13 +4,20 @@ from collections.abc import Callable
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from service.domain.errors import InvalidStatus, NoRepetitions, StatusTooEarly, StatusTooLate
+from service.domain.errors import (
+    ActiveSessionExists,
+    InvalidStatus,
+    NoRepetitions,
+    StatusTooEarly,
+    StatusTooLate,
+)
 from service.domain.events import SessionCompleted, SessionEvent, SessionFailed, SessionStarted
 from service.domain.session import REQUIRED_STATUS, Session, SessionStatus
-from service.domain.text import Reason
+from service.domain.text import Notes, Reason
 from tests.builders import A_MINUTE, MORNING, a_session
 
 PLANNED, IN_PROGRESS, COMPLETED, FAILED = SessionStatus
@@ -93,6 +100,57 @@ def test_refuses_a_time_without_zone(target: SessionStatus) -> None:
         TRANSITIONS[target](session, at=datetime(2026, 11, 22))  # noqa: DTZ001  the point
 
     assert session == before
+
+
+def test_a_session_begins_as_planned_with_its_event() -> None:
+    session, event = Session.plan(
+        user_id=(user_id := uuid4()),
+        session_id=(session_id := uuid4()),
+        session_date=MORNING,
+        sets=(12, None),
+        notes=Notes("leg day"),
+        at=LATER,
+    )
+
+    assert session == a_session(
+        user_id=user_id,
+        id=session_id,
+        status=PLANNED,
+        session_date=MORNING,
+        sets=(12, None),
+        rpe=None,
+        notes="leg day",
+        version=1,
+        created_at=LATER,
+        updated_at=LATER,
+    )
+    assert (event.session_version, event.occurred_at) == (1, LATER)
+    assert (event.type, event.data()) == (
+        "session_planned",
+        {"sessionDate": "2026-11-22T09:00:00Z"},
+    )
+
+
+def test_nothing_leads_back_to_planned() -> None:
+    assert PLANNED not in REQUIRED_STATUS
+
+
+def test_refuses_to_start_while_another_is_in_progress_and_changes_nothing() -> None:
+    session, active = a_session(status=PLANNED), uuid4()
+    before = copy(session)
+
+    with pytest.raises(ActiveSessionExists) as refused:
+        session.start(at=LATER, active_session_id=active)
+
+    assert refused.value.details == {"activeSessionId": str(active)}
+    assert session == before
+
+
+def test_says_that_it_is_too_late_rather_than_that_it_is_itself_in_progress() -> None:
+    session = a_session()
+
+    with pytest.raises(StatusTooLate):
+        session.start(at=LATER, active_session_id=session.id)
 
 
 def test_started_says_nothing_more() -> None:

@@ -1,4 +1,4 @@
-"""The reason's normal form, length and characters."""
+"""The normal form, length and characters of what users write."""
 
 import unicodedata
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.errors import InvalidReason
-from service.domain.text import Reason
+from service.domain.errors import InvalidNotes, InvalidReason
+from service.domain.text import Notes, Reason
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,17 @@ def test_refuses_a_longer_one() -> None:
 
     assert refused.value.code == "INVALID_REASON"
     assert refused.value.details == {"maxLength": 7, "length": 8}
+
+
+def test_notes_are_kept_by_the_same_rules_under_a_name_of_their_own() -> None:
+    assert Notes.parse(" leg day\n") == Notes("leg day")
+    assert Notes.parse(" ") is None
+    assert Notes.parse("a" * 2000) == Notes("a" * 2000)
+    with pytest.raises(InvalidNotes) as refused:
+        Notes.parse("a" * 2001)
+
+    assert refused.value.code == "INVALID_NOTES"
+    assert refused.value.message == "The notes may have 2000 characters, not 2001."
 
 
 @given(st.text(st.characters(codec=None), max_size=600))

@@ -1,0 +1,15 @@
+"""One session in progress per user, across processes."""
+
+from tests.http.test_one_in_progress import assert_one_started, planned_sessions, starting
+from tests.http.test_races import on_independent_connections
+from tests.running import TestDatabase
+from tests.system.processes import a_service
+
+
+async def test_of_50_planned_sessions_one_starts_across_processes(database: TestDatabase) -> None:
+    sessions = await planned_sessions(database)
+
+    async with a_service(database.api_url, workers="3", database_pool_size="5") as (_, app):
+        responses = await on_independent_connections(app, [starting(each) for each in sessions])
+
+    await assert_one_started(database, responses)

@@ -1,0 +1,51 @@
+"""Cursors: only those that were given are taken."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.http.cursors import (
+    InvalidCursor,
+    cursor_of_position,
+    cursor_of_version,
+    position_of,
+    version_of,
+)
+
+moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  bounds are given without
+
+
+@given(moment=moments, session_id=st.uuids())
+def test_a_position_comes_back_as_it_was(moment: datetime, session_id: UUID) -> None:
+    cursor = cursor_of_position((moment, session_id))
+    assert position_of(cursor) == (moment, session_id)
+    assert cursor.isascii()
+    assert cursor.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_a_version_comes_back_as_it_was(version: int) -> None:
+    assert version_of(cursor_of_version(version)) == version
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9_-]{32}=?", fullmatch=True))
+def test_whatever_else_is_taken_is_what_would_have_been_given(text: str) -> None:
+    both: list[tuple[Any, Any]] = [
+        (position_of, cursor_of_position),
+        (version_of, cursor_of_version),
+    ]
+    for parse, cursor_of in both:
+        try:
+            assert cursor_of(parse(text)) == text
+        except InvalidCursor:
+            continue
+
+
+@pytest.mark.parametrize("cursor", ["AAAAAR", "AAAAAQ==", "AAAAAQ=", "AAAA AQ", "_____w", "AAAA"])
+def test_refuses_a_version_in_another_spelling(cursor: str) -> None:
+    with pytest.raises(InvalidCursor):
+        version_of(cursor)
