@@ -15,7 +15,6 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     Uuid,
-    and_,
     cast,
     insert,
     select,
@@ -28,7 +27,7 @@ from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 from service.persistence.statements import Connection, Statement
 from service.persistence.tables import events, outbox
-from service.persistence.unnest import parameters, rows_given_as
+from service.persistence.unnest import found_one_by_one, parameters, rows_given_as
 
 _recorded = rows_given_as(
     "recorded",
@@ -50,23 +49,24 @@ _sought = rows_given_as("sought", Column("user_id", Uuid), Column("id", Uuid))
 _used = rows_given_as("used", Column("user_id", Uuid), Column("idempotency_key", Text))
 
 _REMEMBERED = Statement(
-    select(
-        events.c.user_id,
-        events.c.idempotency_key,
-        events.c.command_fingerprint,
-        events.c.session_snapshot,
-    ).join_from(
-        events,
+    found_one_by_one(
         _used,
-        and_(
-            events.c.user_id == _used.c.user_id,
-            events.c.idempotency_key == _used.c.idempotency_key,
+        select(
+            events.c.user_id,
+            events.c.idempotency_key,
+            events.c.command_fingerprint,
+            events.c.session_snapshot,
+        ).where(
+            events.c.user_id == _used.c.user_id, events.c.idempotency_key == _used.c.idempotency_key
         ),
     )
 )
 _RECORDED = Statement(
-    select(events.c.id).join_from(
-        events, _sought, and_(events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id)
+    found_one_by_one(
+        _sought,
+        select(events.c.id).where(
+            events.c.user_id == _sought.c.user_id, events.c.id == _sought.c.id
+        ),
     )
 )
 

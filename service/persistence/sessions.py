@@ -28,7 +28,7 @@ from service.application.ports import Change
 from service.domain.session import Session, SessionStatus
 from service.persistence.statements import Connection, Statement
 from service.persistence.tables import sessions
-from service.persistence.unnest import parameters, rows_given_as
+from service.persistence.unnest import found_one_by_one, parameters, rows_given_as
 
 _CLAIMS = 1_395_864_371
 """Keeps claims on users apart from other advisory locks of two numbers; any number would do."""
@@ -37,12 +37,13 @@ _wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
 _is_wanted = and_(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id)
 
 _EXISTING = Statement(
-    select(sessions.c.user_id, sessions.c.id).join_from(sessions, _wanted, _is_wanted)
+    found_one_by_one(_wanted, select(sessions.c.user_id, sessions.c.id).where(_is_wanted))
 )
 _LOCK = Statement(
-    select(sessions)
-    .join_from(sessions, _wanted, _is_wanted)
-    .with_for_update(key_share=True, of=sessions, skip_locked=True)
+    found_one_by_one(
+        _wanted,
+        select(sessions).where(_is_wanted).with_for_update(key_share=True, skip_locked=True),
+    )
 )
 
 _users = rows_given_as("users", Column("user_id", Uuid))
@@ -55,10 +56,9 @@ _CLAIM = Statement(
     )
 )
 _ACTIVE = Statement(
-    select(sessions.c.user_id, sessions.c.id).join_from(
-        sessions,
+    found_one_by_one(
         _users,
-        and_(
+        select(sessions.c.user_id, sessions.c.id).where(
             sessions.c.user_id == _users.c.user_id,
             sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
         ),

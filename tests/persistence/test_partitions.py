@@ -40,6 +40,7 @@ TELL_PLANS = {
     "auto_explain.log_format": "json",
     "auto_explain.log_level": "notice",
 }
+pytestmark = pytest.mark.filterwarnings("ignore:.*active log listener")  # the pool warns of them
 OFTEN = 7
 """After five plans for what is asked, PostgreSQL may keep one for whatever will be asked."""
 

@@ -490,7 +490,7 @@ async def test_keeps_no_prepared_statement_behind_a_transaction_pooler(
             async with Database(pool, LIMITS).unit_of_work(users_of(session)) as work:
                 assert await work.sessions.lock({key_of(session)}) == {key_of(session): session}
         named = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE $1"
-        assert len(await pool.fetch(named, "SELECT sessions%")) == kept
+        assert len(await pool.fetch(named, "SELECT found%")) == kept
 
 
 def test_commands_are_the_same_when_they_ask_the_same() -> None:
