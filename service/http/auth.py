@@ -1,7 +1,10 @@
 """Who is calling: Supabase access tokens (RFC 7519), checked as RFC 8725 advises."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +19,7 @@ from service.http.jwks import KeySet
 
 LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192
+TOKENS_KNOWN = 4096
 ROLE = "authenticated"
 
 _ASYMMETRIC = {"ES256", "RS256"}
@@ -27,20 +31,45 @@ _NOT_UNDERSTOOD = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
 """Headers that ask for more than is done here, or bring a key of their own."""
 
 
+Key = OctKey | ECKey | RSAKey
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was found out about a token when it was checked."""
+
+    user_id: UUID
+    expires: float
+    header: dict[str, Any]
+    key: Key
+
+
 class Authenticator:
     """Checks tokens with `secret` (HS256), with keys of `key_set` (ES256, RS256), or both.
 
     Where a key came from decides which algorithm it is for; what the token says only chooses
     among the keys. `issuer` None takes any.
+
+    The last `TOKENS_KNOWN` tokens are not checked again, for as long as they have not expired and
+    their keys are still the issuer's: clients use a token many times.
     """
 
     def __init__(
-        self, *, secret: str | None, key_set: KeySet | None, audience: str, issuer: str | None
+        self,
+        *,
+        secret: str | None,
+        key_set: KeySet | None,
+        audience: str,
+        issuer: str | None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
+        self._known: dict[bytes, Known] = {}
         self._secret = OctKey.import_key(secret) if secret else None
         self._key_set = key_set
         of_issuer: dict[str, Any] = {"iss": {"essential": True, "value": issuer}} if issuer else {}
         self._claims = JWTClaimsRegistry(
+            now=lambda: int(clock()),
             leeway=LEEWAY_SECONDS,
             exp={"essential": True},
             sub={"essential": True},
@@ -53,28 +82,41 @@ class Authenticator:
 
         Raises Unauthenticated, and DependencyUnavailable where the keys cannot be had.
         """
-        token = _bearer_token(authorization)
+        token = _bearer_token(authorization).encode()
+        digest = hashlib.sha256(token).digest()
+        known = self._known.get(digest)
+        if known is None or not await self._is_valid(known):
+            known = await self._check(token)
+            self._keep(digest, known)
+        return known.user_id
+
+    async def _is_valid(self, known: Known) -> bool:
+        key, _ = await self._key_for(known.header)
+        return key is known.key and int(self._clock()) < known.expires + LEEWAY_SECONDS
+
+    def _keep(self, digest: bytes, known: Known) -> None:
+        if len(self._known) >= TOKENS_KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = known
+
+    async def _check(self, token: bytes) -> Known:
         try:
-            claims = await self._claims_of(token)
+            signed = jws.extract_compact(token)
+            key, algorithm = await self._key_for(signed.headers())
+            if not jws.validate_compact(signed, key, registry=_ONLY[algorithm]):
+                raise Unauthenticated
+            claims = json.loads(signed.payload)
+            if not isinstance(claims, dict):
+                raise Unauthenticated
+            self._claims.validate(claims)
         except (JoseError, ValueError, TypeError, RecursionError):
             raise Unauthenticated from None
         user_id = canonical_uuid(claims["sub"])
         if user_id is None or claims.get("role") != ROLE:
             raise Unauthenticated
-        return user_id
+        return Known(user_id, claims["exp"], signed.headers(), key)
 
-    async def _claims_of(self, token: str) -> dict[str, Any]:
-        signed = jws.extract_compact(token.encode())
-        key, algorithm = await self._key_for(signed.headers())
-        if not jws.validate_compact(signed, key, registry=_ONLY[algorithm]):
-            raise Unauthenticated
-        claims = json.loads(signed.payload)
-        if not isinstance(claims, dict):
-            raise Unauthenticated
-        self._claims.validate(claims)
-        return claims
-
-    async def _key_for(self, header: dict[str, Any]) -> tuple[OctKey | ECKey | RSAKey, str]:
+    async def _key_for(self, header: dict[str, Any]) -> tuple[Key, str]:
         if _NOT_UNDERSTOOD & header.keys():
             raise Unauthenticated
         algorithm, key_id = header.get("alg"), header.get("kid")
