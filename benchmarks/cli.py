@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _chosen(_parser().parse_args(given))
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # stops what was started, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what was started, too
     try:
         if options.report:
             results = Results.load(options.report)
