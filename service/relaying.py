@@ -79,17 +79,20 @@ async def publish_history(
 
 @asynccontextmanager
 async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
-    async with create_pool(
+    pool = await create_pool(
         settings.database_url.get_secret_value(),
         size=2,  # one to lead, one to take turns
         connect_timeout=settings.database_connect_timeout_seconds,
         transaction_pooler=settings.database_transaction_pooler,
-    ) as pool:
+    )
+    try:
         yield Outbox(
             pool,
             lease=settings.relay_lease_seconds,
             statement_timeout=settings.relay_statement_timeout_seconds,
         )
+    finally:
+        pool.terminate()
 
 
 @asynccontextmanager
@@ -104,7 +107,15 @@ async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
 
 
 def _look(*, ensure_stream: bool) -> Callable[[Broker, Stream], Awaitable[None]]:
-    return stream.ensure if ensure_stream else stream.require
+    """Makes a stream only once: one that goes missing later has a history, which comes first."""
+    may_make = ensure_stream
+
+    async def look(broker: Broker, wanted: Stream) -> None:
+        nonlocal may_make
+        await (stream.ensure if may_make else stream.require)(broker, wanted)
+        may_make = False
+
+    return look
 
 
 def _urls(settings: RelaySettings) -> Sequence[str]:

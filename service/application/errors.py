@@ -2,7 +2,8 @@
 
 ServiceError
 ├── Overloaded             not executed, for certain; try again later
-└── DependencyUnavailable  the database or the key set cannot be reached
+├── DependencyUnavailable  the database or the key set cannot be reached
+└── UserGone               the caller's token outlived the caller's account; nothing was written
 
 TransactionFailed          a unit of work did not end as asked, and may when tried again
 ├── Contended              another transaction was in the way; nothing was written
@@ -33,6 +34,14 @@ class DependencyUnavailable(ServiceError):
     def __init__(self, dependency: str) -> None:
         super().__init__("Something that the service depends on cannot be reached. Try again.")
         self.dependency = dependency
+
+
+class UserGone(ServiceError):
+    code = "UNAUTHENTICATED"
+    token_given: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__("The access token is not valid.")
 
 
 class TransactionFailed(Exception):

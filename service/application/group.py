@@ -23,6 +23,7 @@ class Ticket:
 
     `arrived` is of the event loop's clock. `attempt` is what a COMMIT whose end is unknown would
     have made true. `alone`: the database refused it in a group, for which it may be to blame.
+    `refusal`: why it could not be tried again, so far.
     """
 
     command: Command
@@ -32,6 +33,7 @@ class Ticket:
     attempt: Outcome | None = None
     tried: bool = False
     alone: bool = False
+    refusal: "DependencyUnavailable | Overloaded | None" = None
 
     def settle(self, result: Outcome | Exception) -> None:
         if self.answer.done():
@@ -93,8 +95,9 @@ class Groups:
             return await self._transaction(group)
         except (DependencyUnavailable, Overloaded) as exc:
             for ticket in group:
+                ticket.refusal = _another(exc)
                 if not ticket.tried:
-                    ticket.settle(_another(exc))
+                    ticket.settle(ticket.refusal)
             return [ticket for ticket in group if ticket.tried]
         except TransactionFailed as exc:
             for ticket in group:

@@ -123,8 +123,11 @@ class GroupCommit:
         while self._give_up_on_expired():
             await asyncio.sleep(pause)
             number = len(self._retries)
-            for group in self._groups_of(self._retries):
-                again = await self._groups.attempt(group)
+            for planned in self._groups_of(self._retries):
+                self._give_up_on_expired()
+                left = set(self._retries)
+                group = [ticket for ticket in planned if ticket in left]
+                again = await self._groups.attempt(group) if group else []
                 done = set(group)
                 self._retries = [each for each in self._retries if each not in done] + again
             progress = len(self._retries) < number
@@ -140,7 +143,8 @@ class GroupCommit:
             if ticket.arrived + self._timeout + more_time > now:
                 left.append(ticket)
             else:
-                ticket.settle(DependencyUnavailable("database") if ticket.attempt else Overloaded())
+                unknown = DependencyUnavailable("database") if ticket.attempt else None
+                ticket.settle(unknown or ticket.refusal or Overloaded())
         self._retries = left
         return bool(left)
 

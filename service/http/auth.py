@@ -50,8 +50,8 @@ class Authenticator:
     Where a key came from decides which algorithm it is for; what the token says only chooses
     among the keys. `issuer` None takes any.
 
-    The last `TOKENS_KNOWN` tokens are not checked again, for as long as they have not expired and
-    their keys are still the issuer's: clients use a token many times.
+    A token that is known, as up to `TOKENS_KNOWN` are, is not checked again for as long as it has
+    not expired and its key is still the issuer's: clients use a token many times.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Authenticator:
 
     def _keep(self, digest: bytes, known: Known) -> None:
         if len(self._known) >= TOKENS_KNOWN:
-            del self._known[next(iter(self._known))]
+            self._known.clear()
         self._known[digest] = known
 
     async def _check(self, token: bytes) -> Known:
@@ -116,8 +116,8 @@ class Authenticator:
             raise Unauthenticated
         return Known(user_id, claims["exp"], signed.headers(), key)
 
-    async def _key_for(self, header: dict[str, Any]) -> tuple[Key, str]:
-        if _NOT_UNDERSTOOD & header.keys():
+    async def _key_for(self, header: Any) -> tuple[Key, str]:
+        if not isinstance(header, dict) or _NOT_UNDERSTOOD & header.keys():
             raise Unauthenticated
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm == "HS256" and self._secret:

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.errors import DependencyUnavailable, Overloaded, UserGone
 from service.domain.errors import (
     ActiveSessionExists,
     IdempotencyKeyReused,
@@ -63,9 +63,7 @@ class Unauthenticated(RequestError):
         super().__init__(
             "The access token is not valid." if token_given else "An access token is needed."
         )
-        self.challenge = 'Bearer realm="training-sessions"'
-        if token_given:
-            self.challenge += ', error="invalid_token"'
+        self.token_given = token_given
 
 
 class ValidationFailed(RequestError):
@@ -116,6 +114,7 @@ class InternalError(RequestError):
 STATUS: dict[type[ServiceError], HTTPStatus] = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    UserGone: HTTPStatus.UNAUTHORIZED,
     ValidationFailed: HTTPStatus.BAD_REQUEST,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -136,6 +135,11 @@ STATUS: dict[type[ServiceError], HTTPStatus] = {
 }
 
 
+def challenge(*, token_given: bool) -> str:
+    """RFC 6750, section 3."""
+    return 'Bearer realm="training-sessions"' + (', error="invalid_token"' if token_given else "")
+
+
 def error_response(error: ServiceError, request_id: str) -> Response:
     body = {
         "error": {
@@ -145,8 +149,8 @@ def error_response(error: ServiceError, request_id: str) -> Response:
         }
     }
     response = Response(orjson.dumps(body), STATUS[type(error)], media_type="application/json")
-    if isinstance(error, Unauthenticated):
-        response.headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, Unauthenticated | UserGone):
+        response.headers["WWW-Authenticate"] = challenge(token_given=error.token_given)
     if isinstance(error, Overloaded | DependencyUnavailable | NotReady):
         response.headers["Retry-After"] = str(error.retry_after)
     return response

@@ -124,7 +124,8 @@ async def connected(pool: asyncpg.Pool, time: float | None = None) -> AsyncItera
             try:
                 await _roll_back(connection)
             finally:
-                with suppress(TimeoutError):  # then the pool has cut it
+                # What was committed stays so, whatever becomes of the connection.
+                with suppress(*DRIVER_ERRORS):
                     await pool.release(connection, timeout=GIVE_UP_SECONDS)
 
 
@@ -142,8 +143,9 @@ def cut_after(connection: Connection, time: float) -> Iterator[None]:
 async def _roll_back(connection: Connection) -> None:
     """What was not committed."""
     try:
-        if connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
+        with cut_after(connection, GIVE_UP_SECONDS):
+            if connection.is_in_transaction():
+                await connection.execute("ROLLBACK")
     except DRIVER_ERRORS:
         _cut(connection)
 

@@ -14,6 +14,7 @@ from service.application.errors import (
     Contended,
     DependencyUnavailable,
     TimedOut,
+    UserGone,
 )
 
 _CONTENDED = {
@@ -31,6 +32,7 @@ _SERVER_ENDS_CONNECTION = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
+_USER_GONE = {"23503"}  # foreign_key_violation: on Supabase, sessions belong to auth.users
 _CANNOT_SERVE = {
     "25006",  # read_only_sql_transaction: a standby, or a disk that is full
     "53000",  # insufficient_resources
@@ -60,6 +62,8 @@ def translated() -> Iterator[None]:
             raise Contended from exc
         if state in _TIMED_OUT:
             raise TimedOut from exc
+        if state in _USER_GONE:
+            raise UserGone from exc
         if state in _CANNOT_SERVE:
             raise DependencyUnavailable("database") from exc
         if _is_connection_lost(exc, state):

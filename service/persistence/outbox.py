@@ -201,6 +201,7 @@ class Outbox:
         self._pool = pool
         self._lease = lease
         self._statement_timeout = statement_timeout
+        self._patience = statement_timeout + lease
 
     def leadership(self) -> AbstractAsyncContextManager[SqlTurn | None]:
         """None where another process leads."""
@@ -219,13 +220,15 @@ class Outbox:
 
     async def parked(self) -> list[ParkedEvent]:
         async with self._begun(self._statement_timeout) as connection:
-            return [_to_parked(row) for row in await _PARKED.rows(connection, {})]
+            with cut_after(connection, self._patience):
+                return [_to_parked(row) for row in await _PARKED.rows(connection, {})]
 
     @asynccontextmanager
     async def _locked(self, lock: Statement) -> AsyncIterator[SqlTurn | None]:
         async with self._begun(self._statement_timeout) as connection:
-            got = await lock.value(connection, {})
-            yield SqlTurn(connection, self._statement_timeout + self._lease) if got else None
+            with cut_after(connection, self._patience):
+                got = await lock.value(connection, {})
+            yield SqlTurn(connection, self._patience) if got else None
 
     @asynccontextmanager
     async def _begun(self, statement_timeout: float) -> AsyncIterator[Connection]:
@@ -236,7 +239,8 @@ class Outbox:
         }
         with translated():
             async with connected(self._pool) as connection:
-                await connection.execute(begin_with(settings))
+                with cut_after(connection, self._patience):
+                    await connection.execute(begin_with(settings))
                 yield connection
 
 

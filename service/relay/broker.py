@@ -53,7 +53,7 @@ class Broker:
     @asynccontextmanager
     async def connected(self, urls: Sequence[str]) -> AsyncIterator[None]:
         """Connects meanwhile, for as long as it takes, and again when the connection breaks."""
-        connecting = asyncio.create_task(self._connect(urls))
+        connecting = asyncio.create_task(self._stay_connected(urls))
         try:
             yield
         finally:
@@ -71,7 +71,21 @@ class Broker:
         """The same for history: a broker knows ids of messages that it has lost by a purge."""
         return await self._send(event, _ONCE)
 
-    async def _connect(self, urls: Sequence[str]) -> None:
+    async def _stay_connected(self, urls: Sequence[str]) -> None:
+        """The library closes a connection for good when the server finds fault with it."""
+        while True:
+            closed = asyncio.Event()
+            with suppress(NatsError, OSError):
+                await self._connect(urls, closed)
+                await closed.wait()
+            self._has_connected.clear()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _connect(self, urls: Sequence[str], closed: asyncio.Event) -> None:
+        async def on_closed() -> None:
+            closed.set()
+
+        self._client = Client()
         await self._client.connect(
             list(urls),
             name="training-sessions relay",
@@ -82,6 +96,7 @@ class Broker:
             ping_interval=PING_SECONDS,
             error_cb=_ignore,
             disconnected_cb=self._give_up_waiting,
+            closed_cb=on_closed,
         )
         self._inbox = self._client.new_inbox()
         await self._client.subscribe(f"{self._inbox}.*", cb=self._answer)

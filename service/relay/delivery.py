@@ -30,6 +30,10 @@ class Delivery:
     def acknowledged(self) -> list[RecordedEvent]:
         return self.published + self.duplicates
 
+    def is_complete(self, events: Sequence[RecordedEvent]) -> bool:
+        """Whether it is known of all of them what became of them."""
+        return len(self.acknowledged + self.held_back) + len(self.refused) == len(events)
+
 
 async def deliver(
     events: Iterable[RecordedEvent], publish: Publish, *, in_flight: int, may_go_on: MayGoOn

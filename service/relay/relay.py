@@ -56,7 +56,7 @@ class Relay:
         self._pace = pace
         self._observe = observe
         self._stop = asyncio.Event()
-        self._state: State | None = None
+        self._said: tuple[State, str | None] | None = None
         self._stream_is_right = False
         self._pause = pace.poll_min
         self._count_at = 0.0
@@ -156,9 +156,9 @@ class Relay:
 
     def _enter(self, state: State, reason: str | None = None) -> None:
         """Says so once, however often it is found again."""
-        if state is self._state:
+        if (state, reason) == self._said:
             return
-        self._state = state
+        self._said = state, reason
         if reason is None:
             log.info("relay", state=state)
         else:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.application.errors import ConnectionLost
 from service.application.outbox import Turn
 from service.relay.delivery import Publish, deliver
 from service.relay.lease import Lease
@@ -46,4 +47,6 @@ async def replay(
         total.refused += len(done.refused) + len(done.held_back)
         if done.outage:
             raise done.outage
+        if not done.is_complete(page):
+            raise ConnectionLost
     return total

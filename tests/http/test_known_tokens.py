@@ -83,4 +83,4 @@ async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for _ in range(2):
         assert [await authenticator.user_id(each) for each in headers] == users
-    assert len(authenticator._known) == 2  # noqa: SLF001  nothing else can tell
+    assert len(authenticator._known) <= 2  # noqa: SLF001  nothing else can tell

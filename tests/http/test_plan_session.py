@@ -1,5 +1,6 @@
 """POST /sessions: what is made, what is refused, and what a retry gets."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID, uuid4
@@ -218,3 +219,19 @@ async def test_the_length_of_notes_is_a_setting(start_app: Any) -> None:
 
 async def test_returns_401_without_a_token(app: App) -> None:
     assert (await app.client.post("/sessions")).status_code == 401
+
+
+async def test_returns_401_for_a_user_who_is_gone(app: App, database: TestDatabase) -> None:
+    """On Supabase a token outlives its account."""
+    there, gone = uuid4(), uuid4()
+    await database.execute("CREATE TABLE accounts (id uuid PRIMARY KEY)")
+    await database.execute("INSERT INTO accounts VALUES ($1)", there)
+    await database.execute(
+        "ALTER TABLE sessions ADD FOREIGN KEY (user_id) REFERENCES accounts (id)"
+    )
+
+    answers = await asyncio.gather(*(plan(app, each) for each in [there, gone, there]))
+
+    assert [answer.status_code for answer in answers] == [201, 401, 201]
+    assert 'error="invalid_token"' in answers[1].headers["WWW-Authenticate"]
+    assert len(await database.events()) == 2

@@ -144,6 +144,8 @@ BAD_SIGNATURES = {
     "alg_none_and_yet_signed": signed({"alg": "none"}, CLAIMS),
     "alg_missing": signed({"typ": "JWT"}, CLAIMS),
     "alg_null": signed({"alg": None}, CLAIMS),
+    "header_a_list": signed(["alg"], CLAIMS),
+    "header_a_string": signed("alg", CLAIMS),
     "alg_a_list": signed({"alg": ["HS256"]}, CLAIMS),
     "alg_an_object": signed({"alg": {"HS256": True}}, CLAIMS),
     "alg_in_lower_case": signed({"alg": "hs256"}, CLAIMS),

@@ -10,6 +10,7 @@ from service.relay.broker import Broker
 from service.relay.errors import BrokerUnavailable, EventRefused
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.test_delivery import an_event
+from tests.running import eventually
 
 TIMEOUT = 0.5
 
@@ -118,3 +119,19 @@ async def test_a_message_larger_than_the_broker_takes_is_not_sent(
     with pytest.raises(EventRefused, match="and the broker takes fewer"):
         await connected.publish(large)
     assert await connected.publish(an_event(uuid4())) is False
+
+
+async def test_a_connection_that_was_closed_for_good_is_made_again(
+    stream: NatsServer, connected: Broker
+) -> None:
+    """As the library does when the server finds fault with it."""
+    await connected._client.close()  # noqa: SLF001  no server does so when it is asked to
+
+    async def is_published() -> bool:
+        try:
+            return not await connected.publish(an_event(uuid4()))
+        except BrokerUnavailable:
+            return False
+
+    await eventually(is_published)
+    assert await stream.count() == 1

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from service import relaying
+from service.application.errors import ConnectionLost
 from service.cli import main
+from service.relay.lease import Lease
 from service.relay.replay import Replayed
 from service.settings import RelaySettings
 from tests.nats_server import NatsServer
@@ -50,6 +52,22 @@ async def test_leaves_what_came_before_and_what_waits_in_the_queue_alone(
 
     assert [message.id for message in await stream.stored()] == [str(started)]
     assert len(await database.outbox()) == 1
+
+
+async def test_fails_rather_than_leaving_gaps_when_the_turn_is_lost(
+    database: TestDatabase,
+    stream: NatsServer,
+    settings: RelaySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await an_event(database, await database.a_session(), 1)
+    await database.execute("DELETE FROM outbox")
+    monkeypatch.setattr(Lease, "is_held", lambda _lease: False)
+
+    with pytest.raises(ConnectionLost):
+        await relaying.publish_history(settings, LONG_AGO)
+
+    assert await stream.count() == 0
 
 
 async def test_the_command_line_tells_what_came_of_it(

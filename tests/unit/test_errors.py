@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.errors import DependencyUnavailable, Overloaded, UserGone
 from service.domain.errors import (
     ActiveSessionExists,
     DomainError,
@@ -42,6 +42,7 @@ SESSION_ID = uuid4()
 ANSWERS = [
     (Overloaded(), 503, "OVERLOADED"),
     (Unauthenticated(), 401, "UNAUTHENTICATED"),
+    (UserGone(), 401, "UNAUTHENTICATED"),
     (ValidationFailed(), 400, "VALIDATION_ERROR"),
     (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
     (UnsupportedMediaType(), 415, "UNSUPPORTED_MEDIA_TYPE"),

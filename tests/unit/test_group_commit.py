@@ -356,6 +356,43 @@ async def test_a_group_that_failed_is_tried_again_one_by_one_if_one_is_to_blame(
     assert list(map(len, database.groups)) == sizes
 
 
+async def test_does_not_begin_what_expired_while_others_were_tried_again(
+    database: Memories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = 0.0
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + passed)
+
+    def take_long(_work: Work) -> None:
+        nonlocal passed
+        passed = 120.0
+
+    commands = commands_on(database)
+    first = await held(database, commands)
+    sessions = [database.add() for _ in range(3)]
+    tasks = [asyncio.create_task(commands.execute(a_command(each))) for each in sessions]
+    await asyncio.sleep(0)
+    database.save_failures.extend([None, Contended()])
+    database.commit_failures.extend([lambda _work: None, take_long])
+    database.gate.set()
+    await first
+
+    assert [type(each) for each in await all_of(*tasks)] == [Outcome, Overloaded, Overloaded]
+    assert list(map(len, database.groups)) == [1, 3, 1]
+
+
+async def test_what_a_dead_database_kept_from_being_tried_again_is_told_so(
+    database: Memories,
+) -> None:
+    commands = commands_on(database, timeout=0.05)
+    database.save_failures.append(ConnectionLost())
+    database.open_failures.extend([None, *(DependencyUnavailable("database") for _ in range(99))])
+
+    with pytest.raises(DependencyUnavailable):
+        await commands.execute(a_command(database.add()))
+
+
 async def test_a_bug_is_told_to_whoever_asked(database: Memories) -> None:
     database.save_failures.append(ZeroDivisionError())
 
