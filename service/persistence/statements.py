@@ -17,7 +17,7 @@ class Statement:
     """Parameters are given by name; rows come as the driver makes them."""
 
     def __init__(self, element: ClauseElement) -> None:
-        compiled: Any = element.compile(dialect=asyncpg_dialect())  # type: ignore[no-untyped-call]
+        compiled: Any = element.compile(dialect=asyncpg_dialect())  # type: ignore[no-untyped-call]  # without annotations there
         self.text = str(compiled)
         self._names: list[str] = compiled.positiontup or []
 
