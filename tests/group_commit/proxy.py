@@ -21,7 +21,7 @@ class Cut(Enum):
 
 
 class Proxy:
-    """`cuts` are made one per COMMIT, in order; None lets one pass.
+    """`cuts` are made one per COMMIT, or other `moment`, in order; None lets one pass.
 
     `sent`: how often the client sent something; who waits for each answer made as many round trips.
     """
@@ -29,6 +29,7 @@ class Proxy:
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
         self.cuts: list[Cut | None] = []
+        self.moment = COMMIT
         self.made: list[Cut] = []
         self.sent = 0
         self.port = 0
@@ -45,7 +46,7 @@ class Proxy:
         try:
             while data := await reader.read(CHUNK):
                 self.sent += 1
-                cut = self.cuts.pop(0) if self.cuts and COMMIT in data else None
+                cut = self.cuts.pop(0) if self.cuts and self.moment in data else None
                 if cut:
                     self.made.append(cut)
                     answers.cancel()

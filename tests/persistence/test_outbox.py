@@ -8,6 +8,7 @@ import pytest
 from service.application.errors import ConnectionLost
 from service.application.outbox import Parked
 from service.persistence.outbox import Outbox
+from tests.group_commit.proxy import Cut, a_proxy
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, a_pool, eventually
 
@@ -39,6 +40,23 @@ async def test_one_leads_and_takes_turns_and_the_other_does_not(
     async with other.leadership() as leadership, other.turn() as turn:
         assert leadership
         assert turn
+
+
+@pytest.mark.parametrize("moment", [b"BEGIN", b"pg_try_advisory_xact_lock"])
+async def test_does_not_wait_for_a_host_that_vanished(
+    database: TestDatabase, moment: bytes
+) -> None:
+    """Nothing tells that it is gone: the relay has to stop waiting by itself."""
+    async with a_proxy(database.api_url) as proxy, a_pool(proxy.url, 1) as pool:
+        proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
+        outbox = Outbox(pool, lease=A_SHORT_LEASE, statement_timeout=A_SHORT_LEASE)
+
+        with pytest.raises(ConnectionLost):
+            async with outbox.turn():
+                pass
+
+        async with an_outbox(pool).turn() as turn:
+            assert turn
 
 
 async def test_whoever_is_not_heard_of_loses_the_lead_and_finds_out(
