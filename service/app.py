@@ -92,6 +92,7 @@ async def _pool(settings: Settings, stack: AsyncExitStack) -> asyncpg.Pool:
         size=_limits(settings).pool_size,
         connect_timeout=settings.database_connect_timeout_seconds,
         transaction_pooler=settings.database_transaction_pooler,
+        settings=_limits(settings).settings,
     )
     stack.callback(pool.terminate)
     return await pool

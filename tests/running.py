@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from service.app import create_app
 from service.domain.session import Session
 from service.migrate import migrate
-from service.persistence.database import create_pool
+from service.persistence.database import Limits, create_pool
 from service.persistence.tables import sessions as sessions_table
 from service.settings import DatabaseSettings, Settings
 from tests.builders import SECRET, a_session, a_token, bearer
@@ -252,15 +252,23 @@ async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
 
 @asynccontextmanager
 async def a_pool(
-    url: str, size: int, statements: list[str] | None = None, **options: Any
+    url: str,
+    size: int,
+    statements: list[str] | None = None,
+    *,
+    limits: Limits | None = None,
+    **options: Any,
 ) -> AsyncIterator[asyncpg.Pool]:
     """As the service makes it; `statements` is given what it sends."""
+    settings = limits.settings if limits else None
 
     async def watch(connection: asyncpg.Connection) -> None:
         if statements is not None:
             connection.add_query_logger(lambda record: statements.append(record.query))
 
-    async with create_pool(url, size=size, connect_timeout=5, on_connect=watch, **options) as pool:
+    async with create_pool(
+        url, size=size, connect_timeout=5, settings=settings, on_connect=watch, **options
+    ) as pool:
         yield pool
 
 

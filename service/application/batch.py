@@ -1,11 +1,13 @@
 """Commands applied one after another to sessions in memory, as if each were alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from service.application.commands import Command, MemoryKey, SessionKey, Situation
-from service.application.ports import Change, Memory, NewId
+from service.application.ports import Change, Found, Memory, NewId
 from service.domain.errors import IdempotencyKeyReused
 from service.domain.session import Session, SessionStatus
 
@@ -24,11 +26,24 @@ class Batch:
 
     at: datetime
     new_id: NewId
-    sessions: dict[SessionKey, Session]
-    active: dict[UUID, UUID]
-    memories: dict[MemoryKey, Memory]
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    active: dict[UUID, UUID] = field(default_factory=dict)
+    memories: dict[MemoryKey, Memory] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     _freed: set[UUID] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, found: Iterable[tuple[Command, Found]], *, at: datetime, new_id: NewId) -> Self:
+        """What the commands met, before any of them is applied."""
+        batch = cls(at=at, new_id=new_id)
+        for command, each in found:
+            if each.session:
+                batch.sessions[command.session_key] = each.session
+            if each.active_session_id:
+                batch.active[command.user_id] = each.active_session_id
+            if each.memory and command.memory_key:
+                batch.memories[command.memory_key] = each.memory
+        return batch
 
     def has_to_wait(self, command: Command) -> bool:
         """Whether a session of the user ended in this batch, and the command may start another.
@@ -36,6 +51,15 @@ class Batch:
         The write would meet the index on sessions in progress, which sees row after row.
         """
         return command.claims_user and command.user_id in self._freed
+
+    def basis_of(self, command: Command) -> set[SessionKey]:
+        """The sessions whose state in this batch decides what becomes of the command."""
+        basis = {command.session_key}
+        if command.claims_user and command.user_id in self.active:
+            basis.add((command.user_id, self.active[command.user_id]))
+        if command.memory_key in self.memories:
+            basis.add((command.user_id, self.memories[command.memory_key].session.id))
+        return basis
 
     def apply(self, command: Command, event_id: UUID) -> Outcome:
         """Raises the domain error that refuses the command; then nothing has changed.

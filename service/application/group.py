@@ -1,19 +1,20 @@
 """A group: commands that are done in one transaction, each as if it were alone."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from service.application.batch import Batch, Outcome
-from service.application.commands import Command
+from service.application.commands import Command, SessionKey
 from service.application.errors import (
     CommitUnknown,
     DependencyUnavailable,
     Overloaded,
     TransactionFailed,
 )
-from service.application.ports import Clock, NewId, OpenUnitOfWork, UnitOfWork
+from service.application.ports import Asked, Change, Clock, Found, NewId, OpenUnitOfWork, UnitOfWork
 from service.domain.errors import DomainError
 
 
@@ -21,19 +22,23 @@ from service.domain.errors import DomainError
 class Ticket:
     """A command on its way, and the future that its caller waits for.
 
-    `arrived` is of the event loop's clock. `attempt` is what a COMMIT whose end is unknown would
-    have made true. `alone`: the database refused it in a group, for which it may be to blame.
-    `refusal`: why it could not be tried again, so far.
+    `arrived` is of the event loop's clock. `attempts` are what COMMITs whose end is unknown would
+    have made true, by the times that their events would have. `alone`: the database refused it in a
+    group, for which it may be to blame. `refusal`: why it could not be tried again, so far.
     """
 
     command: Command
     event_id: UUID
     arrived: float
     answer: asyncio.Future[Outcome]
-    attempt: Outcome | None = None
+    attempts: dict[datetime, Outcome] = field(default_factory=dict)
     tried: bool = False
     alone: bool = False
     refusal: "DependencyUnavailable | Overloaded | None" = None
+
+    @property
+    def asked(self) -> Asked:
+        return Asked(command=self.command, lost_event=self.event_id if self.attempts else None)
 
     def settle(self, result: Outcome | Exception) -> None:
         if self.answer.done():
@@ -112,82 +117,54 @@ class Groups:
             return group
 
     async def _transaction(self, tickets: Sequence[Ticket]) -> list[Ticket]:
-        """Settles the tickets, but for those it returns, which have to wait for somebody else."""
+        """Settles the tickets, but for those it returns, which somebody else was in the way of."""
         users = frozenset(ticket.command.user_id for ticket in tickets)
         async with self._open_unit_of_work(users) as work:
-            free = await _claimed(work, tickets)
-            batch, locked = await self._load(work, free)
-            recorded = await _recorded(work, tickets)
-            results = _results(batch, recorded, tickets, waiting=locked | {*tickets} - {*free})
-            if batch.changes:
-                await work.save(batch.changes)
-                await self._commit(work, results)
-        for ticket, result in results:
-            ticket.settle(result)
-        settled = {ticket for ticket, _ in results}
+            found = await work.look([ticket.asked for ticket in tickets])
+            met = list(zip(tickets, found, strict=True))
+            commands = [(ticket.command, each) for ticket, each in met]
+            batch = Batch.of(commands, at=self._clock(), new_id=self._new_id)
+            results = _results(batch, met)
+            left_out = await _saved(work, batch.changes, results) if batch.changes else set()
+        settled = set()
+        for result in results:
+            if not result.basis & left_out:
+                result.ticket.settle(result.outcome)
+                settled.add(result.ticket)
         return [ticket for ticket in tickets if ticket not in settled]
 
-    async def _load(self, work: UnitOfWork, tickets: Sequence[Ticket]) -> tuple[Batch, set[Ticket]]:
-        """The batch, and the tickets whose rows are locked by somebody else."""
-        commands = [ticket.command for ticket in tickets]
-        keys = {command.session_key for command in commands if not command.creates}
-        sessions = await work.sessions.lock(keys) if keys else {}
-        missing = keys - sessions.keys()
-        locked = await work.sessions.existing(missing) if missing else set()
-        # Only after the locks and claims: who held them before us may have used the same key,
-        # or started a session.
-        claimed = {command.user_id for command in commands if command.claims_user}
-        used = {key for command in commands if (key := command.memory_key)}
-        batch = Batch(
-            at=self._clock(),
-            new_id=self._new_id,
-            sessions=sessions,
-            active=await work.sessions.active(claimed) if claimed else {},
-            memories=dict(await work.events.remembered(used)) if used else {},
-        )
-        return batch, {each for each in tickets if each.command.session_key in locked}
 
-    async def _commit(
-        self, work: UnitOfWork, results: list[tuple[Ticket, Outcome | DomainError]]
-    ) -> None:
-        try:
-            await work.commit()
-        except CommitUnknown:
-            for ticket, result in results:
-                if isinstance(result, Outcome) and not result.replayed:
-                    ticket.attempt = result
-            raise
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What becomes of a command, if the `basis` is saved as it is in the batch."""
+
+    ticket: Ticket
+    outcome: Outcome | DomainError
+    basis: set[SessionKey]
 
 
-async def _claimed(work: UnitOfWork, tickets: Sequence[Ticket]) -> list[Ticket]:
-    """The tickets but for those whose users somebody else has claimed."""
-    claiming = {each.command.user_id for each in tickets if each.command.claims_user}
-    claimed = await work.sessions.claim(claiming) if claiming else set()
-    return [
-        each for each in tickets if not each.command.claims_user or each.command.user_id in claimed
-    ]
-
-
-async def _recorded(work: UnitOfWork, tickets: Sequence[Ticket]) -> set[UUID]:
-    """The events of commands whose COMMIT was lost, and went through after all.
-
-    It held what is locked and claimed by now, and so has ended; or else it made a session, whose
-    key and event are unique.
-    """
-    lost = {(each.command.user_id, each.event_id) for each in tickets if each.attempt}
-    return await work.events.recorded(lost) if lost else set()
-
-
-def _results(
-    batch: Batch, recorded: set[UUID], tickets: Sequence[Ticket], *, waiting: set[Ticket]
-) -> list[tuple[Ticket, Outcome | DomainError]]:
-    results: list[tuple[Ticket, Outcome | DomainError]] = []
-    for ticket in tickets:
-        if ticket.attempt and ticket.event_id in recorded:
-            results.append((ticket, ticket.attempt))
-        elif ticket not in waiting and not batch.has_to_wait(ticket.command):
-            results.append((ticket, _applied(batch, ticket)))
+def _results(batch: Batch, met: Iterable[tuple[Ticket, Found]]) -> list[_Result]:
+    results = []
+    for ticket, found in met:
+        if found.recorded_at:
+            results.append(_Result(ticket, ticket.attempts[found.recorded_at], set()))
+        elif not batch.has_to_wait(ticket.command):
+            basis = batch.basis_of(ticket.command)
+            results.append(_Result(ticket, _applied(batch, ticket), basis))
     return results
+
+
+async def _saved(
+    work: UnitOfWork, changes: Sequence[Change], results: Sequence[_Result]
+) -> set[SessionKey]:
+    try:
+        return await work.save(changes)
+    except CommitUnknown:
+        for result in results:
+            if isinstance(result.outcome, Outcome) and not result.outcome.replayed:
+                at = result.outcome.session.updated_at
+                result.ticket.attempts[at] = result.outcome
+        raise
 
 
 def _applied(batch: Batch, ticket: Ticket) -> Outcome | DomainError:

@@ -139,11 +139,11 @@ class GroupCommit:
         now = asyncio.get_running_loop().time()
         left = []
         for ticket in self._retries:
-            more_time = self._resolve_timeout if ticket.attempt else 0
+            more_time = self._resolve_timeout if ticket.attempts else 0
             if ticket.arrived + self._timeout + more_time > now:
                 left.append(ticket)
             else:
-                unknown = DependencyUnavailable("database") if ticket.attempt else None
+                unknown = DependencyUnavailable("database") if ticket.attempts else None
                 ticket.settle(unknown or ticket.refusal or Overloaded())
         self._retries = left
         return bool(left)

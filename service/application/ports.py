@@ -1,13 +1,13 @@
 """What the application needs from the outside, in its own words."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from service.application.commands import Command, MemoryKey, SessionKey
+from service.application.commands import Command, SessionKey
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 
@@ -16,10 +16,6 @@ Clock = Callable[[], datetime]
 
 NewId = Callable[[], UUID]
 """A new id, unlike any other; later ones sort after earlier ones."""
-
-
-EventKey = tuple[UUID, UUID]
-"""Owner and id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +40,26 @@ class Memory:
     session: Session
 
 
-class Sessions(Protocol):
-    async def claim(self, users: Collection[UUID]) -> set[UUID]:
-        """Those of the users who are now nobody else's until the unit of work ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A command, and the event that it may have led to, where the end of a COMMIT is unknown."""
 
-        Whoever starts a session of a user claims the user first, so that there is one at most.
-        """
+    command: Command
+    lost_event: UUID | None = None
 
-    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
-        """The session in progress of each user who has one."""
 
-    async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        """The sessions, locked until the unit of work ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a command meets: its session, and what its key stands for.
 
-        Rows that somebody else has locked are left out like missing ones.
-        """
+    `active_session_id`: the user's session in progress, looked for where a command claims its user.
+    `recorded_at`: the time of its lost event, if that was committed after all.
+    """
 
-    async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]: ...
+    session: Session | None
+    memory: Memory | None
+    active_session_id: UUID | None
+    recorded_at: datetime | None
 
 
 Position = tuple[datetime, UUID]
@@ -106,34 +105,23 @@ class Reads(Protocol):
         """The events that led to versions greater than `after`; None where there is no session."""
 
 
-class Events(Protocol):
-    async def remembered(self, keys: Collection[MemoryKey]) -> Mapping[MemoryKey, Memory]: ...
-
-    async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        """The ids of those events that were committed."""
-
-
 class UnitOfWork(Protocol):
-    """One transaction, for the users it was opened for; rolled back unless committed."""
+    """Looks, and writes what is still as it was then; for the users it was opened for."""
 
-    @property
-    def sessions(self) -> Sessions: ...
+    async def look(self, asked: Sequence[Asked]) -> list[Found]:
+        """What each command meets, all at the same moment. Nothing is locked."""
 
-    @property
-    def events(self) -> Events: ...
+    async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
+        """Commits sessions, events and outbox; returns the sessions that it had to leave out.
 
-    async def save(self, changes: Sequence[Change]) -> None:
-        """Writes sessions, events and outbox, all or none.
-
-        Raises Contended where a session is no longer as it was read.
+        Those are locked or have changed since, or what their commands claimed has. It waits for
+        nobody. Raises Contended, where nothing was written, and CommitUnknown, where nobody can
+        say.
         """
-
-    async def commit(self) -> None:
-        """Raises CommitUnknown where nobody can say whether it was committed."""
 
 
 OpenUnitOfWork = Callable[[frozenset[UUID]], AbstractAsyncContextManager[UnitOfWork]]
-"""Begins a transaction that acts for these users and sees nobody else's rows.
+"""Acts for these users and sees nobody else's rows.
 
 Raises DependencyUnavailable or Overloaded, and from within TransactionFailed.
 """

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy import Pool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from service.application.errors import DependencyUnavailable, Overloaded, TimedOut
+from service.application.errors import DependencyUnavailable, Overloaded
 from service.persistence.errors import DRIVER_ERRORS, translated
 from service.persistence.statements import Connection, Statement
 from service.persistence.unit_of_work import SqlUnitOfWork
@@ -30,6 +30,14 @@ class Limits:
     idle_in_transaction_timeout: float
 
     @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "lock_timeout": milliseconds(self.lock_timeout),
+            "statement_timeout": milliseconds(self.statement_timeout),
+            "idle_in_transaction_session_timeout": milliseconds(self.idle_in_transaction_timeout),
+        }
+
+    @property
     def transaction_max(self) -> float:
         """After which the server has ended a transaction that goes on, if it is there at all."""
         return self.statement_timeout + self.idle_in_transaction_timeout
@@ -40,32 +48,43 @@ GIVE_UP_SECONDS = 1.0
 """For the server to give up a statement that it was told to, before its connection is cut."""
 
 
+OnConnect = Callable[[asyncpg.Connection], Awaitable[None]]
+
+
+async def _nothing(_connection: object) -> None:
+    """There is nothing to reset: what a transaction sets ends with it."""
+
+
 def create_pool(
     url: str,
     *,
     size: int,
     connect_timeout: float,
     transaction_pooler: bool = False,
-    on_connect: Any = None,
+    settings: Mapping[str, str] | None = None,
+    on_connect: OnConnect = _nothing,
 ) -> asyncpg.Pool:
-    """Connections for units of work, each made when it is first needed.
+    """Connections, each made with these settings when it is first needed.
 
     `url` as libpq knows it: asyncpg reads it, `sslmode` and all. Behind a pooler in transaction
-    mode a prepared statement may be on another connection when it is needed, so none is kept.
+    mode a prepared statement or a setting may be on another connection when it is needed, so none
+    is kept there.
     """
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        if settings and not transaction_pooler:
+            await connection.execute(f"SELECT {_calls(settings, is_local=False)}")
+        await on_connect(connection)
+
     return asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
         timeout=connect_timeout,
-        init=on_connect,
-        reset=_nothing_to_reset,
+        init=prepare,
+        reset=_nothing,
         statement_cache_size=0 if transaction_pooler else STATEMENT_CACHE_SIZE,
     )
-
-
-async def _nothing_to_reset(_connection: object) -> None:
-    """Every setting ends with its transaction."""
 
 
 def create_engine(
@@ -103,8 +122,14 @@ def milliseconds(seconds: float) -> str:
 
 def begin_with(settings: Mapping[str, str]) -> str:
     """Begins a transaction with these settings, which end with it: two statements, one trip."""
-    calls = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
-    return f"BEGIN; SELECT {', '.join(calls)}"
+    return f"BEGIN; SELECT {_calls(settings, is_local=True)}"
+
+
+def _calls(settings: Mapping[str, str], *, is_local: bool) -> str:
+    local = str(is_local).lower()
+    return ", ".join(
+        f"set_config('{name}', '{value}', {local})" for name, value in settings.items()
+    )
 
 
 @asynccontextmanager
@@ -156,40 +181,27 @@ def _cut(connection: Connection) -> None:
 
 
 class Database:
-    """Opens units of work. A semaphore lets them wait in order, which the pool alone does not."""
+    """Opens units of work. A semaphore lets them wait in order, which the pool alone does not.
+
+    The pool's connections have the limits' settings.
+    """
 
     def __init__(
         self, pool: asyncpg.Pool, limits: Limits, *, transaction_pooler: bool = False
     ) -> None:
         self._pool = pool
-        self._transaction_pooler = transaction_pooler
+        self._begin = begin_with(limits.settings) if transaction_pooler else None
         self._places = asyncio.Semaphore(limits.pool_size)
         self._pool_timeout = limits.pool_timeout
-        self._statement_timeout = limits.statement_timeout
         self._transaction_max = limits.transaction_max
-        settings = {
-            "role": ROLE,
-            "lock_timeout": milliseconds(limits.lock_timeout),
-            "statement_timeout": milliseconds(limits.statement_timeout),
-            "idle_in_transaction_session_timeout": milliseconds(limits.idle_in_transaction_timeout),
-        }
-        self._begin = begin_with(settings)
 
     @asynccontextmanager
     async def unit_of_work(self, acting_users: frozenset[UUID]) -> AsyncIterator[SqlUnitOfWork]:
-        """A transaction as the service's role, which sees rows of `acting_users` alone.
-
-        Raises Overloaded and DependencyUnavailable.
-        """
+        """Sees rows of `acting_users` alone. Raises Overloaded and DependencyUnavailable."""
         if not acting_users:
             raise ValueError("a unit of work acts for somebody")
-        users = ",".join(map(str, acting_users))
-        with translated():
-            async with self._place(), connected(self._pool, self._transaction_max) as connection:
-                await connection.execute(
-                    f"{self._begin}, set_config('service.acting_users', '{users}', true)"
-                )
-                yield SqlUnitOfWork(connection)
+        async with self._connection() as connection:
+            yield SqlUnitOfWork(connection, acting_users)
 
     async def read(
         self, statement: Statement, parameters: Mapping[str, Any]
@@ -198,18 +210,18 @@ class Database:
 
         Raises Overloaded, DependencyUnavailable and TransactionFailed.
         """
+        async with self._connection() as connection:
+            return await statement.rows(connection, parameters)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
         with translated():
             async with self._place(), connected(self._pool, self._transaction_max) as connection:
                 # To prepare and to execute are two trips; only within a transaction do both
                 # come to the same connection of such a pooler's.
-                if self._transaction_pooler:
-                    await connection.execute("BEGIN")
-                try:
-                    return await statement.rows(
-                        connection, parameters, limit=self._statement_timeout
-                    )
-                except TimeoutError as exc:
-                    raise TimedOut from exc
+                if self._begin:
+                    await connection.execute(self._begin)
+                yield connection
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:

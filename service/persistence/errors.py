@@ -40,7 +40,8 @@ _CANNOT_SERVE = {
     "53200",  # out_of_memory
     "53300",  # too_many_connections
 }
-_CERTAINLY_ROLLED_BACK = ("23", "40")
+_NOT_THE_SERVERS_LAST_WORD = ("08", "57P")
+"""What poolers and servers say of connections that end, whatever became of the transaction."""
 
 
 DRIVER_ERRORS = (
@@ -53,7 +54,7 @@ DRIVER_ERRORS = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Before COMMIT, when every failure means that nothing was written."""
+    """Where every failure means that nothing was written."""
     try:
         yield
     except DRIVER_ERRORS as exc:
@@ -83,10 +84,17 @@ def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
 
 @contextmanager
 def translated_commit() -> Iterator[None]:
-    """At COMMIT, when only the server's refusal means that nothing was written."""
+    """While something commits, when only the server's refusal means that nothing was written."""
     try:
         yield
     except DRIVER_ERRORS as exc:
-        if (_sqlstate(exc) or "").startswith(_CERTAINLY_ROLLED_BACK):
-            raise Contended from exc
-        raise CommitUnknown from exc
+        if not _is_refusal(exc):
+            raise CommitUnknown from exc
+        raise
+
+
+def _is_refusal(exc: BaseException) -> bool:
+    """An ERROR ends its transaction, and not its connection; what is graver may come too late."""
+    state = _sqlstate(exc) or ""
+    is_error = getattr(exc, "severity_en", None) == "ERROR"
+    return is_error and not state.startswith(_NOT_THE_SERVERS_LAST_WORD)

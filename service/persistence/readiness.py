@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from service.persistence.database import ROLE
 from service.persistence.outbox import RELAY_ROLE
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that this code was written for. Later ones only add, so they will do too."""
 
 TIMEOUT_SECONDS = 3.0
@@ -71,11 +71,13 @@ _PRESENT_GRANTS = text("""
         AND grantee = to_regrole(:role)
 """).bindparams(role=ROLE)
 
-_READS_CAN_BE_CALLED = text("""
-    SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(read), 'EXECUTE'), false))
-    FROM unnest(CAST(:reads AS text[])) AS read
+_FUNCTIONS_CAN_BE_CALLED = text("""
+    SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
+    FROM unnest(CAST(:functions AS text[])) AS name
 """).bindparams(
-    reads=[
+    functions=[
+        "service_look(uuid[], service_asked[])",
+        "service_write(uuid[], service_change[], service_event[], service_claim[])",
         "service_session(uuid, uuid)",
         "service_sessions(uuid, text[], timestamptz, timestamptz, uuid, integer)",
         "service_history(uuid, uuid, integer, integer)",
@@ -136,7 +138,7 @@ async def _role(connection: AsyncConnection) -> str:
     if not await connection.scalar(_ROLE_IS_POWERLESS):
         return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
     granted = {tuple(row) for row in await connection.execute(_PRESENT_GRANTS)}
-    as_granted = granted == _GRANTS and await connection.scalar(_READS_CAN_BE_CALLED)
+    as_granted = granted == _GRANTS and await connection.scalar(_FUNCTIONS_CAN_BE_CALLED)
     return OK if as_granted else f"{ROLE} is granted more or less than by the migrations"
 
 

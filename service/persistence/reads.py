@@ -57,7 +57,7 @@ class SqlReads:
 
     async def session(self, user_id: UUID, session_id: UUID) -> Session | None:
         rows = await self._database.read(_SESSION, {"user_id": user_id, "id": session_id})
-        return to_session(rows[0]) if rows else None
+        return to_session(user_id, rows[0]) if rows else None
 
     async def sessions(
         self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
@@ -71,7 +71,8 @@ class SqlReads:
             "below_id": below_id,
             "limit": limit,
         }
-        return list(map(to_session, await self._database.read(_SESSIONS, parameters)))
+        rows = await self._database.read(_SESSIONS, parameters)
+        return [to_session(user_id, row) for row in rows]
 
     async def history(
         self, user_id: UUID, session_id: UUID, after: int, limit: int

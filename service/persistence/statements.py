@@ -22,11 +22,9 @@ class Statement:
         self._names: list[str] = compiled.positiontup or []
 
     async def rows(
-        self, connection: Connection, parameters: Mapping[str, Any], *, limit: float | None = None
+        self, connection: Connection, parameters: Mapping[str, Any]
     ) -> list[asyncpg.Record]:
-        """After `limit` seconds the server is told to give up, and TimeoutError is raised."""
-        arguments = self._arguments(parameters)
-        rows: list[asyncpg.Record] = await connection.fetch(self.text, *arguments, timeout=limit)
+        rows: list[asyncpg.Record] = await connection.fetch(self.text, *self._arguments(parameters))
         return rows
 
     async def value(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:

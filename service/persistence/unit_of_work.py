@@ -1,34 +1,80 @@
-"""One transaction, committed by name or not at all."""
+"""What a group does in the database: two calls of functions, which a migration makes.
 
-from collections.abc import Sequence
+Each becomes the service by itself, and the second commits. docs/decisions/two-round-trips.md.
+"""
 
-from sqlalchemy import func, select
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
 
-from service.application.errors import Contended
-from service.application.ports import Change
+import asyncpg
+
+from service.application.commands import Command, SessionKey
+from service.application.ports import Asked, Change, Found
 from service.persistence.errors import translated_commit
-from service.persistence.events import SqlEvents, insert_parameters, inserted, queued
-from service.persistence.sessions import SqlSessions, created, updated, write_parameters
-from service.persistence.statements import Connection, Statement
+from service.persistence.events import happened, to_memory
+from service.persistence.sessions import changed, to_session
+from service.persistence.statements import Connection
 
-_created, _updated = created(), updated()
-_written = select(_created.c.id).union_all(select(_updated.c.id)).subquery()
-_WRITE = Statement(select(func.count()).select_from(_written).add_cte(inserted(), queued()))
+LOOK = "SELECT * FROM service_look($1, $2)"
+WRITE = "SELECT service_write($1, $2, $3, $4)"
 
 
 class SqlUnitOfWork:
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, acting_users: Collection[UUID]) -> None:
         self._connection = connection
-        self.sessions = SqlSessions(connection)
-        self.events = SqlEvents(connection)
+        self._acting_users = list(acting_users)
+        self._active: dict[UUID, UUID | None] = {}
 
-    async def save(self, changes: Sequence[Change]) -> None:
-        """Sessions, events and outbox in one statement, so that no failure can part them."""
-        parameters, expected = write_parameters(changes)
-        parameters |= insert_parameters(changes)
-        if await _WRITE.value(self._connection, parameters) != expected:
-            raise Contended
+    async def look(self, asked: Sequence[Asked]) -> list[Found]:
+        rows = await self._connection.fetch(LOOK, self._acting_users, list(map(_asked_row, asked)))
+        commands = [each.command for each in asked]
+        found = [_found(*each) for each in zip(commands, rows, strict=True)]
+        for command, each in zip(commands, found, strict=True):
+            if command.claims_user:
+                self._active[command.user_id] = each.active_session_id
+        return found
 
-    async def commit(self) -> None:
+    async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
+        sessions = changed(changes)
+        places = {key: place for place, key in enumerate(sessions, start=1)}
+        placed = [(change, places[change.command.session_key]) for change in changes]
+        events = [row for change, place in placed for row in happened(change, place)]
+        claims = [
+            self._claim_row(change.command, place)
+            for change, place in placed
+            if change.command.claims_user
+        ]
         with translated_commit():
-            await self._connection.execute("COMMIT")
+            left_out = await self._connection.fetchval(
+                WRITE, self._acting_users, list(sessions.values()), events, claims
+            )
+            if self._connection.is_in_transaction():
+                await self._connection.execute("COMMIT")
+        keys = list(sessions)
+        return {keys[place - 1] for place in left_out}
+
+    def _claim_row(self, command: Command, place: int) -> tuple[Any, ...]:
+        active = self._active[command.user_id]
+        return place, command.user_id, active, command.idempotency_key
+
+
+def _asked_row(asked: Asked) -> tuple[Any, ...]:
+    command = asked.command
+    return (
+        command.user_id,
+        command.session_id,
+        command.idempotency_key,
+        command.claims_user,
+        asked.lost_event,
+    )
+
+
+def _found(command: Command, row: asyncpg.Record) -> Found:
+    has_memory = row["command_fingerprint"] is not None
+    return Found(
+        session=to_session(command.user_id, row) if row["id"] else None,
+        memory=to_memory(command.user_id, row) if has_memory else None,
+        active_session_id=row["active_session"],
+        recorded_at=row["recorded_at"],
+    )

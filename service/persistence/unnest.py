@@ -3,16 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Select,
-    TableValuedAlias,
-    bindparam,
-    func,
-    literal_column,
-    select,
-    true,
-)
+from sqlalchemy import Column, TableValuedAlias, bindparam, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 
@@ -21,16 +12,6 @@ def rows_given_as(name: str, *columns: Column[Any]) -> TableValuedAlias:
     arrays = [bindparam(f"{name}_{each.name}", type_=ARRAY(each.type)) for each in columns]
     rows = func.unnest(*arrays).table_valued(*columns, with_ordinality="place")
     return rows.render_derived(name=name)
-
-
-def found_one_by_one(rows: TableValuedAlias, row: Select[Any]) -> Select[Any]:
-    """What `row` finds for each of the rows: at most one, by its key.
-
-    The limit keeps the planner from joining all the rows of the acting users, to which the
-    policies invite it.
-    """
-    found = row.limit(literal_column("1")).lateral("found")
-    return select(found).select_from(rows.join(found, true()))
 
 
 def parameters(table: TableValuedAlias, rows: Collection[Sequence[Any]]) -> dict[str, list[Any]]:

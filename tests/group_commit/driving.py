@@ -43,7 +43,7 @@ async def group_commit(
         "resolve_timeout": 30.0,
         "observe": seen.groups.append,
     }
-    async with a_pool(url, LIMITS.pool_size, seen.statements) as pool:
+    async with a_pool(url, LIMITS.pool_size, seen.statements, limits=LIMITS) as pool:
         units = Database(pool, LIMITS)
         commands = GroupCommit(units.unit_of_work, now, uuid7, **defaults | limits)
         try:

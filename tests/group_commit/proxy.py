@@ -1,27 +1,29 @@
 """A TCP proxy before PostgreSQL that cuts connections at a chosen moment."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
 COMMIT = b"COMMIT\0"
+PREPARES_WRITE = re.compile(rb"P....(\w+)\0[^\0]*service_write", re.DOTALL)
 CHUNK = 65_536
 
 
 class Cut(Enum):
-    """When a connection is cut, counted from the client's COMMIT."""
+    """When a connection is cut, counted from what makes the server commit."""
 
-    BEFORE_COMMIT = "before COMMIT reaches the server"
-    AFTER_SENDING = "as soon as COMMIT was sent on"
+    BEFORE_COMMIT = "before it reaches the server"
+    AFTER_SENDING = "as soon as it was sent on"
     AFTER_EXECUTION = "when the server has answered, before the client hears it"
-    VANISHED_BEFORE = "nothing is closed, and the server never hears of COMMIT"
+    VANISHED_BEFORE = "nothing is closed, and the server never hears of it"
     VANISHED_AFTER = "nothing is closed, and the client never hears the answer"
 
 
 class Proxy:
-    """`cuts` are made one per COMMIT, or other `moment`, in order; None lets one pass.
+    """`cuts` are made one per group's write, or `moment`, in order; None lets one pass.
 
     `sent`: how often the client sent something; who waits for each answer made as many round trips.
     """
@@ -29,7 +31,7 @@ class Proxy:
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
         self.cuts: list[Cut | None] = []
-        self.moment = COMMIT
+        self.moment: bytes | None = None
         self.made: list[Cut] = []
         self.sent = 0
         self.port = 0
@@ -43,10 +45,14 @@ class Proxy:
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = server = await self._connect()
         answers = asyncio.create_task(self._copy(server_reader, writer))
+        moment = self.moment
         try:
             while data := await reader.read(CHUNK):
                 self.sent += 1
-                cut = self.cuts.pop(0) if self.cuts and self.moment in data else None
+                comes = moment is not None and moment in data
+                cut = self.cuts.pop(0) if self.cuts and comes else None
+                if self.moment is None and (prepared := PREPARES_WRITE.search(data)):
+                    moment = b"\0" + prepared[1] + b"\0"  # as it is named when it is executed
                 if cut:
                     self.made.append(cut)
                     answers.cancel()

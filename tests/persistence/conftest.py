@@ -34,7 +34,7 @@ def statements() -> list[str]:
 
 @pytest.fixture
 async def pool(database: TestDatabase, statements: list[str]) -> AsyncIterator[asyncpg.Pool]:
-    async with a_pool(database.api_url, LIMITS.pool_size, statements) as pool:
+    async with a_pool(database.api_url, LIMITS.pool_size, statements, limits=LIMITS) as pool:
         yield pool
 
 

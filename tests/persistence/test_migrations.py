@@ -318,4 +318,4 @@ async def test_takes_back_what_supabase_grants_on_new_sequences_and_functions(
         WHERE pronamespace = 'public'::regnamespace
     """
     assert not await supabase.value(sequence, role)
-    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(4, False)]
+    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(6, False)]
