@@ -83,7 +83,9 @@ LOOK = """
 
 # Each statement sees what was committed before it, so what is claimed is looked at after the claim.
 # Nothing waits for another transaction: what is locked, claimed or no longer as it was read is left
-# out. The number keeps claims apart from other advisory locks; any would do.
+# out. What is left is locked, so the first INSERT always meets its row: unlike a joined UPDATE, it
+# looks for each by its key, whatever the planner thinks. The number keeps claims apart from other
+# advisory locks; any would do.
 WRITE = """
     CREATE FUNCTION service_write(
         acting_users uuid[], changes service_change[], happened service_event[],
@@ -132,13 +134,19 @@ WRITE = """
                     LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
                 ) IS NULL
             );
-            UPDATE sessions SET status = change.status, session_date = change.session_date,
-                    sets = change.sets, rpe = change.rpe, notes = change.notes,
-                    version = change.version, updated_at = change.updated_at
+            INSERT INTO sessions (
+                    user_id, id, status, session_date, sets, rpe, notes, version, created_at,
+                    updated_at
+                )
+                SELECT change.user_id, change.id, change.status, change.session_date, change.sets,
+                    change.rpe, change.notes, change.version, change.created_at, change.updated_at
                 FROM unnest(changes) WITH ORDINALITY AS change
-                WHERE sessions.user_id = change.user_id AND sessions.id = change.id
-                    AND sessions.version = change.read_version
-                    AND change.ordinality <> ALL (left_out);
+                WHERE change.read_version > 0 AND change.ordinality <> ALL (left_out)
+                ON CONFLICT (user_id, id) DO UPDATE SET status = excluded.status,
+                    session_date = excluded.session_date, sets = excluded.sets,
+                    rpe = excluded.rpe, notes = excluded.notes, version = excluded.version,
+                    updated_at = excluded.updated_at
+                WHERE sessions.version < excluded.version;
             GET DIAGNOSTICS updated = ROW_COUNT;
             INSERT INTO sessions (
                     user_id, id, status, session_date, sets, rpe, notes, version, created_at,

@@ -23,7 +23,6 @@ async def theirs(database: TestDatabase, units: Database) -> Session:
     change = a_change(session, idempotency_key="theirs")
     async with units.unit_of_work(users_of(session)) as work:
         await work.save([change])
-        await work.commit()
     return change.session
 
 

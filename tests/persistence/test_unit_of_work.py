@@ -1,4 +1,4 @@
-"""One transaction: all of it or nothing, for many sessions as for one."""
+"""A look and a write: each session with its event or not at all, for many as for one."""
 
 from collections.abc import AsyncIterator
 from copy import copy
@@ -26,7 +26,7 @@ from service.application.errors import (
     Overloaded,
     TimedOut,
 )
-from service.application.ports import Change
+from service.application.ports import Asked, Change
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Notes, Reason
 from service.persistence.database import Database
@@ -66,6 +66,10 @@ def event_id_of(change: Change) -> UUID:
     return event_id
 
 
+def asked(command: Command) -> Asked:
+    return Asked(command=command)
+
+
 def key_of(session: Session) -> SessionKey:
     return session.user_id, session.id
 
@@ -81,8 +85,7 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
     change = a_change(session, traceparent=trace)
 
     async with units.unit_of_work(users_of(session)) as work:
-        await work.save([change])
-        await work.commit()
+        assert await work.save([change]) == set()
 
     assert await database.row(session) == untouched | {
         "status": "failed",
@@ -108,43 +111,39 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
     assert await database.outbox() == [event_id_of(change)]
 
 
-async def test_rolls_back_unless_committed(units: Database, database: TestDatabase) -> None:
-    session = await database.a_session()
-
-    async with units.unit_of_work(users_of(session)) as work:
-        await work.save([a_change(session)])
-
-    assert (await database.row(session))["status"] == "in_progress"
-    assert await database.events() == await database.outbox() == []
-
-
-async def test_rolls_back_when_something_raises(units: Database, database: TestDatabase) -> None:
-    session = await database.a_session()
-
-    with pytest.raises(ZeroDivisionError):
-        async with units.unit_of_work(users_of(session)) as work:
-            await work.save([a_change(session)])
-            raise ZeroDivisionError
-
-    assert (await database.row(session))["status"] == "in_progress"
-    assert await database.events() == await database.outbox() == []
-
-
-async def test_writes_nothing_when_one_of_many_is_no_longer_as_it_was_read(
+async def test_leaves_out_what_is_no_longer_as_it_was_read(
     units: Database, database: TestDatabase
 ) -> None:
     sessions = [await database.a_session() for _ in range(3)]
-    await database.execute("UPDATE sessions SET version = 9 WHERE id = $1", sessions[1].id)
+    changed, *others = sessions
+    await database.execute("UPDATE sessions SET version = 9 WHERE id = $1", changed.id)
 
-    with pytest.raises(Contended):
-        async with units.unit_of_work(users_of(*sessions)) as work:
-            await work.save([a_change(session) for session in sessions])
-            await work.commit()
+    async with units.unit_of_work(users_of(*sessions)) as work:
+        left_out = await work.save([a_change(session) for session in sessions])
 
-    assert {row["status"] for row in await database.fetch("SELECT status FROM sessions")} == {
-        "in_progress"
-    }
-    assert await database.events() == await database.outbox() == []
+    assert left_out == {key_of(changed)}
+    assert (await database.row(changed))["status"] == "in_progress"
+    assert {(await database.row(each))["status"] for each in others} == {"failed"}
+    events = await database.events()
+    assert {each["session_id"] for each in events} == {each.id for each in others}
+    assert await database.outbox() == [each["id"] for each in events]
+
+
+async def test_leaves_out_locked_rows_and_waits_for_nobody(
+    units: Database, database: TestDatabase
+) -> None:
+    free, locked = await database.a_session(), await database.a_session()
+
+    async with database.connection.transaction():
+        await database.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", locked.id)
+        async with units.unit_of_work(users_of(free, locked)) as work:
+            found = await work.look([asked(a_command(free)), asked(a_command(locked))])
+            left_out = await work.save([a_change(each) for each in (free, locked)])
+
+    assert [each.session for each in found] == [free, locked]
+    assert left_out == {key_of(locked)}
+    assert (await database.row(free))["status"] == "failed"
+    assert (await database.row(locked))["status"] == "in_progress"
 
 
 async def test_writes_a_session_that_changed_twice_once_and_both_events(
@@ -155,8 +154,8 @@ async def test_writes_a_session_that_changed_twice_once_and_both_events(
     failure = a_change(start.session)
 
     async with units.unit_of_work(users_of(planned)) as work:
+        await work.look([asked(start.command)])
         await work.save([start, failure])
-        await work.commit()
 
     row = await database.row(planned)
     assert (row["status"], row["version"]) == ("failed", 3)
@@ -173,16 +172,14 @@ async def test_inserts_a_session_with_its_events(units: Database, database: Test
     }
     change = change_of(a_command(None, PlanSession, **wanted))
 
+    started = a_command(change.session, idempotency_key="k")
     async with units.unit_of_work(users_of(change.session)) as work:
+        await work.look([asked(change.command)])
         await work.save([change])
-        await work.commit()
-        key = (change.session.user_id, "k")
-    async with units.unit_of_work(users_of(change.session)) as work:
-        remembered = await work.events.remembered({key})
-        locked = await work.sessions.lock({change.command.session_key})
+        [found] = await work.look([asked(started)])
 
-    assert remembered[key].session == change.session
-    assert locked == {change.command.session_key: change.session}
+    assert found.memory
+    assert found.session == found.memory.session == change.session
     events = [
         (each["session_version"], each["idempotency_key"]) for each in await database.events()
     ]
@@ -198,29 +195,95 @@ async def test_an_id_is_given_once(units: Database, database: TestDatabase) -> N
             await work.save([change_of(a_command(session, PlanSession))])
 
 
-async def test_a_user_is_claimed_once(units: Database) -> None:
-    mine, theirs, free = uuid4(), uuid4(), uuid4()
+async def test_leaves_out_whoevers_user_somebody_else_has_claimed(
+    units: Database, database: TestDatabase
+) -> None:
+    mine, theirs = [await database.a_session(status=SessionStatus.PLANNED) for _ in range(2)]
+    starts = [a_command(each, StartSession) for each in (mine, theirs)]
+    claim = "SELECT pg_advisory_xact_lock(1395864371, hashtext($1))"
 
-    async with units.unit_of_work(frozenset({mine})) as first:
-        assert await first.sessions.claim({mine, theirs}) == {mine, theirs}
-        assert await first.sessions.claim({mine}) == {mine}
-        async with units.unit_of_work(frozenset({mine})) as second:
-            assert await second.sessions.claim({mine, free}) == {free}
-    async with units.unit_of_work(frozenset({mine})) as third:
-        assert await third.sessions.claim({mine}) == {mine}
+    async with database.connection.transaction():
+        await database.execute(claim, str(theirs.user_id))
+        async with units.unit_of_work(users_of(mine, theirs)) as work:
+            await work.look(list(map(asked, starts)))
+            changes = [change_of(starts[0], mine), change_of(starts[1], theirs)]
+            assert await work.save(changes) == {key_of(theirs)}
+
+    async with units.unit_of_work(users_of(theirs)) as work:
+        await work.look([asked(starts[1])])
+        assert await work.save(changes[1:]) == set()
 
 
-async def test_knows_the_session_in_progress_of_each_user(
+async def test_leaves_out_a_start_when_another_session_has_started_since(
+    units: Database, database: TestDatabase
+) -> None:
+    planned = await database.a_session(status=SessionStatus.PLANNED)
+    start = a_command(planned, StartSession)
+
+    async with units.unit_of_work(users_of(planned)) as work:
+        [found] = await work.look([asked(start)])
+        other = await database.a_session(user_id=planned.user_id)
+        assert await work.save([change_of(start, planned)]) == {key_of(planned)}
+        [found_since] = await work.look([asked(start)])
+
+    assert (found.active_session_id, found_since.active_session_id) == (None, other.id)
+    assert await database.events() == []
+
+
+async def test_leaves_out_a_plan_whose_key_was_used_since(
+    units: Database, database: TestDatabase
+) -> None:
+    user_id = uuid4()
+    one, other = (
+        change_of(
+            a_command(kind=PlanSession, user_id=user_id, session_id=uuid7(), idempotency_key="k")
+        )
+        for _ in range(2)
+    )
+
+    async with (
+        units.unit_of_work(frozenset({user_id})) as first,
+        units.unit_of_work(frozenset({user_id})) as second,
+    ):
+        for work, change in ((first, one), (second, other)):
+            assert (await work.look([asked(change.command)]))[0].memory is None
+        assert await first.save([one]) == set()
+        assert await second.save([other]) == {other.command.session_key}
+
+    assert [each["id"] for each in await database.events()] == [event_id_of(one)]
+
+
+async def test_a_plan_with_a_key_leaves_the_session_in_progress_as_it_is(
     units: Database, database: TestDatabase
 ) -> None:
     running = await database.a_session()
-    await database.a_session(user_id=running.user_id, status=SessionStatus.PLANNED)
+    plan = a_command(
+        kind=PlanSession, user_id=running.user_id, session_id=uuid7(), idempotency_key="k"
+    )
+
+    async with units.unit_of_work(users_of(running)) as work:
+        [found] = await work.look([asked(plan)])
+        assert found.active_session_id == running.id
+        assert await work.save([change_of(plan)]) == set()
+
+
+async def test_knows_the_session_in_progress_of_users_who_are_claimed(
+    units: Database, database: TestDatabase
+) -> None:
+    running = await database.a_session()
+    planned = await database.a_session(user_id=running.user_id, status=SessionStatus.PLANNED)
     ended = await database.a_session(status=SessionStatus.FAILED)
+    commands = [
+        a_command(planned, StartSession),
+        a_command(running),
+        a_command(ended, StartSession),
+    ]
 
     async with units.unit_of_work(users_of(running, ended)) as work:
-        active = await work.sessions.active({running.user_id, ended.user_id})
+        found = await work.look(list(map(asked, commands)))
 
-    assert active == {running.user_id: running.id}
+    assert [each.session for each in found] == [planned, running, ended]
+    assert [each.active_session_id for each in found] == [running.id, None, None]
 
 
 async def test_keeps_sets_with_and_without_gaps(units: Database, database: TestDatabase) -> None:
@@ -229,7 +292,6 @@ async def test_keeps_sets_with_and_without_gaps(units: Database, database: TestD
 
     async with units.unit_of_work(users_of(*sessions)) as work:
         await work.save([a_change(session) for session in sessions])
-        await work.commit()
 
     assert [tuple((await database.row(session))["sets"]) for session in sessions] == sets
 
@@ -242,33 +304,14 @@ async def test_statement_count_does_not_depend_on_size(
         sessions = [a_session() for _ in range(size)]
         await database.insert(*sessions)
         statements.clear()
-        keys = {(session.user_id, session.id) for session in sessions}
         async with units.unit_of_work(users_of(*sessions)) as work:
-            locked = await work.sessions.lock(keys)
-            await work.save([a_change(session) for session in locked.values()])
-            await work.commit()
+            found = await work.look([asked(a_command(each)) for each in sessions])
+            await work.save([a_change(each.session) for each in found if each.session])
         counts.append(len(statements))
 
     # Before the first, the driver looks up the types.
-    assert counts[1:] == [4, 4]
+    assert counts[1:] == [2, 2]
     assert len(await database.outbox()) == 102
-
-
-async def test_leaves_out_locked_rows_and_knows_that_they_exist(
-    units: Database, database: TestDatabase
-) -> None:
-    free, locked = await database.a_session(), await database.a_session()
-    missing = (free.user_id, uuid7())
-    keys = {(free.user_id, free.id), (locked.user_id, locked.id), missing}
-
-    async with database.connection.transaction():
-        await database.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", locked.id)
-        async with units.unit_of_work(users_of(free, locked)) as work:
-            found = await work.sessions.lock(keys)
-            existing = await work.sessions.existing(keys - found.keys())
-
-    assert list(found.values()) == [free]
-    assert existing == {(locked.user_id, locked.id)}
 
 
 @pytest.mark.parametrize(
@@ -279,7 +322,7 @@ async def test_leaves_out_locked_rows_and_knows_that_they_exist(
         ("query_canceled", TimedOut),
         ("read_only_sql_transaction", DependencyUnavailable),
         ("disk_full", DependencyUnavailable),
-        ("admin_shutdown", ConnectionLost),
+        ("admin_shutdown", CommitUnknown),
         ("raise_exception", asyncpg.RaiseError),
     ],
 )
@@ -299,6 +342,9 @@ async def test_tells_what_became_of_it_in_the_applications_words(
         async with units.unit_of_work(users_of(session)) as work:
             await work.save([a_change(session)])
 
+    assert (await database.row(session))["status"] == "in_progress"
+    assert await database.outbox() == []
+
 
 async def test_a_role_that_cannot_be_assumed_is_told_as_what_it_is(
     units: Database, database: TestDatabase
@@ -306,15 +352,13 @@ async def test_a_role_that_cannot_be_assumed_is_told_as_what_it_is(
     await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            async with units.unit_of_work(frozenset({uuid4()})):
-                pass
+            async with units.unit_of_work(frozenset({uuid4()})) as work:
+                await work.look([asked(a_command())])
     finally:
         await database.execute(f"GRANT session_service TO {database.cluster.api_role}")
 
 
-async def test_cuts_a_connection_whose_server_does_not_answer(
-    pool: asyncpg.Pool, database: TestDatabase
-) -> None:
+async def test_cuts_a_connection_whose_server_does_not_answer(database: TestDatabase) -> None:
     """COMMIT waits for a lock that only the test can release, which is as good as for ever."""
     session = await database.a_session()
     await database.execute("""
@@ -334,10 +378,10 @@ async def test_cuts_a_connection_whose_server_does_not_answer(
 
     async with database.connection.transaction():
         await database.execute("SELECT pg_advisory_xact_lock(1)")
-        with pytest.raises(CommitUnknown):
-            async with Database(pool, limits).unit_of_work(users_of(session)) as work:
-                await work.save([a_change(session)])
-                await work.commit()
+        async with a_pool(database.api_url, 1, limits=limits) as pool:
+            with pytest.raises(CommitUnknown):
+                async with Database(pool, limits).unit_of_work(users_of(session)) as work:
+                    await work.save([a_change(session)])
 
 
 async def test_remembers_what_a_key_stands_for(units: Database, database: TestDatabase) -> None:
@@ -345,16 +389,17 @@ async def test_remembers_what_a_key_stands_for(units: Database, database: TestDa
     change = a_change(session, idempotency_key="retry-1")
 
     async with units.unit_of_work(users_of(session)) as work:
-        await work.save([change])
-        await work.commit()
-    keys = {(session.user_id, "retry-1"), (session.user_id, "retry-2"), (uuid4(), "retry-1")}
+        assert await work.save([change]) == set()
+    strangers = a_session()
+    keys = [(session, "retry-1"), (session, "retry-2"), (strangers, "retry-1"), (session, None)]
     async with units.unit_of_work(users_of(session)) as work:
-        remembered = await work.events.remembered(keys)
+        found = await work.look([asked(a_command(each, idempotency_key=key)) for each, key in keys])
 
-    [(key, memory)] = remembered.items()
-    assert key == (session.user_id, "retry-1")
+    memory, *others = [each.memory for each in found]
+    assert memory
     assert memory.session == change.session
     assert memory.fingerprint == change.command.fingerprint()
+    assert others == [None, None, None]
 
 
 async def test_a_key_is_unique_per_user(units: Database, database: TestDatabase) -> None:
@@ -371,46 +416,43 @@ async def test_a_key_is_unique_per_user(units: Database, database: TestDatabase)
     assert await database.events() == []
 
 
-async def test_knows_whether_an_event_was_recorded(units: Database, database: TestDatabase) -> None:
-    session = await database.a_session()
-    change = a_change(session)
-    async with units.unit_of_work(users_of(session)) as work:
-        await work.save([change])
-        await work.commit()
-
-    async with units.unit_of_work(users_of(session)) as work:
-        mine, other = (session.user_id, event_id_of(change)), (session.user_id, uuid7())
-        assert await work.events.recorded({mine, other}) == {event_id_of(change)}
-
-
-async def test_says_that_nothing_was_written_when_killed_before_commit(
+async def test_knows_whether_a_lost_event_was_recorded_and_when(
     units: Database, database: TestDatabase
 ) -> None:
     session = await database.a_session()
+    change = a_change(session)
+    lost = [event_id_of(change), uuid7(), None]
+    looked = [Asked(command=change.command, lost_event=each) for each in lost]
 
+    async with units.unit_of_work(users_of(session)) as work:
+        await work.save([change])
+        found = await work.look(looked)
+
+    assert [each.recorded_at for each in found] == [LATER, None, None]
+
+
+async def test_says_that_nothing_was_written_when_killed_before_the_write(
+    units: Database, database: TestDatabase
+) -> None:
     with pytest.raises(ConnectionLost):
-        async with units.unit_of_work(users_of(session)) as work:
-            await work.save([a_change(session)])
+        async with units.unit_of_work(frozenset({uuid4()})) as work:
+            await work.look([asked(a_command())])
             await database.execute(KILL_SERVICE)
-            await work.sessions.existing({key_of(session)})
-
-    assert (await database.row(session))["status"] == "in_progress"
-    assert await database.events() == await database.outbox() == []
+            await work.look([asked(a_command())])
 
 
-async def test_cannot_say_what_became_of_it_when_killed_at_commit(
+async def test_cannot_say_what_became_of_it_when_killed_at_the_write(
     units: Database, database: TestDatabase
 ) -> None:
     session = await database.a_session()
 
     with pytest.raises(CommitUnknown):
         async with units.unit_of_work(users_of(session)) as work:
-            await work.save([a_change(session)])
+            await work.look([asked(a_command(session))])
             await database.execute(KILL_SERVICE)
-            await work.commit()
+            await work.save([a_change(session)])
 
-    async with units.unit_of_work(users_of(session)) as work:
-        assert await work.sessions.lock({key_of(session)}) == {key_of(session): session}
+    assert (await database.row(session))["status"] == "in_progress"
 
 
 async def test_a_refusal_at_commit_is_certain(units: Database, database: TestDatabase) -> None:
@@ -427,7 +469,6 @@ async def test_a_refusal_at_commit_is_certain(units: Database, database: TestDat
     with pytest.raises(Contended):
         async with units.unit_of_work(users_of(session)) as work:
             await work.save([a_change(session)])
-            await work.commit()
 
     assert (await database.row(session))["status"] == "in_progress"
 
@@ -444,7 +485,8 @@ async def test_leaves_no_transaction_and_no_setting_behind(
     session = await database.a_session()
 
     async with units.unit_of_work(users_of(session)) as work:
-        await work.sessions.existing({key_of(session)})
+        await work.look([asked(a_command(session))])
+        await work.save([a_change(session)])
 
     states = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
     await eventually(lambda: _is_zero(database, states))
@@ -480,17 +522,63 @@ async def test_is_overloaded_when_no_connection_becomes_free(pool: asyncpg.Pool)
                 pass
 
 
+async def test_keeps_to_one_connection_of_a_transaction_pooler(
+    pool: asyncpg.Pool, database: TestDatabase, statements: list[str]
+) -> None:
+    """Which may give another one to whoever is between transactions."""
+    session = await database.a_session()
+    units = Database(pool, LIMITS, transaction_pooler=True)
+
+    async with units.unit_of_work(users_of(session)) as work:
+        await work.look([asked(a_command(session))])
+    looked = [statements[0], statements[-1]]
+    statements.clear()
+    async with units.unit_of_work(users_of(session)) as work:
+        await work.look([asked(a_command(session))])
+        await work.save([a_change(session)])
+
+    assert looked == [statements[0], "ROLLBACK"]
+    assert statements[0].startswith("BEGIN; SELECT set_config('lock_timeout', '200ms', true)")
+    assert statements[-1] == "COMMIT"
+    assert (await database.row(session))["status"] == "failed"
+
+
 @pytest.mark.parametrize(("transaction_pooler", "kept"), [(True, 0), (False, 1)])
-async def test_keeps_no_prepared_statement_behind_a_transaction_pooler(
+async def test_keeps_nothing_on_the_connections_of_a_transaction_pooler(
     database: TestDatabase, transaction_pooler: bool, kept: int
 ) -> None:
+    """Neither a prepared statement nor a setting."""
     session = await database.a_session()
-    async with a_pool(database.api_url, 1, transaction_pooler=transaction_pooler) as pool:
+    async with a_pool(
+        database.api_url, 1, limits=LIMITS, transaction_pooler=transaction_pooler
+    ) as pool:
+        units = Database(pool, LIMITS, transaction_pooler=transaction_pooler)
         for _ in range(2):
-            async with Database(pool, LIMITS).unit_of_work(users_of(session)) as work:
-                assert await work.sessions.lock({key_of(session)}) == {key_of(session): session}
+            async with units.unit_of_work(users_of(session)) as work:
+                await work.look([asked(a_command(session))])
         named = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE $1"
-        assert len(await pool.fetch(named, "SELECT found%")) == kept
+        assert len(await pool.fetch(named, "%service_look%")) == kept
+        timeout = await pool.fetchval("SHOW statement_timeout")
+        assert timeout == ("5s" if kept else "0")
+
+
+async def test_sees_and_writes_for_nobody_but_the_acting_users(
+    units: Database, database: TestDatabase
+) -> None:
+    """Whatever it is asked for."""
+    theirs = await database.a_session()
+    plan = a_command(kind=PlanSession, user_id=theirs.user_id, session_id=uuid7())
+
+    async with units.unit_of_work(frozenset({uuid4()})) as work:
+        [found] = await work.look([asked(a_command(theirs, StartSession))])
+        assert await work.save([a_change(theirs)]) == {key_of(theirs)}
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        async with units.unit_of_work(frozenset({uuid4()})) as work:
+            await work.save([change_of(plan)])
+
+    assert (found.session, found.active_session_id) == (None, None)
+    assert (await database.row(theirs))["status"] == "in_progress"
+    assert await database.events() == []
 
 
 def test_commands_are_the_same_when_they_ask_the_same() -> None:

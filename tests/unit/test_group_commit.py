@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,13 +13,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from service.application.batch import Outcome
-from service.application.commands import (
-    Command,
-    MemoryKey,
-    PlanSession,
-    SessionKey,
-    StartSession,
-)
+from service.application.commands import Command, PlanSession, SessionKey, StartSession
 from service.application.errors import (
     CommitUnknown,
     ConnectionLost,
@@ -30,7 +24,7 @@ from service.application.errors import (
 )
 from service.application.group import ObservedGroup
 from service.application.group_commit import GroupCommit
-from service.application.ports import Change, EventKey, Memory
+from service.application.ports import Asked, Change, Clock, Found, Memory
 from service.domain.errors import (
     ActiveSessionExists,
     IdempotencyKeyReused,
@@ -40,7 +34,7 @@ from service.domain.errors import (
 )
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Reason
-from tests.builders import MORNING, a_command, a_session
+from tests.builders import A_MINUTE, MORNING, a_command, a_session
 
 
 @dataclass
@@ -86,55 +80,54 @@ class Work:
         self._database = database
         self._pending: list[Change] = []
 
-    @property
-    def sessions(self) -> "Work":
-        return self
+    async def look(self, asked: Sequence[Asked]) -> list[Found]:
+        return [self._found(each) for each in asked]
 
-    @property
-    def events(self) -> "Work":
-        return self
+    def _found(self, asked: Asked) -> Found:
+        command = asked.command
+        return Found(
+            session=copy(self._database.sessions.get(command.session_key)),
+            memory=self._memory(command),
+            active_session_id=self._active(command) if command.claims_user else None,
+            recorded_at=next(
+                (
+                    event.occurred_at
+                    for change in self._database.changes
+                    for event_id, event in change.events
+                    if event_id == asked.lost_event
+                ),
+                None,
+            ),
+        )
 
-    async def claim(self, users: Collection[UUID]) -> set[UUID]:
-        return set(users) - self._database.claimed
+    def _memory(self, command: Command) -> Memory | None:
+        for change in self._database.changes:
+            if command.memory_key and change.command.memory_key == command.memory_key:
+                fingerprint = change.command.fingerprint()
+                return Memory(fingerprint=fingerprint, session=change.session)
+        return None
 
-    async def active(self, users: Collection[UUID]) -> dict[UUID, UUID]:
-        return {
-            session.user_id: session.id
-            for session in self._database.sessions.values()
-            if session.status is SessionStatus.IN_PROGRESS and session.user_id in users
-        }
+    def _active(self, command: Command) -> UUID | None:
+        for session in self._database.sessions.values():
+            running = session.status is SessionStatus.IN_PROGRESS
+            if running and session.user_id == command.user_id:
+                return session.id
+        return None
 
-    async def lock(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        free = set(keys) & self._database.sessions.keys() - self._database.locked
-        return {key: copy(self._database.sessions[key]) for key in free}
-
-    async def existing(self, keys: Collection[SessionKey]) -> set[SessionKey]:
-        return set(keys) & self._database.sessions.keys()
-
-    async def remembered(self, keys: Collection[MemoryKey]) -> dict[MemoryKey, Memory]:
-        return {
-            key: Memory(fingerprint=change.command.fingerprint(), session=change.session)
-            for change in self._database.changes
-            if (key := change.command.memory_key) and key in keys
-        }
-
-    async def recorded(self, keys: Collection[EventKey]) -> set[UUID]:
-        recorded = {
-            (change.session.user_id, event_id)
-            for change in self._database.changes
-            for event_id, _ in change.events
-        }
-        return {event_id for _, event_id in recorded & set(keys)}
-
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
         if self._database.save_failures and (failure := self._database.save_failures.popleft()):
             raise failure
-        self._pending = list(changes)
-
-    async def commit(self) -> None:
+        left_out = {each.command.session_key for each in changes if self._is_in_the_way(each)}
+        self._pending = [each for each in changes if each.command.session_key not in left_out]
         if self._database.commit_failures:
             self._database.commit_failures.popleft()(self)
         self.really_commit()
+        return left_out
+
+    def _is_in_the_way(self, change: Change) -> bool:
+        command = change.command
+        is_claimed = command.claims_user and command.user_id in self._database.claimed
+        return is_claimed or command.session_key in self._database.locked
 
     def really_commit(self) -> None:
         for change in self._pending:
@@ -156,7 +149,9 @@ async def database() -> Memories:
     return Memories()
 
 
-def commands_on(database: Memories, **overrides: Any) -> GroupCommit:
+def commands_on(
+    database: Memories, clock: Clock = lambda: MORNING, **overrides: Any
+) -> GroupCommit:
     limits: dict[str, Any] = {
         "groups_in_flight": 1,
         "group_size_max": 100,
@@ -166,7 +161,7 @@ def commands_on(database: Memories, **overrides: Any) -> GroupCommit:
     }
     return GroupCommit(
         database.unit_of_work,
-        lambda: MORNING,
+        clock,
         uuid7,
         **limits | overrides,
     )
@@ -442,6 +437,30 @@ async def test_a_commit_of_unknown_end_may_have_to_be_looked_up_twice(
     assert len(database.changes) == 1
 
 
+async def test_of_two_unknown_commits_the_answer_is_of_the_one_that_went_through(
+    database: Memories,
+) -> None:
+    """The first was still under way when it was looked for."""
+    session = database.add()
+    times = [MORNING + number * A_MINUTE for number in range(3)]
+    lost: list[Work] = []
+
+    def under_way(work: Work) -> None:
+        lost.append(work)
+        raise CommitUnknown
+
+    def the_first_went_through(_work: Work) -> None:
+        lost[0].really_commit()
+        raise CommitUnknown
+
+    database.commit_failures.extend([under_way, the_first_went_through])
+    outcome = await commands_on(database, iter(times).__next__).execute(a_command(session))
+
+    assert outcome.session.updated_at == times[0]
+    assert outcome == Outcome(database.sessions[session.user_id, session.id])
+    assert len(database.changes) == 1
+
+
 async def test_what_came_after_an_unknown_commit_does_not_change_its_answer(
     database: Memories,
 ) -> None:
@@ -626,23 +645,57 @@ async def test_of_many_starts_in_a_group_one_wins(database: Memories) -> None:
 async def test_a_claimed_user_is_left_to_wait_and_neighbours_go_on(database: Memories) -> None:
     commands = commands_on(database)
     first = await held(database, commands)
-    claimed = database.add()
-    database.claimed.add(claimed.user_id)
-    start = a_start(database, user_id=claimed.user_id)
-    waiting, fail, neighbour = (
+    start = a_start(database)
+    other = database.add(user_id=start.user_id)
+    other.status = SessionStatus.COMPLETED
+    database.claimed.add(start.user_id)
+    waiting, late, neighbour = (
         asyncio.create_task(commands.execute(each))
-        for each in (start, a_command(claimed), a_start(database))
+        for each in (start, a_command(other), a_start(database))
     )
     await asyncio.sleep(0)
 
     database.gate.set()
     await first
-    assert (await fail).session.status is SessionStatus.FAILED
+    assert isinstance((await all_of(late))[0], StatusTooLate)
     assert (await neighbour).session.status is SessionStatus.IN_PROGRESS
     assert not waiting.done()
 
     database.claimed.clear()
     assert (await waiting).session.status is SessionStatus.IN_PROGRESS
+
+
+async def test_what_hangs_on_a_change_that_was_left_out_waits_with_it(database: Memories) -> None:
+    """Another start, a replay, a second command to the session; not the user's other sessions."""
+    commands = commands_on(database)
+    first = await held(database, commands)
+    start = a_start(database)
+    start = replace(start, idempotency_key="tap-1")
+    user_id = start.user_id
+    hanging = [
+        start,
+        start,
+        a_start(database, user_id=user_id),
+        replace(start, idempotency_key="2"),
+    ]
+    free = [a_command(database.add(user_id=user_id, status=SessionStatus.COMPLETED)), a_command()]
+    database.locked.add(start.session_key)
+    waiting = [asyncio.create_task(commands.execute(each)) for each in hanging]
+    neighbours = [asyncio.create_task(commands.execute(each)) for each in free]
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    late, missing = await all_of(*neighbours)
+    assert (type(late), type(missing)) == (StatusTooLate, SessionNotFound)
+    assert not any(each.done() for each in waiting)
+
+    database.locked.clear()
+    done, replayed, refused, repeated = await all_of(*waiting)
+    assert done.session.status is SessionStatus.IN_PROGRESS
+    assert replayed == Outcome(done.session, replayed=True)
+    assert isinstance(refused, ActiveSessionExists)
+    assert isinstance(repeated, StatusTooLate)
 
 
 async def test_what_follows_on_an_end_in_the_same_group_starts_in_the_next(
