@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
-COMMIT = b"COMMIT\0"
 PREPARES_WRITE = re.compile(rb"P....(\w+)\0[^\0]*service_write", re.DOTALL)
 CHUNK = 65_536
 

@@ -1,4 +1,4 @@
-"""The connection breaks at COMMIT: every client gets a true answer, and nothing happens twice."""
+"""The connection breaks as a group is written: every client gets a true answer, and nothing happens twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,6 +50,26 @@ async def test_answers_200_and_writes_one_event_when_the_connection_is_cut(
     [event] = await database.events()
     assert await database.outbox() == [event["id"]]
     assert (await app.get(session)).content == response.content
+
+
+@pytest.mark.parametrize("moment", [b"BEGIN", b"service_look", b"service_write", b"COMMIT\0"])
+@pytest.mark.parametrize("cut", Cut)
+async def test_so_it_is_through_a_transaction_pooler_at_any_moment(
+    start_app: Any, proxy: Proxy, database: TestDatabase, moment: bytes, cut: Cut
+) -> None:
+    proxy.moment = moment
+    app = await start_app(
+        database_url=proxy.url, database_transaction_pooler=True, **SHORT_TIMEOUTS
+    )
+    session = await database.a_session()
+    proxy.cuts = [cut]
+
+    response = await app.fail(session)
+
+    assert proxy.made == [cut]
+    assert response.status_code == 200
+    [event] = await database.events()
+    assert await database.outbox() == [event["id"]]
 
 
 @pytest.mark.parametrize("cut", Cut)
