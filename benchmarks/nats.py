@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import psutil
 
 from benchmarks.contenders.catalogue import NotHere
 from benchmarks.processes import ServerDied, free_port, running
@@ -27,6 +28,7 @@ jetstream {{ store_dir: "{home}/store", sync_interval: {sync} }}
 class Nats:
     url: str
     monitoring_url: str
+    process: psutil.Process
 
     def messages(self) -> int:
         """How many its streams hold."""
@@ -47,13 +49,14 @@ def nats_server() -> str:
 def serving_nats(sync: str) -> Iterator[Nats]:
     """`sync`: how often it flushes to disk, or `always`."""
     port, monitoring_port = free_port(), free_port()
-    nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}")
     with tempfile.TemporaryDirectory(prefix="benchmarks-nats-") as home:
         file = Path(home) / "nats.conf"
         file.write_text(
             CONFIGURATION.format(port=port, monitoring_port=monitoring_port, home=home, sync=sync)
         )
-        with running([nats_server(), "-c", str(file)], environment={}, directory=Path(home)):
+        command = [nats_server(), "-c", str(file)]
+        with running(command, environment={}, directory=Path(home)) as process:
+            nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}", process)
             _wait_until_answering(nats)
             yield nats
 

@@ -235,7 +235,7 @@ class RelaySettings(DatabaseSettings, LogSettings):
     )
 
     relay_batch_size: int = _setting(
-        1000, "Events that are taken from the queue at once.", unit="events", ge=1, le=1000
+        500, "Events that are taken from the queue at once.", unit="events", ge=1, le=1000
     )
     relay_publishes_in_flight: int = _setting(
         256, "Events of different sessions that are on their way at once.", unit="events", ge=1
