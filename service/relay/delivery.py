@@ -1,14 +1,29 @@
-"""A batch of events on its way to the broker: sessions side by side, each one's in order."""
+"""Events on their way to the broker: all at once, or sessions side by side, each one's in order."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from service.application.outbox import RecordedEvent
 from service.relay.errors import BrokerUnavailable, EventRefused
 
-Publish = Callable[[RecordedEvent], Awaitable[bool]]
-"""Whether the stream had the event already. Raises EventRefused and BrokerUnavailable."""
+TOGETHER_MIN = 100
+"""Fewer cost the broker less one by one: it makes and removes a file for each batch."""
+
+TOGETHER_MAX = 1000
+"""More the broker does not take by default."""
+
+
+class Publisher(Protocol):
+    """Raises BrokerUnavailable."""
+
+    async def publish(self, event: RecordedEvent) -> bool:
+        """Whether the stream had the event already. Raises EventRefused."""
+
+    async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
+        """Whether the stream stored all of them, in this order, or else none."""
+
 
 MayGoOn = Callable[[], bool]
 
@@ -36,16 +51,17 @@ class Delivery:
 
 
 async def deliver(
-    events: Iterable[RecordedEvent], publish: Publish, *, in_flight: int, may_go_on: MayGoOn
+    events: Sequence[RecordedEvent], publisher: Publisher, *, in_flight: int, may_go_on: MayGoOn
 ) -> Delivery:
-    """Sends an event only when the one before it in its session has been acknowledged.
+    """Sends an event behind the one before it in its session, in one batch with it or once that
+    has been acknowledged.
 
     So whoever else publishes the same events at the same time, none gets ahead of an earlier one.
     Sends nothing more once the broker has failed, or `may_go_on` says no.
     """
-    chains = _by_session(events)
-    work = _Work(iter(chains), publish, may_go_on)
-    await asyncio.gather(*(work.run() for _ in range(min(in_flight, len(chains)))))
+    work = _Work(events, publisher, may_go_on)
+    if not await work.done_together():
+        await work.run(in_flight)
     return work.delivery
 
 
@@ -57,18 +73,36 @@ def _by_session(events: Iterable[RecordedEvent]) -> list[list[RecordedEvent]]:
 
 
 class _Work:
-    """Shared by workers, each of which takes the next session when it is done with one."""
-
     def __init__(
-        self, chains: Iterable[Sequence[RecordedEvent]], publish: Publish, may_go_on: MayGoOn
+        self, events: Sequence[RecordedEvent], publisher: Publisher, may_go_on: MayGoOn
     ) -> None:
-        self._chains = chains
-        self._publish = publish
+        self._events = events
+        self._publisher = publisher
         self._may_go_on = may_go_on
         self.delivery = Delivery()
 
-    async def run(self) -> None:
-        for chain in self._chains:
+    async def done_together(self) -> bool:
+        """Whether nothing is left to be done."""
+        if not TOGETHER_MIN <= len(self._events) <= TOGETHER_MAX or not self._may_go_on():
+            return False
+        try:
+            stored = await self._publisher.publish_together(self._events)
+        except BrokerUnavailable as exc:
+            self.delivery.outage = exc
+            return True
+        if stored:
+            self.delivery.published.extend(self._events)
+        return stored
+
+    async def run(self, in_flight: int) -> None:
+        """With workers, each of which takes the next session when it is done with one."""
+        chains = _by_session(self._events)
+        left = iter(chains)
+        workers = min(in_flight, len(chains))
+        await asyncio.gather(*(self._publish_chains(left) for _ in range(workers)))
+
+    async def _publish_chains(self, chains: Iterable[Sequence[RecordedEvent]]) -> None:
+        for chain in chains:
             await self._publish_chain(chain)
 
     async def _publish_chain(self, chain: Sequence[RecordedEvent]) -> None:
@@ -77,7 +111,7 @@ class _Work:
             if delivery.outage or not self._may_go_on():
                 return
             try:
-                was_there = await self._publish(event)
+                was_there = await self._publisher.publish(event)
             except BrokerUnavailable as exc:
                 delivery.outage = exc
                 return

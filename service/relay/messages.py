@@ -4,10 +4,11 @@ CloudEvents core specification 1.0.2, its NATS protocol binding, and its extensi
 tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import orjson
 
 from service.application.outbox import RecordedEvent
 
@@ -16,22 +17,27 @@ SUBJECT = "training.session.v1.*.*"
 """Of each event, with its session and its kind."""
 
 _TYPE = "training.session.v1"
-_VERSION_LINE = len("NATS/1.0\r\n\r\n")
-_PUNCTUATION = len(": \r\n")
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_VERSION = "NATS/1.0\r\n"
+_ENDS_OF_LINES = str.maketrans("\r\n", "  ")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """`headers` as they go over the wire."""
+
     subject: str
-    headers: dict[str, str]
+    headers: bytes
     payload: bytes
 
     @property
     def size(self) -> int:
         """In bytes, as the broker counts: headers and payload."""
-        text = sum(map(len, self.headers)) + sum(map(len, self.headers.values()))
-        return _VERSION_LINE + text + _PUNCTUATION * len(self.headers) + len(self.payload)
+        return len(self.headers) + len(self.payload)
+
+    def published(self, *, reply: str = "") -> bytes:
+        """The command of the NATS client protocol that publishes it."""
+        command = f"HPUB {self.subject} {reply} {len(self.headers)} {self.size}\r\n"
+        return b"".join((command.encode(), self.headers, self.payload, b"\r\n"))
 
 
 def message(event: RecordedEvent, source: str, headers: Mapping[str, str]) -> Message:
@@ -42,7 +48,7 @@ def message(event: RecordedEvent, source: str, headers: Mapping[str, str]) -> Me
     name = event.type.removeprefix("session_")
     return Message(
         subject=f"{_TYPE}.{event.session_id}.{name}",
-        headers={**_attributes(event, f"{_TYPE}.{name}", source), **headers},
+        headers=_encoded({**_attributes(event, f"{_TYPE}.{name}", source), **headers}),
         payload=_payload(event),
     )
 
@@ -56,11 +62,21 @@ def _attributes(event: RecordedEvent, kind: str, source: str) -> dict[str, str]:
         "ce-subject": str(event.session_id),
         "ce-time": _timestamp(event.occurred_at),
         "ce-datacontenttype": "application/json",
-        "ce-requestid": event.request_id,
+        "ce-requestid": _one_line(event.request_id),
     }
     if event.traceparent:
-        attributes["ce-traceparent"] = event.traceparent
+        attributes["ce-traceparent"] = _one_line(event.traceparent)
     return attributes
+
+
+def _encoded(headers: Mapping[str, str]) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"{_VERSION}{lines}\r\n".encode()
+
+
+def _one_line(text: str) -> str:
+    """Whatever it says, it does not become a header of its own."""
+    return text.translate(_ENDS_OF_LINES)
 
 
 def _payload(event: RecordedEvent) -> bytes:
@@ -69,7 +85,7 @@ def _payload(event: RecordedEvent) -> bytes:
         "userId": str(event.user_id),
         "sessionVersion": event.session_version,
     }
-    return _JSON.encode({**event.data, **whose}).encode()
+    return orjson.dumps({**event.data, **whose})
 
 
 def _timestamp(moment: datetime) -> str:

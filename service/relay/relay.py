@@ -10,7 +10,7 @@ from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.application.outbox import Backlog, Lead, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
-from service.relay.delivery import Delivery, Publish, deliver
+from service.relay.delivery import Delivery, Publisher, deliver
 from service.relay.errors import BrokerUnavailable
 from service.relay.lease import Lease
 from service.relay.observing import Observe, ObservedTurn, State
@@ -41,7 +41,7 @@ class Relay:
         self,
         lead: Lead,
         open_turn: OpenTurn,
-        publish: Publish,
+        publisher: Publisher,
         require_stream: RequireStream,
         *,
         clock: Clock,
@@ -50,7 +50,7 @@ class Relay:
     ) -> None:
         self._lead = lead
         self._open_turn = open_turn
-        self._publish = publish
+        self._publisher = publisher
         self._require_stream = require_stream
         self._clock = clock
         self._pace = pace
@@ -131,7 +131,7 @@ class Relay:
         async with Lease(turn, self._pace.lease) as lease:
             return await deliver(
                 batch.events,
-                self._publish,
+                self._publisher,
                 in_flight=self._pace.in_flight,
                 may_go_on=lambda: lease.is_held() and not self._stop.is_set(),
             )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from service.application.errors import ConnectionLost
 from service.application.outbox import Turn
-from service.relay.delivery import Publish, deliver
+from service.relay.delivery import Publisher, deliver
 from service.relay.lease import Lease
 from service.relay.relay import RequireStream
 
@@ -23,7 +23,7 @@ class Replayed:
 
 async def replay(
     turn: Turn,
-    publish: Publish,
+    publisher: Publisher,
     require_stream: RequireStream,
     *,
     since: datetime,
@@ -41,7 +41,7 @@ async def replay(
         await require_stream()
     async for page in turn.history(since, PAGE):
         async with Lease(turn, lease) as held:
-            done = await deliver(page, publish, in_flight=in_flight, may_go_on=held.is_held)
+            done = await deliver(page, publisher, in_flight=in_flight, may_go_on=held.is_held)
         total.published += len(done.published)
         total.present += len(done.duplicates)
         total.refused += len(done.refused) + len(done.held_back)

@@ -35,6 +35,7 @@ async def require(broker: Broker, stream: Stream) -> None:
         raise BrokerUnavailable(f"the stream {stream.name} is missing")
     if complaints := list(_complaints(config, stream)):
         raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}.")
+    broker.takes_batches = bool(config.allow_atomic)
 
 
 async def _found(broker: Broker, stream: Stream) -> StreamConfig | None:
@@ -57,6 +58,7 @@ async def _make(broker: Broker, stream: Stream) -> None:
         discard=DiscardPolicy.NEW,
         duplicate_window=stream.duplicate_window,
         num_replicas=stream.replicas,
+        allow_atomic=True,
     )
     jetstream = await broker.jetstream()
     try:

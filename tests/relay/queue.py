@@ -17,6 +17,32 @@ INSERT = """
     INSERT INTO outbox (user_id, event_id) VALUES ($1, $2)
 """
 
+MANY = """
+    WITH made AS (
+        INSERT INTO sessions (user_id, id, status, session_date, sets, version, created_at,
+            updated_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'failed', now(), '{12}', $2, now(), now()
+        FROM generate_series(1, $1)
+        RETURNING user_id, id
+    ), event AS (
+        INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,
+            occurred_at, request_id)
+        SELECT user_id, gen_random_uuid(), id, version, 'session_step_' || version,
+            '{"reason": "shoulder pain"}', clock_timestamp(), 'phone-7'
+        FROM made, generate_series(1, $2) AS version
+        RETURNING user_id, id, session_version
+    ), place AS (
+        INSERT INTO outbox (user_id, event_id)
+        SELECT user_id, id FROM event ORDER BY session_version
+    )
+    SELECT id FROM event
+"""
+
+
+async def many_events(database: TestDatabase, *, sessions: int, each: int = 1) -> list[UUID]:
+    """Of as many new sessions, as many of each, in one transaction."""
+    return [row["id"] for row in await database.fetch(MANY, sessions, each)]
+
 
 async def an_event(
     database: TestDatabase,

@@ -1,6 +1,7 @@
 """The connection to a real broker: what it takes, what it refuses, what it has already."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
 
@@ -15,11 +16,23 @@ from tests.running import eventually
 TIMEOUT = 0.5
 
 
-@pytest.fixture
-async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT)
+@asynccontextmanager
+async def a_connection(stream: NatsServer, *, with_ids: bool = True) -> AsyncIterator[Broker]:
+    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT, with_ids=with_ids)
     async with connected.connected([stream.url]):
         await connected.jetstream()
+        yield connected
+
+
+@pytest.fixture
+async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
+    async with a_connection(stream) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def without_ids(stream: NatsServer) -> AsyncIterator[Broker]:
+    async with a_connection(stream, with_ids=False) as connected:
         yield connected
 
 
@@ -33,24 +46,24 @@ async def test_an_event_is_stored_once_however_often_it_is_published(
 
 
 async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
-    stream: NatsServer, connected: Broker
+    stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
     event = an_event(uuid4())
     await connected.publish(event)
 
-    # Without the id, as if the duplicate window had passed.
-    assert await connected.publish_again(event) is True
+    # As if the duplicate window had passed.
+    assert await without_ids.publish(event) is True
     assert await stream.count() == 1
 
 
 async def test_history_is_stored_again_though_the_broker_remembers_its_ids(
-    stream: NatsServer, connected: Broker
+    stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
     event = an_event(uuid4())
     await connected.publish(event)
     await stream.purge_stream()
 
-    assert await connected.publish_again(event) is False
+    assert await without_ids.publish(event) is False
     assert await stream.count() == 1
 
 

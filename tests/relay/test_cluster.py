@@ -9,6 +9,8 @@ import pytest
 from tests.builders import a_session
 from tests.nats_server import NatsServer, a_nats_server
 from tests.relay.conftest import is_empty
+from tests.relay.queue import many_events
+from tests.relay.test_batches import require_each_once_in_order
 from tests.running import TRIES, App, TestDatabase, eventually
 from tests.system.processes import free_port, started
 
@@ -33,17 +35,31 @@ async def brokers() -> AsyncIterator[list[NatsServer]]:
         ]
 
 
+def environment(database: TestDatabase, brokers: list[NatsServer]) -> dict[str, str]:
+    return {
+        "SERVICE_DATABASE_URL": database.api_url,
+        "SERVICE_NATS_URL": ",".join(broker.url for broker in brokers),
+        "SERVICE_NATS_STREAM_REPLICAS": "3",
+    }
+
+
+async def test_batches_arrive_once_and_in_order(
+    database: TestDatabase, brokers: list[NatsServer]
+) -> None:
+    ids = await many_events(database, sessions=500, each=3)
+
+    async with started("relay", "--ensure-stream", environment=environment(database, brokers)):
+        await eventually(lambda: is_empty(database), tries=AN_ELECTION)
+
+    await require_each_once_in_order(brokers[0], ids)
+
+
 async def test_events_arrive_once_when_a_broker_of_three_is_killed(
     app: App, database: TestDatabase, brokers: list[NatsServer]
 ) -> None:
     sessions = [a_session() for _ in range(SESSIONS)]
     await database.insert(*sessions)
-    environment = {
-        "SERVICE_DATABASE_URL": database.api_url,
-        "SERVICE_NATS_URL": ",".join(broker.url for broker in brokers),
-        "SERVICE_NATS_STREAM_REPLICAS": "3",
-    }
-    async with started("relay", "--ensure-stream", environment=environment):
+    async with started("relay", "--ensure-stream", environment=environment(database, brokers)):
         for session in sessions[: SESSIONS // 2]:
             await app.fail(session)
         await eventually(lambda: is_empty(database))

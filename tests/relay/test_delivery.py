@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.application.outbox import QueuedEvent, RecordedEvent
 from service.domain.session import REQUIRED_STATUS, SessionStatus
 from service.relay.batch import GONE, WAITS, Batch
-from service.relay.delivery import Delivery, deliver
+from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN, Delivery, deliver
 from service.relay.errors import BrokerUnavailable, EventRefused
 from tests.builders import MORNING
 
@@ -51,6 +51,7 @@ class FakeBroker:
     refuses: Sequence[RecordedEvent] = ()
     fails_at: Sequence[RecordedEvent] = ()
     knows: Sequence[RecordedEvent] = ()
+    takes_batches: bool = False
     taken: list[RecordedEvent] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -67,6 +68,14 @@ class FakeBroker:
         finally:
             self.under_way -= 1
 
+    async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
+        self.asked += 1
+        if self.fails_at:
+            raise BrokerUnavailable("it is full")
+        if self.takes_batches:
+            self.taken.extend(events)
+        return self.takes_batches
+
     def _answer(self, event: RecordedEvent) -> bool:
         if event in self.refuses:
             raise EventRefused("it is too large")
@@ -77,7 +86,7 @@ class FakeBroker:
 
 
 async def sent(events: Sequence[RecordedEvent], broker: FakeBroker) -> Delivery:
-    return await deliver(events, broker.publish, in_flight=3, may_go_on=lambda: True)
+    return await deliver(events, broker, in_flight=3, may_go_on=lambda: True)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=10))
@@ -126,9 +135,56 @@ async def test_sends_nothing_more_when_the_broker_has_failed() -> None:
 async def test_sends_nothing_more_when_it_may_not_go_on() -> None:
     events, broker = histories(5), FakeBroker()
 
-    await deliver(events, broker.publish, in_flight=3, may_go_on=lambda: len(broker.taken) < 2)
+    await deliver(events, broker, in_flight=3, may_go_on=lambda: len(broker.taken) < 2)
 
     assert broker.taken == events[:2]
+
+
+async def test_many_events_go_together() -> None:
+    events, broker = histories(*[2] * (TOGETHER_MIN // 2)), FakeBroker(takes_batches=True)
+
+    delivery = await sent(events, broker)
+
+    assert (delivery.published, broker.taken, broker.asked) == (events, events, 1)
+    assert delivery.is_complete(events)
+
+
+async def test_many_events_go_one_by_one_where_they_are_not_taken_together() -> None:
+    events = histories(*[2] * (TOGETHER_MIN // 2))
+    broker = FakeBroker(refuses=events[:1], knows=events[1:2])
+
+    delivery = await sent(events, broker)
+
+    assert [event for event, _ in delivery.refused] == events[:1]
+    assert delivery.duplicates == events[1:2]
+    assert delivery.is_complete(events)
+
+
+@pytest.mark.parametrize("count", [TOGETHER_MIN - 1, TOGETHER_MAX + 1])
+async def test_too_few_or_too_many_events_go_one_by_one(count: int) -> None:
+    events, broker = histories(*[1] * count), FakeBroker(takes_batches=True)
+
+    delivery = await sent(events, broker)
+
+    assert broker.asked == len(delivery.published) == count
+
+
+async def test_nothing_is_sent_after_a_batch_that_the_broker_failed_at() -> None:
+    events = histories(*[1] * TOGETHER_MIN)
+    broker = FakeBroker(takes_batches=True, fails_at=events)
+
+    delivery = await sent(events, broker)
+
+    assert str(delivery.outage) == "it is full"
+    assert (delivery.acknowledged, broker.asked) == ([], 1)
+
+
+async def test_no_batch_is_sent_when_it_may_not_go_on() -> None:
+    events, broker = histories(*[1] * TOGETHER_MIN), FakeBroker(takes_batches=True)
+
+    await deliver(events, broker, in_flight=3, may_go_on=lambda: False)
+
+    assert broker.asked == 0
 
 
 def queued(*events: RecordedEvent, waits: Sequence[RecordedEvent] = ()) -> list[QueuedEvent]:

@@ -12,6 +12,7 @@ import yaml
 
 from service import relaying
 from service.application.outbox import Backlog
+from service.relay.delivery import TOGETHER_MIN
 from service.relay.observing import ObservedTurn
 from service.settings import RelaySettings
 from tests.conftest import StartApp
@@ -22,6 +23,8 @@ from tests.running import App, TestDatabase, eventually
 from tests.system.processes import Process
 
 ASYNCAPI = yaml.safe_load((Path(__file__).parents[2] / "docs" / "asyncapi.yaml").read_text())
+ONE_BY_ONE = TOGETHER_MIN - 1
+"""The largest batch whose events go one by one."""
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -209,7 +212,7 @@ async def test_a_relay_that_is_told_to_stop_keeps_what_was_acknowledged(
     for session in sessions:
         await an_event(database, session, 1)
 
-    async with a_relay(relay_publishes_in_flight=1, relay_batch_size=200) as process:
+    async with a_relay(relay_publishes_in_flight=1, relay_batch_size=ONE_BY_ONE) as process:
         await eventually(lambda: holds_something(stream))
         process.signal(signal.SIGTERM)
         assert await process.end() == 0

@@ -66,9 +66,21 @@ async def test_a_missing_stream_is_an_outage(connected: Broker) -> None:
         await stream.require(connected, WANTED)
 
 
+@pytest.mark.parametrize("allow_atomic", [True, False])
+async def test_tells_whether_the_stream_takes_batches(
+    broker: NatsServer, connected: Broker, allow_atomic: bool
+) -> None:
+    await broker.make_stream(allow_atomic=allow_atomic)
+
+    await stream.ensure(connected, WANTED)
+
+    assert connected.takes_batches is allow_atomic
+
+
 async def test_one_that_is_made_will_do(broker: NatsServer, connected: Broker) -> None:
     await stream.ensure(connected, WANTED)
 
     config = await broker.config()
     assert (config.storage, config.discard, config.retention) == ("file", "new", "limits")
     assert (config.duplicate_window, config.subjects) == (120, ["training.session.v1.>"])
+    assert connected.takes_batches

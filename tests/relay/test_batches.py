@@ -1,0 +1,300 @@
+"""Many events in one batch, which the stream stores as a whole or not at all."""
+
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+
+from service import relaying
+from service.application.outbox import RecordedEvent
+from service.relay.batch import WAITS
+from service.relay.broker import Broker
+from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN
+from service.relay.errors import BrokerUnavailable
+from service.settings import RelaySettings
+from tests.nats_server import STREAM, NatsServer
+from tests.relay.conftest import Relay, StartRelay, is_empty
+from tests.relay.queue import an_event as a_queued_event
+from tests.relay.queue import many_events
+from tests.relay.test_broker import TIMEOUT
+from tests.relay.test_delivery import an_event
+from tests.running import TestDatabase, eventually
+
+A_LONG_STORY = "a knee that hurts " * 100
+LARGEST = 1000
+"""Bytes, of which an event of the tests has fewer and a long story more."""
+
+
+@pytest.fixture
+async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
+    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT)
+    async with connected.connected([stream.url]):
+        await connected.jetstream()
+        connected.takes_batches = True
+        yield connected
+
+
+def some_events(count: int = 5) -> list[RecordedEvent]:
+    return [an_event(uuid4()) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER_MIN, TOGETHER_MAX])
+async def test_a_batch_is_stored_in_its_order(
+    stream: NatsServer, connected: Broker, count: int
+) -> None:
+    events = some_events(count)
+
+    assert await connected.publish_together(events) is True
+
+    assert [message.id for message in await stream.stored()] == [str(each.id) for each in events]
+
+
+async def test_each_message_of_a_batch_says_so_and_is_as_it_is_alone_otherwise(
+    stream: NatsServer, connected: Broker
+) -> None:
+    alone, *others = some_events(4)
+    await connected.publish(alone)
+    await connected.publish_together(others)
+
+    [expected, *found] = await stream.stored()
+
+    batches = {message.headers.pop("Nats-Batch-Id") for message in found}
+    places = [message.headers.pop("Nats-Batch-Sequence") for message in found]
+    commits = [message.headers.pop("Nats-Batch-Commit", None) for message in found]
+    assert (len(batches), places, commits) == (1, ["1", "2", "3"], [None, None, "1"])
+    assert [set(message.headers) for message in found] == [set(expected.headers)] * 3
+    assert [message.payload.keys() for message in found] == [expected.payload.keys()] * 3
+
+
+def with_its_id_known(event: RecordedEvent) -> RecordedEvent:
+    return replace(an_event(uuid4()), id=event.id)
+
+
+def with_its_subject_taken(event: RecordedEvent) -> RecordedEvent:
+    return replace(event, id=uuid4())
+
+
+@pytest.mark.parametrize("double", [with_its_id_known, with_its_subject_taken])
+@pytest.mark.parametrize("place", [0, 2, 4], ids=["first", "in the middle", "last"])
+async def test_nothing_is_stored_of_a_batch_with_a_double(
+    stream: NatsServer,
+    connected: Broker,
+    double: Callable[[RecordedEvent], RecordedEvent],
+    place: int,
+) -> None:
+    known = an_event(uuid4())
+    await connected.publish(known)
+    events = some_events()
+    events[place] = double(known)
+
+    assert await connected.publish_together(events) is False
+    assert await stream.count() == 1
+
+
+@pytest.mark.parametrize("place", [0, 2, 4], ids=["first", "in the middle", "last"])
+async def test_nothing_is_stored_of_a_batch_with_a_message_larger_than_the_streams_may_be(
+    stream: NatsServer, connected: Broker, place: int
+) -> None:
+    await stream.update_stream(max_msg_size=LARGEST)
+    events = some_events()
+    events[place] = replace(events[place], data={"reason": A_LONG_STORY})
+
+    assert await connected.publish_together(events) is False
+    assert await stream.count() == 0
+
+
+async def test_a_batch_with_a_message_larger_than_the_broker_takes_is_not_sent(
+    stream: NatsServer, connected: Broker
+) -> None:
+    """The broker would cut the connection."""
+    first, *others = some_events()
+    large = replace(first, data={"reason": A_LONG_STORY * 600})
+
+    assert await connected.publish_together([large, *others]) is False
+    assert await connected.publish_together(others) is True
+
+
+@pytest.mark.parametrize("limit", [{"max_msgs": 3}, {"max_bytes": 2000}], ids=str)
+async def test_nothing_is_stored_of_a_batch_that_a_full_stream_has_no_room_for(
+    stream: NatsServer, connected: Broker, limit: dict[str, int]
+) -> None:
+    await stream.update_stream(**limit)
+
+    assert await connected.publish_together(some_events()) is False
+    assert await stream.count() == 0
+
+
+async def test_a_stream_that_takes_none_any_more_stores_nothing(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.update_stream(allow_atomic=False)
+
+    assert await connected.publish_together(some_events()) is False
+    assert await stream.count() == 0
+
+
+async def test_a_stream_that_is_known_to_take_none_is_not_asked(
+    stream: NatsServer, connected: Broker
+) -> None:
+    connected.takes_batches = False
+
+    assert await connected.publish_together(some_events()) is False
+    assert await stream.count() == 0
+
+
+async def test_more_than_the_broker_takes_is_not_stored(
+    stream: NatsServer, connected: Broker
+) -> None:
+    assert await connected.publish_together(some_events(TOGETHER_MAX + 1)) is False
+    assert await stream.count() == 0
+
+
+async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
+    await stream.delete_stream()
+
+    with pytest.raises(BrokerUnavailable, match="the stream TRAINING_SESSIONS is missing"):
+        await connected.publish_together(some_events())
+
+
+async def test_another_stream_that_takes_the_events_is_an_outage(
+    stream: NatsServer, connected: Broker
+) -> None:
+    await stream.delete_stream()
+    await stream.make_stream(name="GYM")
+
+    with pytest.raises(BrokerUnavailable, match="GYM took it"):
+        await connected.publish_together(some_events())
+
+
+async def test_a_broker_that_does_not_answer_is_an_outage(
+    stream: NatsServer, connected: Broker
+) -> None:
+    events = some_events()
+    await stream.freeze()
+    try:
+        with pytest.raises(BrokerUnavailable, match="it does not answer"):
+            await connected.publish_together(events)
+    finally:
+        stream.thaw()
+
+    # It may have stored them since.
+    assert {await connected.publish(event) for event in events} <= {True, False}
+    assert await stream.count() == len(events)
+
+
+async def test_nothing_is_stored_of_a_batch_that_was_never_sent_whole(
+    stream: NatsServer, connected: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a relay that was killed."""
+    events = some_events()
+    send = connected._client.send  # noqa: SLF001  what it does is cut short
+
+    async def half(commands: bytes) -> None:
+        await send(b"HPUB".join(commands.split(b"HPUB")[:4]))
+
+    monkeypatch.setattr(connected._client, "send", half)  # noqa: SLF001
+    with pytest.raises(BrokerUnavailable, match="it does not answer"):
+        await connected.publish_together(events)
+    monkeypatch.undo()
+
+    assert await stream.count() == 0
+    assert await connected.publish_together(events) is True
+
+
+async def test_doubles_in_a_batch_are_found_and_the_others_are_published(
+    database: TestDatabase, stream: NatsServer, relay: Relay
+) -> None:
+    ids = await many_events(database, sessions=TOGETHER_MIN)
+    await relay()
+    await database.execute(
+        "INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM events WHERE id = ANY($1)",
+        ids[:7],
+    )
+    ids += await many_events(database, sessions=TOGETHER_MIN)
+
+    turns = await relay()
+
+    assert sum(turn.duplicates for turn in turns) == 7
+    assert sum(turn.published for turn in turns) == TOGETHER_MIN
+    await require_each_once_in_order(stream, ids)
+
+
+async def test_one_event_that_is_refused_is_parked_and_the_others_of_its_batch_go_on(
+    database: TestDatabase, stream: NatsServer, relay: Relay, settings: RelaySettings
+) -> None:
+    await stream.update_stream(max_msg_size=LARGEST)
+    session = await database.a_session()
+    refused = await a_queued_event(database, session, 1, data={"reason": A_LONG_STORY})
+    behind = await a_queued_event(database, session, 2, type="session_praised")
+    others = await many_events(database, sessions=TOGETHER_MIN)
+
+    await relay()
+
+    assert {message.id for message in await stream.stored()} == {*map(str, others)}
+    assert [(each.event_id, each.reason) for each in await relaying.parked(settings)] == [
+        (refused, "it is larger than the stream's messages may be"),
+        (behind, WAITS),
+    ]
+
+
+async def test_a_stream_that_takes_no_batches_gets_each_event(
+    database: TestDatabase, broker: NatsServer, relay: Relay
+) -> None:
+    await broker.make_stream(allow_atomic=False)
+    ids = await many_events(database, sessions=TOGETHER_MIN, each=2)
+
+    await relay()
+
+    await require_each_once_in_order(broker, ids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+async def test_each_event_is_stored_once_in_order_though_the_broker_ends_amid_batches(
+    database: TestDatabase, stream: NatsServer, a_relay: StartRelay, number: signal.Signals
+) -> None:
+    ids = await many_events(database, sessions=2000, each=3)
+
+    async with a_relay(relay_batch_size=2 * TOGETHER_MIN) as process:
+        for count in (1, 2500):
+            await holds(stream, count)
+            await stream.stop(number)
+            await stream.start()
+        await eventually(lambda: is_empty(database))
+        process.signal(signal.SIGTERM)
+        assert await process.end() == 0, process.output
+
+    await require_each_once_in_order(stream, ids)
+
+
+async def test_each_event_is_stored_once_in_order_though_relays_are_killed_amid_batches(
+    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    ids = await many_events(database, sessions=2000, each=3)
+
+    for count in (1, 1500, 3500):
+        async with a_relay(relay_batch_size=2 * TOGETHER_MIN) as process:
+            await holds(stream, count)
+            process.signal(signal.SIGKILL)
+    async with a_relay():
+        await eventually(lambda: is_empty(database))
+
+    await require_each_once_in_order(stream, ids)
+
+
+async def holds(stream: NatsServer, count: int) -> None:
+    async def it_does() -> bool:
+        return await stream.count() >= count
+
+    await eventually(it_does)
+
+
+async def require_each_once_in_order(stream: NatsServer, ids: Sequence[UUID]) -> None:
+    stored = await stream.stored()
+    assert sorted(message.id for message in stored) == sorted(map(str, ids))
+    versions: dict[str, list[int]] = {}
+    for message in stored:
+        own = versions.setdefault(message.payload["sessionId"], [])
+        own.append(message.payload["sessionVersion"])
+    assert all(own == sorted(own) for own in versions.values())
