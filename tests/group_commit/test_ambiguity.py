@@ -1,4 +1,4 @@
-"""The connection breaks at the write: every client gets a true answer, and nothing happens twice."""
+"""The connection breaks at the write: each client gets a true answer, and nothing happens twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
