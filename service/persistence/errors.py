@@ -79,7 +79,12 @@ def _sqlstate(exc: BaseException) -> str | None:
 def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
     if state:
         return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
-    return not isinstance(exc, ValueError)  # an argument that the driver cannot encode
+    return not _is_not_sent(exc)
+
+
+def _is_not_sent(exc: BaseException) -> bool:
+    """For an argument that the driver cannot encode."""
+    return isinstance(exc, ValueError)
 
 
 @contextmanager
@@ -95,6 +100,8 @@ def translated_commit() -> Iterator[None]:
 
 def _is_refusal(exc: BaseException) -> bool:
     """An ERROR ends its transaction, and not its connection; what is graver may come too late."""
+    if _is_not_sent(exc):
+        return True
     state = _sqlstate(exc) or ""
     is_error = getattr(exc, "severity_en", None) == "ERROR"
     return is_error and not state.startswith(_NOT_THE_SERVERS_LAST_WORD)

@@ -346,6 +346,17 @@ async def test_tells_what_became_of_it_in_the_applications_words(
     assert await database.outbox() == []
 
 
+async def test_what_cannot_be_sent_is_certainly_not_written(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    change = a_change(replace(session, version=2**31 - 1))
+
+    with pytest.raises(asyncpg.DataError):
+        async with units.unit_of_work(users_of(session)) as work:
+            await work.save([change])
+
+
 async def test_a_role_that_cannot_be_assumed_is_told_as_what_it_is(
     units: Database, database: TestDatabase
 ) -> None:
