@@ -83,8 +83,8 @@ def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
 
 
 def _is_not_sent(exc: BaseException) -> bool:
-    """For an argument that the driver cannot encode."""
-    return isinstance(exc, ValueError)
+    """For an argument that the driver cannot encode; or the server refuses it, which is the same."""
+    return isinstance(exc, ValueError | asyncpg.DataError)
 
 
 @contextmanager
