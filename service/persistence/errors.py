@@ -83,7 +83,7 @@ def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
 
 
 def _is_not_sent(exc: BaseException) -> bool:
-    """For an argument that the driver cannot encode; or the server refuses it, which is the same."""
+    """The driver cannot encode an argument, or the server refuses it, which is the same."""
     return isinstance(exc, ValueError | asyncpg.DataError)
 
 
