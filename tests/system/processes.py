@@ -19,7 +19,7 @@ from uuid import uuid4
 import httpx2
 
 from tests.builders import SECRET
-from tests.running import App, eventually
+from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
 SERVICE = (sys.executable, "-m", "service")
@@ -144,7 +144,10 @@ async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[P
     async with started("serve", environment=environment) as process:
         url = await listening_url(process)
         async with httpx2.AsyncClient(
-            base_url=url, timeout=PATIENCE_SECONDS, limits=httpx2.Limits(max_connections=None)
+            base_url=url,
+            timeout=PATIENCE_SECONDS,
+            limits=httpx2.Limits(max_connections=None),
+            verify=NO_AUTHORITIES,
         ) as client:
             yield process, App(url, client)
 
