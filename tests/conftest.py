@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from tests.running import (
     running_app,
     test_settings,
 )
+from tests.system.processes import a_public_directory
 
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
@@ -29,6 +28,12 @@ LOG_LEVEL = "info"
 logs.configure(LOG_LEVEL)
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
+OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "max_wal_size": "256MB",  # it may be in memory
+}
 
 StartApp = Callable[..., Any]
 
@@ -49,11 +54,8 @@ def cluster() -> Iterator[Cluster]:
     if given:
         yield Cluster(given)
         return
-    with tempfile.TemporaryDirectory(prefix="tests-") as home:
-        Path(home).chmod(0o755)
-        options = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
-        with embedded.running(Path(home) / "server", options) as server:
-            yield Cluster(server.url())
+    with a_public_directory() as home, embedded.running(home / "server", OPTIONS) as server:
+        yield Cluster(server.url())
 
 
 @pytest.fixture(scope="session")
