@@ -1,4 +1,4 @@
-"""One server for the run, a database of its own for each test, and the app that ships."""
+"""One server for each worker, a database of its own for each test, and the app that ships."""
 
 import asyncio
 import os
@@ -28,6 +28,7 @@ LOG_LEVEL = "info"
 logs.configure(LOG_LEVEL)
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
+WORKERS_MAX = 4
 OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -36,6 +37,14 @@ OPTIONS = {
 }
 
 StartApp = Callable[..., Any]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors, for much of a test is waiting.
+
+    None beside this process where a server is given: roles are the whole server's.
+    """
+    return 0 if os.environ.get(TEST_DATABASE_URL) else min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 
 
 @pytest.fixture

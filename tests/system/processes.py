@@ -23,6 +23,8 @@ from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
 SERVICE = (sys.executable, "-m", "service")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 ROOM_BYTES = 4 * 1024**3
 PATIENCE_SECONDS = 60
 """For what takes a moment: only on a machine that hangs does it pass."""
@@ -218,9 +220,12 @@ def in_memory() -> Path | None:
 
 
 def free_port() -> int:
-    """One that nobody gets by chance before it is used, as an outgoing connection might."""
+    """One that nobody gets by chance before it is used, as an outgoing connection might.
+
+    Tests that run beside these take theirs from other numbers.
+    """
     while True:
-        port = secrets.choice(range(20_000, 32_768))
+        port = secrets.choice(range(20_000 + WORKER, 32_768, WORKERS))
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
