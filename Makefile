@@ -17,9 +17,11 @@ run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT
 try: $(VENV)/.demo ## play a whole life against what `make run` started, and print it (PORT=8000)
 	@$(BIN)/python -m service try --url http://127.0.0.1:$(PORT)
 
-test: $(VENV)/.dev ## run the tests (ARGS="-k race" for some of them)
+test: $(VENV)/.dev ## run the tests, side by side (ARGS="-k race" for some of them)
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+SIDE_BY_SIDE = -n auto --dist worksteal
 
 faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
 	$(BIN)/python -m tests.faults $(ARGS)

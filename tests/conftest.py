@@ -1,11 +1,9 @@
-"""One server for the run, a database of its own for each test, and the app that ships."""
+"""One server for each worker, a database of its own for each test, and the app that ships."""
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from tests.running import (
     running_app,
     test_settings,
 )
+from tests.system.processes import a_public_directory
 
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
@@ -29,8 +28,23 @@ LOG_LEVEL = "info"
 logs.configure(LOG_LEVEL)
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
+WORKERS_MAX = 4
+OPTIONS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "max_wal_size": "256MB",  # it may be in memory
+}
 
 StartApp = Callable[..., Any]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors, for much of a test is waiting.
+
+    None beside this process where a server is given: roles are the whole server's.
+    """
+    return 0 if os.environ.get(TEST_DATABASE_URL) else min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 
 
 @pytest.fixture
@@ -49,11 +63,8 @@ def cluster() -> Iterator[Cluster]:
     if given:
         yield Cluster(given)
         return
-    with tempfile.TemporaryDirectory(prefix="tests-") as home:
-        Path(home).chmod(0o755)
-        options = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
-        with embedded.running(Path(home) / "server", options) as server:
-            yield Cluster(server.url())
+    with a_public_directory() as home, embedded.running(home / "server", OPTIONS) as server:
+        yield Cluster(server.url())
 
 
 @pytest.fixture(scope="session")

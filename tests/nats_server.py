@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
@@ -19,6 +18,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 
 from tests.running import eventually, frozen
+from tests.system.processes import free_port
 
 STREAM = "TRAINING_SESSIONS"
 SUBJECTS = "training.session.v1.>"
@@ -147,11 +147,8 @@ class NatsServer:
 async def a_nats_server(
     settings: str = "", *, sync: str | None = None
 ) -> AsyncIterator[NatsServer]:
-    with tempfile.TemporaryDirectory(prefix="nats-") as home, socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        listener.close()
-        server = NatsServer(Path(home), port, settings, sync)
+    with tempfile.TemporaryDirectory(prefix="nats-") as home:
+        server = NatsServer(Path(home), free_port(), settings, sync)
         await server.start()
         try:
             yield server

@@ -47,7 +47,7 @@ class Postgres:
 
 @contextmanager
 def a_postgres() -> Iterator[Postgres]:
-    with a_public_directory() as place:
+    with a_public_directory(on_disk=True) as place:
         postgres = Postgres(place / "server")
         postgres.start()
         try:

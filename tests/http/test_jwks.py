@@ -31,7 +31,7 @@ from tests.http.issuer import (
     hang,
     issuers,
 )
-from tests.running import TestDatabase
+from tests.running import NO_AUTHORITIES, TestDatabase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -78,7 +78,7 @@ def clock() -> HandClock:
 @pytest_asyncio.fixture(loop_scope="module")
 async def make_key_set(clock: HandClock) -> AsyncIterator[MakeKeySet]:
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(httpx2.AsyncClient())
+        client = await stack.enter_async_context(httpx2.AsyncClient(verify=NO_AUTHORITIES))
 
         def make(url: str, **overrides: Any) -> KeySet:
             times = {"lifetime": LIFETIME, "outage": OUTAGE, "cooldown": COOLDOWN, "timeout": 30}
@@ -302,7 +302,7 @@ async def test_keeps_the_old_keys_when_the_answer_does_not_end_in_time(
 async def test_waits_as_long_as_its_own_timeout_says_whatever_the_client_is_set_to(
     make_key_set: MakeKeySet, issuer: Issuer
 ) -> None:
-    async with httpx2.AsyncClient(timeout=1e-9) as client:
+    async with httpx2.AsyncClient(timeout=1e-9, verify=NO_AUTHORITIES) as client:
         assert await has(make_key_set(issuer.url, client=client), KEY)
 
 

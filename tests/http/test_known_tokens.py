@@ -13,6 +13,7 @@ from service.http.errors import Unauthenticated
 from service.http.jwks import KeySet
 from tests.builders import SECRET, a_token
 from tests.http.issuer import NewIssuer, an_es256_key, issuers
+from tests.running import NO_AUTHORITIES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +60,7 @@ async def test_a_known_token_ends_with_its_key(new_issuer: NewIssuer) -> None:
     user_id = uuid4()
     issuer = new_issuer(KEY)
     keys_age = HandClock(0)
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(verify=NO_AUTHORITIES) as client:
         key_set = KeySet(
             client, issuer.url, lifetime=60, outage=0, cooldown=0, timeout=30, clock=keys_age
         )

@@ -12,7 +12,7 @@ import pytest
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
 from tests.http.test_fail_session import error_of
-from tests.running import App, TestDatabase, eventually
+from tests.running import NO_AUTHORITIES, App, TestDatabase, eventually
 
 CLIENTS = 50
 
@@ -22,7 +22,9 @@ Request = Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
 async def on_independent_connections(app: App, requests: list[Request]) -> list[httpx2.Response]:
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(httpx2.AsyncClient(base_url=app.url, timeout=30))
+            await stack.enter_async_context(
+                httpx2.AsyncClient(base_url=app.url, timeout=30, verify=NO_AUTHORITIES)
+            )
             for _ in requests
         ]
         return await asyncio.gather(

@@ -19,10 +19,13 @@ from uuid import uuid4
 import httpx2
 
 from tests.builders import SECRET
-from tests.running import App, eventually
+from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
 SERVICE = (sys.executable, "-m", "service")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+ROOM_BYTES = 4 * 1024**3
 PATIENCE_SECONDS = 60
 """For what takes a moment: only on a machine that hangs does it pass."""
 
@@ -144,7 +147,10 @@ async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[P
     async with started("serve", environment=environment) as process:
         url = await listening_url(process)
         async with httpx2.AsyncClient(
-            base_url=url, timeout=PATIENCE_SECONDS, limits=httpx2.Limits(max_connections=None)
+            base_url=url,
+            timeout=PATIENCE_SECONDS,
+            limits=httpx2.Limits(max_connections=None),
+            verify=NO_AUTHORITIES,
         ) as client:
             yield process, App(url, client)
 
@@ -193,17 +199,33 @@ def url_in(text: str) -> str:
 
 
 @contextmanager
-def a_public_directory() -> Iterator[Path]:
+def a_public_directory(*, on_disk: bool = False) -> Iterator[Path]:
     """Where `nobody` can go, as whom PostgreSQL runs when root runs the tests."""
-    with tempfile.TemporaryDirectory(prefix="gym-") as place:
+    with tempfile.TemporaryDirectory(prefix="gym-", dir=None if on_disk else in_memory()) as place:
         Path(place).chmod(0o755)
         yield Path(place)
 
 
+def in_memory() -> Path | None:
+    """Where files are in memory alone, if this machine has such a place with room for servers.
+
+    A database is 300 files: on a disk that others use, a new one takes ten times as long.
+    """
+    place = Path("/dev/shm")  # noqa: S108  what is made there has a random name
+    if not os.access(place, os.W_OK):
+        return None
+    facts = os.statvfs(place)
+    runs_programs = not facts.f_flag & os.ST_NOEXEC
+    return place if runs_programs and facts.f_bavail * facts.f_frsize > ROOM_BYTES else None
+
+
 def free_port() -> int:
-    """One that nobody gets by chance before it is used, as an outgoing connection might."""
+    """One that nobody gets by chance before it is used, as an outgoing connection might.
+
+    Tests that run beside these take theirs from other numbers.
+    """
     while True:
-        port = secrets.choice(range(20_000, 32_768))
+        port = secrets.choice(range(20_000 + WORKER, 32_768, WORKERS))
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
