@@ -48,9 +48,7 @@ class Bench:
             seen = subject.load(self.measured, self.plan.duration)
             after = subject.cpu_seconds(), self.cluster.cpu_seconds()
             time.sleep(SETTLE_SECONDS)
-            require_written(
-                count_written(setting) - written, seen, setting, subject.under_way_at_end
-            )
+            require_written(count_written(setting) - written, seen, setting, subject.under_way)
             memory = subject.memory()
         thousands = max(seen.succeeded, 1) / 1000
         return Measurement(
@@ -108,11 +106,14 @@ def count_written(setting: Setting) -> int:
     return int(setting.cluster.value(setting.database, COUNT_WRITTEN))
 
 
-def require_written(written: int, seen: Load, setting: Setting, under_way_at_end: int) -> None:
-    """Every success that was answered has its row in the outbox, and nothing else has."""
+def require_written(written: int, seen: Load, setting: Setting, under_way: int) -> None:
+    """Every success that was answered has its row in the outbox, and nothing else has.
+
+    But for what was `under_way` when the clients left: at the end, and at that of the warm-up.
+    """
     if setting.database is None:
         return
     least = 0 if setting.scenario.kind == READ else seen.succeeded
-    most = 0 if setting.scenario.kind == READ else seen.succeeded + seen.errors + under_way_at_end
+    most = 0 if setting.scenario.kind == READ else seen.succeeded + seen.errors + 2 * under_way
     if not least <= written <= most:
         raise DoesNotDoTheJob(f"{seen.succeeded:,} successes, but {written:,} events were written.")

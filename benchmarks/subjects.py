@@ -43,7 +43,7 @@ class Setting:
 
 
 class Subject(Protocol):
-    under_way_at_end: int
+    under_way: int
     """How many commands may be executed whose answers nobody waited for."""
 
     def check(self) -> None:
@@ -87,7 +87,7 @@ class _Http:
     def __init__(self, setting: Setting, server: Server) -> None:
         self._setting = setting
         self._server = server
-        self.under_way_at_end = setting.scenario.connections
+        self.under_way = setting.scenario.connections
 
     def check(self) -> None:
         setting = self._setting
@@ -110,7 +110,7 @@ class _Http:
 
 
 class _Pgbench:
-    under_way_at_end = 0
+    under_way = 0
 
     def __init__(self, setting: Setting) -> None:
         assert setting.database  # noqa: S101  it is nothing without one
