@@ -1,6 +1,7 @@
 """The persistence layer by itself, on a database of the test's own."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import asyncpg
 import pytest
@@ -46,5 +47,7 @@ def units(pool: asyncpg.Pool) -> Database:
 @pytest.fixture(scope="session")
 def partitioned_template(cluster: Cluster, template: str) -> Iterator[str]:
     """Like `template`, but with hash partitions."""
-    with partitioning(), a_template(cluster) as name:
+    with ExitStack() as stack:
+        with partitioning():
+            name = stack.enter_context(a_template(cluster))
         yield name
