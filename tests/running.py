@@ -261,6 +261,7 @@ async def a_pool(
     statements: list[str] | None = None,
     *,
     limits: Limits | None = None,
+    connect_timeout: float = 5,
     **options: Any,
 ) -> AsyncIterator[asyncpg.Pool]:
     """As the service makes it; `statements` is given what it sends."""
@@ -271,7 +272,12 @@ async def a_pool(
             connection.add_query_logger(lambda record: statements.append(record.query))
 
     async with create_pool(
-        url, size=size, connect_timeout=5, settings=settings, on_connect=watch, **options
+        url,
+        size=size,
+        connect_timeout=connect_timeout,
+        settings=settings,
+        on_connect=watch,
+        **options,
     ) as pool:
         yield pool
 

@@ -30,12 +30,11 @@ TYPES = (
     )
     """,
     """
-    CREATE TYPE service_claim AS (
-        change integer, user_id uuid, active_session uuid, idempotency_key text
-    )
+    CREATE TYPE service_claim AS (change integer, user_id uuid, last_event uuid)
     """,
 )
 
+# Not on a standby, which may be behind: nobody is refused for what is no longer so.
 # One statement sees one moment. Each row is looked for by its key, whatever the tables hold when
 # the plan is made, which is kept. The policies compare with all acting users, which invites the
 # planner to read all of their rows; the limits keep it from that.
@@ -44,11 +43,14 @@ LOOK = """
         id uuid, status text, session_date timestamptz, sets smallint[], rpe smallint, notes text,
         version integer, created_at timestamptz, updated_at timestamptz,
         command_fingerprint bytea, session_snapshot jsonb, active_session uuid,
-        recorded_at timestamptz
+        last_event uuid, recorded_at timestamptz
     )
         LANGUAGE plpgsql SET search_path FROM CURRENT
         SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
         AS $f$ BEGIN
+            IF current_setting('transaction_read_only')::boolean THEN
+                RAISE read_only_sql_transaction;
+            END IF;
             PERFORM set_config('role', 'session_service', true),
                 set_config('service.acting_users', array_to_string(acting_users, ','), true);
             RETURN QUERY
@@ -59,6 +61,10 @@ LOOK = """
                         SELECT sessions.id FROM sessions
                         WHERE sessions.user_id = wanted.user_id AND sessions.status = 'in_progress'
                         LIMIT 1
+                    ) END,
+                    CASE WHEN wanted.claims THEN (
+                        SELECT events.id FROM events WHERE events.user_id = wanted.user_id
+                        ORDER BY events.id DESC LIMIT 1
                     ) END,
                     CASE WHEN wanted.lost_event IS NOT NULL THEN (
                         SELECT events.occurred_at FROM events
@@ -81,11 +87,11 @@ LOOK = """
         END $f$
 """
 
-# Each statement sees what was committed before it, so what is claimed is looked at after the claim.
-# Nothing waits for another transaction: what is locked, claimed or no longer as it was read is left
-# out. What is left is locked, so the first INSERT always meets its row: unlike a joined UPDATE, it
-# looks for each by its key, whatever the planner thinks. The number keeps claims apart from other
-# advisory locks; any would do.
+# Each statement sees what was committed before it, so what is claimed is looked at after the claim:
+# whether anything has happened to the user since. What is locked, claimed or no longer as it was
+# read is left out, and not waited for. What is left is locked, so the first INSERT always meets its
+# row: unlike a joined UPDATE, it looks for each by its key, whatever the planner thinks. The number
+# keeps claims apart from other advisory locks; any would do.
 WRITE = """
     CREATE FUNCTION service_write(
         acting_users uuid[], changes service_change[], happened service_event[],
@@ -109,19 +115,9 @@ WRITE = """
                 );
                 left_out := left_out || ARRAY(
                     SELECT claim.change FROM unnest(claims) AS claim
-                    WHERE claim.change <> ALL (left_out) AND (
-                        claim.active_session IS DISTINCT FROM (
-                            SELECT sessions.id FROM sessions
-                            WHERE sessions.user_id = claim.user_id
-                                AND sessions.status = 'in_progress'
-                            LIMIT 1
-                        )
-                        OR (
-                            SELECT true FROM events
-                            WHERE events.user_id = claim.user_id
-                                AND events.idempotency_key = claim.idempotency_key
-                            LIMIT 1
-                        )
+                    WHERE claim.change <> ALL (left_out) AND claim.last_event IS DISTINCT FROM (
+                        SELECT events.id FROM events WHERE events.user_id = claim.user_id
+                        ORDER BY events.id DESC LIMIT 1
                     )
                 );
             END IF;
@@ -143,8 +139,7 @@ WRITE = """
                 FROM unnest(changes) WITH ORDINALITY AS change
                 WHERE change.read_version > 0 AND change.ordinality <> ALL (left_out)
                 ON CONFLICT (user_id, id) DO UPDATE SET status = excluded.status,
-                    session_date = excluded.session_date, sets = excluded.sets,
-                    rpe = excluded.rpe, notes = excluded.notes, version = excluded.version,
+                    sets = excluded.sets, rpe = excluded.rpe, version = excluded.version,
                     updated_at = excluded.updated_at
                 WHERE sessions.version < excluded.version;
             GET DIAGNOSTICS updated = ROW_COUNT;

@@ -53,7 +53,7 @@ class Batch:
         return command.claims_user and command.user_id in self._freed
 
     def basis_of(self, command: Command) -> set[SessionKey]:
-        """The sessions whose state in this batch decides what becomes of the command."""
+        """The sessions whose state in this batch may be why the command is refused or replayed."""
         basis = {command.session_key}
         if command.claims_user and command.user_id in self.active:
             basis.add((command.user_id, self.active[command.user_id]))

@@ -125,7 +125,7 @@ class PlanSession(Command):
 
     @property
     def claims_user(self) -> bool:
-        """With a key, since two at once have no row in common that would let one wait."""
+        """With a key, since two at once have no row in common by which one would be told."""
         return self.start_now or self.idempotency_key is not None
 
 

@@ -8,8 +8,8 @@ ServiceError
 TransactionFailed          a unit of work did not end as asked, and may when tried again
 ├── Contended              another transaction was in the way; nothing was written
 ├── TimedOut               a statement took too long; nothing was written
-├── ConnectionLost         the connection broke before COMMIT; nothing was written
-└── CommitUnknown          the connection broke during COMMIT; written or not
+├── ConnectionLost         the connection broke before the write; nothing was written
+└── CommitUnknown          the connection broke during the write; written or not
 """
 
 from typing import ClassVar

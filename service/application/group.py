@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeGuard
 from uuid import UUID
 
 from service.application.batch import Batch, Outcome
@@ -131,7 +132,10 @@ class Groups:
             if not result.basis & left_out:
                 result.ticket.settle(result.outcome)
                 settled.add(result.ticket)
-        return [ticket for ticket in tickets if ticket not in settled]
+        again = [ticket for ticket in tickets if ticket not in settled]
+        for ticket in again:
+            ticket.alone = False
+        return again
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,11 @@ def _results(batch: Batch, met: Iterable[tuple[Ticket, Found]]) -> list[_Result]
         if found.recorded_at:
             results.append(_Result(ticket, ticket.attempts[found.recorded_at], set()))
         elif not batch.has_to_wait(ticket.command):
-            basis = batch.basis_of(ticket.command)
-            results.append(_Result(ticket, _applied(batch, ticket), basis))
+            outcome = _applied(batch, ticket)
+            # What is new is written if, and only if, its own session is not left out.
+            own = {ticket.command.session_key}
+            basis = own if _is_new(outcome) else batch.basis_of(ticket.command)
+            results.append(_Result(ticket, outcome, basis))
     return results
 
 
@@ -161,10 +168,13 @@ async def _saved(
         return await work.save(changes)
     except CommitUnknown:
         for result in results:
-            if isinstance(result.outcome, Outcome) and not result.outcome.replayed:
-                at = result.outcome.session.updated_at
-                result.ticket.attempts[at] = result.outcome
+            if _is_new(result.outcome):
+                result.ticket.attempts[result.outcome.session.updated_at] = result.outcome
         raise
+
+
+def _is_new(outcome: Outcome | DomainError) -> TypeGuard[Outcome]:
+    return isinstance(outcome, Outcome) and not outcome.replayed
 
 
 def _applied(batch: Batch, ticket: Ticket) -> Outcome | DomainError:

@@ -1,9 +1,9 @@
 """Commands that arrive together share one transaction.
 
 A command that finds a free slot starts at once. Only while all slots are busy do commands
-wait, first come, first served, and then leave together. What a group cannot settle, for a row
-that somebody else has locked or a transaction that failed, is tried again by one task beside
-the slots, so that no command suffers for its neighbours.
+wait, first come, first served, and then leave together. What a group cannot settle, because
+somebody else was in the way or the transaction failed, is tried again by one task beside the
+slots, so that no command suffers for its neighbours.
 """
 
 import asyncio

@@ -73,7 +73,8 @@ def create_pool(
 
     async def prepare(connection: asyncpg.Connection) -> None:
         if settings and not transaction_pooler:
-            await connection.execute(f"SELECT {_calls(settings, is_local=False)}")
+            with cut_after(connection, connect_timeout):
+                await connection.execute(f"SELECT {_calls(settings, is_local=False)}")
         await on_connect(connection)
 
     return asyncpg.create_pool(

@@ -71,18 +71,18 @@ _PRESENT_GRANTS = text("""
         AND grantee = to_regrole(:role)
 """).bindparams(role=ROLE)
 
+_FUNCTIONS = [
+    "service_session",
+    "service_sessions",
+    "service_history",
+    "service_look",
+    "service_write",
+]
 _FUNCTIONS_CAN_BE_CALLED = text("""
-    SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
-    FROM unnest(CAST(:functions AS text[])) AS name
-""").bindparams(
-    functions=[
-        "service_look(uuid[], service_asked[])",
-        "service_write(uuid[], service_change[], service_event[], service_claim[])",
-        "service_session(uuid, uuid)",
-        "service_sessions(uuid, text[], timestamptz, timestamptz, uuid, integer)",
-        "service_history(uuid, uuid, integer, integer)",
-    ]
-)
+    SELECT count(*) = cardinality(CAST(:functions AS text[])) FROM pg_proc
+    WHERE proname = ANY (CAST(:functions AS text[])) AND pg_function_is_visible(oid)
+        AND has_function_privilege(oid, 'EXECUTE')
+""").bindparams(functions=_FUNCTIONS)
 
 _BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=ROLE)
 _PRESENT_REVISION = text("SELECT version_num FROM alembic_version")

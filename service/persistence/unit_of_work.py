@@ -21,42 +21,39 @@ WRITE = "SELECT service_write($1, $2, $3, $4)"
 
 
 class SqlUnitOfWork:
+    """Who claims a user is saved only if nothing has happened to the user since the last look."""
+
     def __init__(self, connection: Connection, acting_users: Collection[UUID]) -> None:
         self._connection = connection
         self._acting_users = list(acting_users)
-        self._active: dict[UUID, UUID | None] = {}
+        self._last_events: dict[UUID, UUID | None] = {}
 
     async def look(self, asked: Sequence[Asked]) -> list[Found]:
         rows = await self._connection.fetch(LOOK, self._acting_users, list(map(_asked_row, asked)))
-        commands = [each.command for each in asked]
-        found = [_found(*each) for each in zip(commands, rows, strict=True)]
-        for command, each in zip(commands, found, strict=True):
-            if command.claims_user:
-                self._active[command.user_id] = each.active_session_id
-        return found
+        met = [(each.command, row) for each, row in zip(asked, rows, strict=True)]
+        self._last_events |= {
+            command.user_id: row["last_event"] for command, row in met if command.claims_user
+        }
+        return [_found(command, row) for command, row in met]
 
     async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
         sessions = changed(changes)
         places = {key: place for place, key in enumerate(sessions, start=1)}
         placed = [(change, places[change.command.session_key]) for change in changes]
         events = [row for change, place in placed for row in happened(change, place)]
-        claims = [
-            self._claim_row(change.command, place)
+        claims = {
+            place: (place, change.session.user_id, self._last_events[change.session.user_id])
             for change, place in placed
             if change.command.claims_user
-        ]
+        }
         with translated_commit():
             left_out = await self._connection.fetchval(
-                WRITE, self._acting_users, list(sessions.values()), events, claims
+                WRITE, self._acting_users, list(sessions.values()), events, list(claims.values())
             )
             if self._connection.is_in_transaction():
                 await self._connection.execute("COMMIT")
         keys = list(sessions)
         return {keys[place - 1] for place in left_out}
-
-    def _claim_row(self, command: Command, place: int) -> tuple[Any, ...]:
-        active = self._active[command.user_id]
-        return place, command.user_id, active, command.idempotency_key
 
 
 def _asked_row(asked: Asked) -> tuple[Any, ...]:

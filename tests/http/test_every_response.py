@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from service.domain.session import SessionStatus
 from service.persistence.readiness import OK
 from tests.builders import a_session, a_token, bearer
 from tests.http.test_fail_session import error_of
@@ -152,15 +153,18 @@ async def test_goes_on_when_the_database_closed_every_connection(
 
 
 async def test_returns_503_when_the_database_is_read_only(app: App, database: TestDatabase) -> None:
+    """As a standby is, which may be behind: what it would refuse is not refused on its word."""
     session = await database.a_session()
+    ended = await database.a_session(status=SessionStatus.COMPLETED)
     await database.execute(
         f"ALTER ROLE {database.cluster.api_role} IN DATABASE {database.name}"
         " SET default_transaction_read_only = on"
     )
 
-    failed, ready = await app.fail(session), await app.client.get("/readyz")
+    failed = [await app.fail(each) for each in (session, ended, a_session())]
+    ready = await app.client.get("/readyz")
 
-    assert error_of(failed)["code"] == "DEPENDENCY_UNAVAILABLE"
+    assert [error_of(each)["code"] for each in failed] == ["DEPENDENCY_UNAVAILABLE"] * 3
     assert error_of(ready)["details"]["checks"]["database"] == "can only be read"
 
 

@@ -44,6 +44,7 @@ async def test_all_is_well_with_a_later_revision(
         ("GRANT DELETE ON events TO session_service", "role"),
         ("REVOKE ALL ON FUNCTION service_session(uuid, uuid) FROM session_service", "role"),
         ("DROP FUNCTION service_history(uuid, uuid, integer, integer)", "role"),
+        ("DROP FUNCTION service_look; DROP TYPE service_asked", "role"),
         ("GRANT UPDATE ON events TO session_service", "role"),
         ("REVOKE INSERT ON outbox FROM session_service", "role"),
         ("GRANT SELECT ON parked_events TO session_service", "role"),

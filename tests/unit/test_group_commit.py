@@ -698,6 +698,28 @@ async def test_what_hangs_on_a_change_that_was_left_out_waits_with_it(database: 
     assert isinstance(repeated, StatusTooLate)
 
 
+async def test_what_was_written_is_answered_whatever_was_left_out_beside_it(
+    database: Memories,
+) -> None:
+    """A plan with a key claims its user, but a session in progress does not decide about it."""
+    commands = commands_on(database)
+    first = await held(database, commands)
+    start = a_start(database)
+    plan = a_command(kind=PlanSession, user_id=start.user_id, session_id=uuid7())
+    plan = replace(plan, idempotency_key="tap-1")
+    database.locked.add(start.session_key)
+    waiting, planned = (asyncio.create_task(commands.execute(each)) for each in (start, plan))
+    await asyncio.sleep(0)
+
+    database.gate.set()
+    await first
+    assert await planned == Outcome(database.sessions[plan.session_key])
+    assert not waiting.done()
+
+    database.locked.clear()
+    await waiting
+
+
 async def test_what_follows_on_an_end_in_the_same_group_starts_in_the_next(
     database: Memories,
 ) -> None:
