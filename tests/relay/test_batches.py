@@ -194,7 +194,7 @@ async def test_nothing_is_stored_of_a_batch_that_was_never_sent_whole(
     async def half(commands: bytes) -> None:
         await send(b"HPUB".join(commands.split(b"HPUB")[:4]))
 
-    monkeypatch.setattr(connected._client, "send", half)  # noqa: SLF001
+    monkeypatch.setattr(connected._client, "send", half)  # noqa: SLF001  as above
     with pytest.raises(BrokerUnavailable, match="it does not answer"):
         await connected.publish_together(events)
     monkeypatch.undo()
