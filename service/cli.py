@@ -61,10 +61,15 @@ def asgi() -> Starlette:
     settings = load(Settings)
     logs.configure(settings.log_level)
     app = create_app(settings, departure=Departure(settings.shutdown_notice_seconds))
-    gc.collect()
-    gc.freeze()  # what is here by now stays, and need not be looked at again
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    _leave_what_is_here()
     return app
+
+
+def _leave_what_is_here() -> None:
+    """It stays, and the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def _serve(_options: argparse.Namespace) -> int:
@@ -140,6 +145,7 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
             f" {done.refused} are not taken."
         )
     else:
+        _leave_what_is_here()
         await relaying.run(settings, ensure_stream=options.ensure_stream)
 
 

@@ -235,16 +235,16 @@ class RelaySettings(DatabaseSettings, LogSettings):
     )
 
     relay_batch_size: int = _setting(
-        500, "Events that are taken from the queue at once.", unit="events", ge=1, le=1000
+        1000, "Events that are taken from the queue at once.", unit="events", ge=1, le=1000
     )
     relay_publishes_in_flight: int = _setting(
         256, "Events of different sessions that are on their way at once.", unit="events", ge=1
     )
     relay_poll_min_seconds: float = _setting(
-        0.1, "How long to wait for more events after some.", unit="s", gt=0, le=10
+        0.05, "How long to wait for more events after a few.", unit="s", gt=0, le=10
     )
     relay_poll_max_seconds: float = _setting(
-        0.25, "How long to wait after none, and for a turn.", unit="s", gt=0, le=10
+        0.25, "How long to wait after none or many, and for a turn.", unit="s", gt=0, le=10
     )
     relay_lease_seconds: float = _setting(
         1.0, "After which a relay that nothing is heard of is taken over.", unit="s", gt=0, le=60

@@ -4,15 +4,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from service.application.commands import SessionKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEvent:
-    """An event as it was committed."""
+class RecordedEvent(NamedTuple):
+    """An event as it was committed. A tuple, which takes half the time to make: of all that a
+    relay does for an event, that was a tenth.
+    """
 
     id: UUID
     user_id: UUID
@@ -29,8 +30,7 @@ class RecordedEvent:
         return self.user_id, self.session_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedEvent:
+class QueuedEvent(NamedTuple):
     """A row of the outbox. `event` is None where the event is gone, as with a deleted user.
 
     `waits`: an earlier event of the same session is parked.
@@ -89,7 +89,10 @@ class Turn(Leadership, Protocol):
     """
 
     async def oldest(self, limit: int) -> Sequence[QueuedEvent]:
-        """The first of the queue; those of one session in the order in which they happened."""
+        """The first of the queue; those of one session in the order in which they happened.
+
+        To be asked once in a turn.
+        """
 
     async def remove(self, positions: Sequence[int]) -> None: ...
 

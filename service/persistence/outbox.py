@@ -37,9 +37,12 @@ RELAY_ROLE = "session_relay"
 LEADERSHIP, TURN = 7_264_110_300_552, 7_264_110_300_553
 """Any numbers, as long as every relay of a database locks the same, and nobody else does."""
 
-_PUBLISHED = (
-    events.c.id,
-    events.c.user_id,
+PAGE = 500
+"""Rows that fit into a socket's buffers. While a server cannot get rid of its rows it does not
+notice that a relay is frozen.
+"""
+
+_TOLD = (
     events.c.session_id,
     events.c.session_version,
     events.c.event_type,
@@ -53,14 +56,16 @@ _first = select(outbox).order_by(outbox.c.position).limit(bindparam("limit")).su
 _waits = exists().where(
     parked_events.c.user_id == events.c.user_id, parked_events.c.session_id == events.c.session_id
 )
-_OLDEST = Statement(
-    select(_first.c.position, _first.c.user_id.label("owner"), _first.c.event_id, *_PUBLISHED)
+_DECLARE_OLDEST = Statement(
+    select(_first.c.position, _first.c.user_id, _first.c.event_id.label("id"), *_TOLD)
     .add_columns(_waits.label("waits"))
     .outerjoin_from(
         _first, events, and_(events.c.user_id == _first.c.user_id, events.c.id == _first.c.event_id)
     )
-    .order_by(_first.c.position)
+    .order_by(_first.c.position),
+    cursor="oldest",
 )
+_FETCH_OLDEST = Statement(text(f"FETCH {PAGE} FROM oldest"))
 
 _REMOVE = Statement(
     delete(outbox).where(
@@ -119,7 +124,7 @@ _BACKLOG = Statement(
 
 _PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
 _history = (
-    select(*_PUBLISHED)
+    select(events.c.user_id, events.c.id, *_TOLD)
     .where(
         events.c.occurred_at >= bindparam("since", type_=DateTime(timezone=True)),
         ~exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
@@ -155,7 +160,14 @@ class SqlTurn:
         await self._rows(_NOTHING)
 
     async def oldest(self, limit: int) -> list[QueuedEvent]:
-        return [_to_queued(row) for row in await self._rows(_OLDEST, {"limit": limit})]
+        await self._rows(_DECLARE_OLDEST, {"limit": limit})
+        queued: list[QueuedEvent] = []
+        while len(queued) < limit:
+            page = await self._rows(_FETCH_OLDEST)
+            queued += [_to_queued(row) for row in page]
+            if len(page) < PAGE:
+                break
+        return queued
 
     async def remove(self, positions: Sequence[int]) -> None:
         await self._rows(_REMOVE, {"positions": list(positions)})
@@ -247,9 +259,9 @@ class Outbox:
 def _to_queued(row: asyncpg.Record) -> QueuedEvent:
     return QueuedEvent(
         position=row["position"],
-        user_id=row["owner"],
-        event_id=row["event_id"],
-        event=None if row["id"] is None else _to_event(row),
+        user_id=row["user_id"],
+        event_id=row["id"],
+        event=None if row["session_id"] is None else _to_event(row),
         waits=row["waits"],
     )
 

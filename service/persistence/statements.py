@@ -14,11 +14,15 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 
 class Statement:
-    """Parameters are given by name; rows come as the driver makes them."""
+    """Parameters are given by name; rows come as the driver makes them.
 
-    def __init__(self, element: ClauseElement) -> None:
+    `cursor`: of a query, whose rows are fetched from the cursor of this name.
+    """
+
+    def __init__(self, element: ClauseElement, *, cursor: str | None = None) -> None:
         compiled: Any = element.compile(dialect=asyncpg_dialect())  # type: ignore[no-untyped-call]  # without annotations there
-        self.text = str(compiled)
+        declaration = f"DECLARE {cursor} NO SCROLL CURSOR FOR " if cursor else ""
+        self.text = f"{declaration}{compiled}"
         self._names: list[str] = compiled.positiontup or []
 
     async def rows(

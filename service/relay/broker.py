@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 2
 CLOSE_SECONDS = 2
 
-_ONCE = {"Nats-Expected-Last-Subject-Sequence": "0"}
+_ONCE = "Nats-Expected-Last-Subject-Sequence: 0"
 """Stores a message only where its subject has none: a double is refused however late it comes."""
 
 _IS_THERE = 10071  # wrong last sequence
@@ -98,7 +98,7 @@ class Broker:
             return False
         batch = uuid4().hex
         sent = [
-            self._message(event, _place(batch, number, len(events)))
+            self._message(event, *_place(batch, number, len(events)))
             for number, event in enumerate(events, start=1)
         ]
         if not all(map(self._fits, sent)):
@@ -136,9 +136,11 @@ class Broker:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._answer)
         self._has_connected.set()
 
-    def _message(self, event: RecordedEvent, place: Mapping[str, str] | None = None) -> Message:
-        named = {"Nats-Msg-Id": str(event.id)} if self._with_ids else {}
-        return message(event, self._source, {**_ONCE, **named, **(place or {})})
+    def _message(self, event: RecordedEvent, *place: str) -> Message:
+        headers = [_ONCE, *place]
+        if self._with_ids:
+            headers.append(f"Nats-Msg-Id: {event.id!s}")
+        return message(event, self._source, headers)
 
     def _fits(self, sent: Message) -> bool:
         return sent.size <= self._client.max_payload
@@ -207,9 +209,9 @@ class Broker:
         return word
 
 
-def _place(batch: str, number: int, count: int) -> dict[str, str]:
-    place = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
-    return place if number < count else {**place, "Nats-Batch-Commit": "1"}
+def _place(batch: str, number: int, count: int) -> list[str]:
+    place = [f"Nats-Batch-Id: {batch}", f"Nats-Batch-Sequence: {number}"]
+    return place if number < count else [*place, "Nats-Batch-Commit: 1"]
 
 
 async def _ignore(_exc: Exception) -> None:

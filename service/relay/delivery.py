@@ -8,8 +8,8 @@ from typing import Protocol
 from service.application.outbox import RecordedEvent
 from service.relay.errors import BrokerUnavailable, EventRefused
 
-TOGETHER_MIN = 100
-"""Fewer cost the broker less one by one: it makes and removes a file for each batch."""
+TOGETHER_MIN = 30
+"""Fewer cost less one by one: the broker makes and removes a file for each batch."""
 
 TOGETHER_MAX = 1000
 """More the broker does not take by default."""

@@ -4,7 +4,7 @@ CloudEvents core specification 1.0.2, its NATS protocol binding, and its extensi
 tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,7 +17,6 @@ SUBJECT = "training.session.v1.*.*"
 """Of each event, with its session and its kind."""
 
 _TYPE = "training.session.v1"
-_VERSION = "NATS/1.0\r\n"
 _ENDS_OF_LINES = str.maketrans("\r\n", "  ")
 
 
@@ -40,43 +39,39 @@ class Message:
         return b"".join((command.encode(), self.headers, self.payload, b"\r\n"))
 
 
-def message(event: RecordedEvent, source: str, headers: Mapping[str, str]) -> Message:
-    """`headers` are those besides the CloudEvents attributes.
+def message(event: RecordedEvent, source: str, headers: Iterable[str]) -> Message:
+    """`headers`: lines besides the CloudEvents attributes.
 
     No other event has its subject: of each kind a session has one, as its statuses lead on.
     """
-    name = event.type.removeprefix("session_")
+    kind = event.type.removeprefix("session_")
+    lines = ["NATS/1.0", *_attributes(event, f"{_TYPE}.{kind}", source), *headers, "", ""]
     return Message(
-        subject=f"{_TYPE}.{event.session_id}.{name}",
-        headers=_encoded({**_attributes(event, f"{_TYPE}.{name}", source), **headers}),
+        subject=f"{_TYPE}.{event.session_id!s}.{kind}",
+        headers="\r\n".join(lines).encode(),
         payload=_payload(event),
     )
 
 
-def _attributes(event: RecordedEvent, kind: str, source: str) -> dict[str, str]:
-    attributes = {
-        "ce-specversion": "1.0",
-        "ce-id": str(event.id),
-        "ce-source": source,
-        "ce-type": kind,
-        "ce-subject": str(event.session_id),
-        "ce-time": _timestamp(event.occurred_at),
-        "ce-datacontenttype": "application/json",
-        "ce-requestid": _one_line(event.request_id),
-    }
+def _attributes(event: RecordedEvent, kind: str, source: str) -> list[str]:
+    lines = [
+        "ce-specversion: 1.0",
+        f"ce-id: {event.id!s}",
+        f"ce-source: {source}",
+        f"ce-type: {kind}",
+        f"ce-subject: {event.session_id!s}",
+        f"ce-time: {_timestamp(event.occurred_at)}",
+        "ce-datacontenttype: application/json",
+        f"ce-requestid: {_one_line(event.request_id)}",
+    ]
     if event.traceparent:
-        attributes["ce-traceparent"] = _one_line(event.traceparent)
-    return attributes
-
-
-def _encoded(headers: Mapping[str, str]) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"{_VERSION}{lines}\r\n".encode()
+        lines.append(f"ce-traceparent: {_one_line(event.traceparent)}")
+    return lines
 
 
 def _one_line(text: str) -> str:
     """Whatever it says, it does not become a header of its own."""
-    return text.translate(_ENDS_OF_LINES)
+    return text if text.isprintable() else text.translate(_ENDS_OF_LINES)
 
 
 def _payload(event: RecordedEvent) -> bytes:
@@ -89,4 +84,4 @@ def _payload(event: RecordedEvent) -> bytes:
 
 
 def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return f"{moment.astimezone(UTC).isoformat().removesuffix('+00:00')}Z"

@@ -10,7 +10,7 @@ from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.application.outbox import Backlog, Lead, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
-from service.relay.delivery import Delivery, Publisher, deliver
+from service.relay.delivery import TOGETHER_MIN, Delivery, Publisher, deliver
 from service.relay.errors import BrokerUnavailable
 from service.relay.lease import Lease
 from service.relay.observing import Observe, ObservedTurn, State
@@ -137,8 +137,11 @@ class Relay:
             )
 
     def _pause_after(self, taken: int) -> float:
+        """Where there is much to do, it waits for more, which then costs less for each event."""
         if taken == self._pace.batch_size:
             return 0
+        if taken >= TOGETHER_MIN:
+            return self._pace.poll_max
         if taken:
             return self._pace.poll_min
         return min(max(2 * self._pause, self._pace.poll_min), self._pace.poll_max)
