@@ -84,4 +84,4 @@ def _payload(event: RecordedEvent) -> bytes:
 
 
 def _timestamp(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC).isoformat().removesuffix('+00:00')}Z"
+    return orjson.dumps(moment.astimezone(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()

@@ -35,6 +35,19 @@ class Pace:
     poll_max: float
     lease: float
 
+    def pause_after(self, taken: int, before: float) -> float:
+        """Until the next turn, after one that took so many events, and the pause `before` that.
+
+        Where there is much to do it waits for more, which then costs less for each event.
+        """
+        if taken == self.batch_size:
+            return 0
+        if taken >= TOGETHER_MIN:
+            return self.poll_max
+        if taken:
+            return self.poll_min
+        return min(max(2 * before, self.poll_min), self.poll_max)
+
 
 class Relay:
     def __init__(
@@ -106,7 +119,7 @@ class Relay:
             self._stream_is_right = False
             raise delivery.outage
         self._enter(State.ACTIVE)
-        self._pause = self._pause_after(len(batch.queued))
+        self._pause = self._pace.pause_after(len(batch.queued), self._pause)
 
     async def _outage_of_stream(self) -> BrokerUnavailable | None:
         """Looks at the stream at first, and again after an outage."""
@@ -135,16 +148,6 @@ class Relay:
                 in_flight=self._pace.in_flight,
                 may_go_on=lambda: lease.is_held() and not self._stop.is_set(),
             )
-
-    def _pause_after(self, taken: int) -> float:
-        """Where there is much to do, it waits for more, which then costs less for each event."""
-        if taken == self._pace.batch_size:
-            return 0
-        if taken >= TOGETHER_MIN:
-            return self._pace.poll_max
-        if taken:
-            return self._pace.poll_min
-        return min(max(2 * self._pause, self._pace.poll_min), self._pace.poll_max)
 
     def _stand_by(self, outage: BrokerUnavailable | None) -> None:
         if outage:

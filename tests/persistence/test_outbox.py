@@ -1,15 +1,18 @@
 """The queue as the relay sees it: who leads, whose turn it is, and what becomes of rows."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
 
 from service.application.errors import ConnectionLost
 from service.application.outbox import Parked
-from service.persistence.outbox import Outbox
+from service.persistence.outbox import PAGE, Outbox
+from service.persistence.statements import Statement
 from tests.group_commit.proxy import Cut, a_proxy
-from tests.relay.queue import an_event
+from tests.relay.queue import an_event, many_events
 from tests.running import TestDatabase, a_pool, eventually
 
 MANY = 100_000
@@ -88,6 +91,76 @@ async def test_a_turn_that_is_not_committed_changes_nothing(
             if committed:
                 await turn.commit()
         assert len(await database.outbox()) == left
+
+
+async def test_takes_as_many_of_the_first_as_it_is_asked_for(
+    database: TestDatabase, pools: list[asyncpg.Pool]
+) -> None:
+    await many_events(database, sessions=PAGE, each=3)
+    for asked, got in ((1, 1), (PAGE, PAGE), (2 * PAGE, 2 * PAGE), (4 * PAGE, 3 * PAGE)):
+        async with an_outbox(pools[0]).turn() as turn:
+            assert turn
+            taken = [queued.position for queued in await turn.oldest(asked)]
+        assert taken == sorted(await _positions(database))[:got]
+
+
+async def _positions(database: TestDatabase) -> list[int]:
+    return [row["position"] for row in await database.fetch("SELECT position FROM outbox")]
+
+
+async def test_takes_what_was_there_at_one_moment(
+    database: TestDatabase, pools: list[asyncpg.Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it could take a later event of a session, and pass over an earlier one: one with a
+    smaller position that was committed between two pages.
+    """
+    await many_events(database, sessions=PAGE)
+    async with an_outbox(pools[0]).turn() as turn:
+        assert turn
+        rows = turn._rows  # noqa: SLF001  others do something in between
+
+        async def and_another(*given: Any) -> list[asyncpg.Record]:
+            found = await rows(*given)
+            await many_events(database, sessions=1)
+            return found
+
+        monkeypatch.setattr(turn, "_rows", and_another)
+        taken = await turn.oldest(2 * PAGE)
+
+    assert len(taken) == PAGE
+    assert len(await _positions(database)) > PAGE
+
+
+async def test_a_relay_that_is_frozen_before_it_reads_a_page_loses_its_turn(
+    database: TestDatabase, pools: list[asyncpg.Pool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gets rid of the page, and notices that it hears nothing more."""
+    await many_events(database, sessions=2 * PAGE)
+    silent, other = an_outbox(pools[0], A_SHORT_LEASE), an_outbox(pools[1])
+    async with silent.turn() as turn:
+        assert turn
+        await turn.oldest(1)  # from now on the connection knows the statements
+
+    async def other_has_its_turn() -> bool:
+        async with other.turn() as another:
+            return another is not None
+
+    with pytest.raises(ConnectionLost):
+        async with silent.turn() as turn:
+            assert turn
+            connection: Any = turn._connection  # noqa: SLF001  to freeze it amid its work
+            execute = turn._rows  # noqa: SLF001  as above
+
+            async def frozen(statement: Statement, *given: Any) -> list[asyncpg.Record]:
+                if "FETCH" in statement.text:
+                    connection._transport.pause_reading()  # noqa: SLF001  as above
+                return await execute(statement, *given)
+
+            monkeypatch.setattr(turn, "_rows", frozen)
+            taking = asyncio.create_task(turn.oldest(2 * PAGE))
+            await eventually(other_has_its_turn)
+            connection._transport.resume_reading()  # noqa: SLF001  it wakes up
+            await taking
 
 
 async def test_a_later_event_of_a_session_waits_while_an_earlier_one_is_parked(
