@@ -5,22 +5,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
+import psutil
 
 from benchmarks.checks.expectations import DoesNotDoTheJob
 from benchmarks.contenders.catalogue import CONTENDERS, ROOT, SERVICE
 from benchmarks.fresh import Share
+from benchmarks.load import Load
 from benchmarks.measure import Bench, naming
 from benchmarks.nats import Nats, serving_nats
 from benchmarks.plan import BASE
 from benchmarks.processes import require_alive, running
 from benchmarks.results import Relayed
-from benchmarks.subjects import Setting, prepared
+from benchmarks.subjects import Setting, Subject, prepared
 from service.embedded import SUPERUSER
 
-SECONDS = 20
+SECONDS = 10
 SAMPLE_SECONDS = 0.25
 PATIENCE_SECONDS = 120
 POLL_SECONDS = 0.05
@@ -34,26 +38,41 @@ AGE = """
 """
 
 
-def relayed(bench: Bench, round_: int, *, with_relay: bool) -> Relayed:
-    """Raises CannotMeasure, also where the stream does not hold each event once."""
+def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
+    """Without the relay and with it, on one server; in each round the other comes first.
+
+    Raises CannotMeasure, also where the stream does not hold each event once.
+    """
     contender = CONTENDERS[SERVICE]
-    measured = Share(bench.warm_up.count, bench.fresh.count - bench.warm_up.count)
     with (
         naming("the relay"),
         bench.setting(contender, BASE) as setting,
         prepared(contender, setting) as subject,
-        ExitStack() as stack,
     ):
-        relay = _Relay(setting, stack, bench.plan.nats_sync) if with_relay else None
         subject.check()
         subject.load(bench.warm_up, bench.plan.warm_up)
-        if relay:
-            relay.wait_until_idle()
-        with _ages_of_oldest(setting) if relay else _nothing() as ages:
-            seen = subject.load(measured, SECONDS)
-        behind = relay.wait_until_idle() if relay else None
-        if relay:
-            relay.require_each_event_once()
+        count = (bench.fresh.count - bench.warm_up.count) // 2
+        for place, with_relay in enumerate((round_ % 2 == 0, round_ % 2 == 1)):
+            share = Share(bench.warm_up.count + place * count, count)
+            if with_relay:
+                yield _with_relay(bench, round_, setting, subject, share)
+            else:
+                yield _seen(round_, subject.load(share, SECONDS), with_relay=False)
+
+
+def _with_relay(
+    bench: Bench, round_: int, setting: Setting, subject: Subject, share: Share
+) -> Relayed:
+    with _relaying(setting, bench.plan.nats_sync) as relay:
+        relay.wait_until_idle()
+        with _ages_of_oldest(setting) as ages:
+            seen = subject.load(share, SECONDS)
+        behind = relay.wait_until_idle()
+        relay.require_each_event_once()
+    return _seen(round_, seen, with_relay=True, ages=ages, behind=behind)
+
+
+def _seen(round_: int, seen: Load, *, with_relay: bool, **of_relay: Any) -> Relayed:
     return Relayed(
         round=round_,
         with_relay=with_relay,
@@ -61,52 +80,55 @@ def relayed(bench: Bench, round_: int, *, with_relay: bool) -> Relayed:
         p50=seen.p50,
         p99=seen.p99,
         errors=seen.errors,
-        ages=ages,
-        behind=behind,
+        **of_relay,
     )
 
 
-class _Relay:
+@contextmanager
+def _relaying(setting: Setting, sync: str) -> Iterator["_Relay"]:
     """A relay as it ships, and a NATS server of its own."""
-
-    def __init__(self, setting: Setting, stack: ExitStack, sync: str) -> None:
-        assert setting.database  # noqa: S101  it is nothing without one
-        self._cluster, self._database = setting.cluster, setting.database
-        self._events_before = self._count(COUNT_EVENTS)
-        self._nats: Nats = stack.enter_context(serving_nats(sync))
+    assert setting.database  # noqa: S101  it is nothing without one
+    with serving_nats(sync) as nats:
         environment = {
             "SERVICE_DATABASE_URL": setting.cluster.url(setting.database),
-            "SERVICE_NATS_URL": self._nats.url,
+            "SERVICE_NATS_URL": nats.url,
             "SERVICE_LOG_LEVEL": "warning",
         }
+        already = _count(setting, COUNT_EVENTS) - _count(setting, COUNT_QUEUED)
         command = [sys.executable, "-m", "service", "relay", "--ensure-stream"]
-        self._process = stack.enter_context(
-            running(command, environment=environment, directory=ROOT)
-        )
+        with running(command, environment=environment, directory=ROOT) as process:
+            yield _Relay(setting, nats, process, already)
+
+
+@dataclass(frozen=True)
+class _Relay:
+    """`already`: how many events had left the queue before."""
+
+    setting: Setting
+    nats: Nats
+    process: psutil.Process
+    already: int
 
     def wait_until_idle(self) -> float:
         """For how long, in seconds. Raises DoesNotDoTheJob."""
         begun = time.monotonic()
-        while self._count(COUNT_QUEUED):
-            require_alive(self._process)
+        while _count(self.setting, COUNT_QUEUED):
+            require_alive(self.process)
             if time.monotonic() - begun > PATIENCE_SECONDS:
                 raise DoesNotDoTheJob("The relay does not get through with the outbox.")
             time.sleep(POLL_SECONDS)
         return time.monotonic() - begun
 
     def require_each_event_once(self) -> None:
-        written = self._count(COUNT_EVENTS) - self._events_before
-        published = self._nats.messages()
+        written = _count(self.setting, COUNT_EVENTS) - self.already
+        published = self.nats.messages()
         if published != written:
             raise DoesNotDoTheJob(f"{written:,} events, but {published:,} messages.")
 
-    def _count(self, query: str) -> int:
-        return int(self._cluster.value(self._database, query))
 
-
-@contextmanager
-def _nothing() -> Iterator[list[float]]:
-    yield []
+def _count(setting: Setting, query: str) -> int:
+    assert setting.database  # noqa: S101  the relay has one
+    return int(setting.cluster.value(setting.database, query))
 
 
 @contextmanager

@@ -128,15 +128,15 @@ def _relayed(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Relayed
     except NotHere as exc:
         results.notes.append(f"The relay was not measured: {exc}.")
         return
-    steps = [
-        (round_, with_relay)
-        for round_, with_relay in product(_rounds(bench), (False, True))
-        if wanted(relayed_of(round_, with_relay=with_relay))
+    rounds = [
+        each
+        for each in _rounds(bench)
+        if any(wanted(relayed_of(each, with_relay=with_relay)) for with_relay in (False, True))
     ]
-    if steps:
-        with _for_longer(bench, results, RELAY_SECONDS) as longer:
-            for round_, with_relay in steps:
-                yield relayed(longer, round_, with_relay=with_relay)
+    if rounds:
+        with _for_longer(bench, results, 2 * RELAY_SECONDS) as longer:
+            for each in rounds:
+                yield from relayed(longer, each)
 
 
 def _soak(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Soak]:

@@ -98,12 +98,11 @@ def _oldest_event(results: Results) -> Verdict | None:
 
 
 def _cost_of_relay(results: Results) -> Verdict | None:
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    for each in results.relayed:
-        rates[each.with_relay].append(each.requests_per_second)
-    if not all(rates.values()):
+    rates = {(each.round, each.with_relay): each.requests_per_second for each in results.relayed}
+    rounds = {round_ for round_, _ in rates if {(round_, False), (round_, True)} <= rates.keys()}
+    if not rounds:
         return None
-    loss = 1 - median(rates[True]) / median(rates[False])
+    loss = 1 - median(rates[each, True] / rates[each, False] for each in rounds)
     return Verdict(f"{100 * loss:.0f} %", loss <= RELAY_LOSS_MAX)
 
 
