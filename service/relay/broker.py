@@ -25,7 +25,7 @@ RECONNECT_SECONDS = 0.25
 PING_SECONDS = 2
 CLOSE_SECONDS = 2
 
-_ONCE = "Nats-Expected-Last-Subject-Sequence: 0"
+_ONCE = "Nats-Expected-Last-Subject-Sequence: 0\r\n"
 """Stores a message only where its subject has none: a double is refused however late it comes."""
 
 _IS_THERE = 10071  # wrong last sequence
@@ -86,7 +86,8 @@ class Broker:
         sent = self._message(event)
         if not self._fits(sent):
             raise EventRefused(f"it has {sent.size} bytes, and the broker takes fewer")
-        return self._was_there(await self._answer_to(sent))
+        reply = self._reply()
+        return self._was_there(await self._answer_to(sent.published(reply=reply), reply))
 
     async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
         """Whether the stream stored all of them, in this order. Raises BrokerUnavailable.
@@ -96,14 +97,16 @@ class Broker:
         self._require_connection()
         if not self.takes_batches:
             return False
-        batch = uuid4().hex
-        sent = [
-            self._message(event, *_place(batch, number, len(events)))
-            for number, event in enumerate(events, start=1)
-        ]
-        if not all(map(self._fits, sent)):
-            return False
-        return self._took_all(await self._answer_to(*sent), batch, len(sent))
+        batch, reply = uuid4().hex, self._reply()
+        commands = []
+        for number, event in enumerate(events, start=1):
+            is_last = number == len(events)
+            sent = self._message(event, _place(batch, number, is_last=is_last))
+            if not self._fits(sent):
+                return False
+            commands.append(sent.published(reply=reply if is_last else ""))
+        answer = await self._answer_to(b"".join(commands), reply)
+        return self._took_all(answer, batch, len(events))
 
     async def _stay_connected(self, urls: Sequence[str]) -> None:
         """The library closes a connection for good when the server finds fault with it."""
@@ -136,11 +139,9 @@ class Broker:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._answer)
         self._has_connected.set()
 
-    def _message(self, event: RecordedEvent, *place: str) -> Message:
-        headers = [_ONCE, *place]
-        if self._with_ids:
-            headers.append(f"Nats-Msg-Id: {event.id!s}")
-        return message(event, self._source, headers)
+    def _message(self, event: RecordedEvent, place: str = "") -> Message:
+        named = f"Nats-Msg-Id: {event.id!s}\r\n" if self._with_ids else ""
+        return message(event, self._source, f"{_ONCE}{named}{place}")
 
     def _fits(self, sent: Message) -> bool:
         return sent.size <= self._client.max_payload
@@ -149,19 +150,19 @@ class Broker:
         if not (self._has_connected.is_set() and self._client.is_connected):
             raise BrokerUnavailable("there is no connection")
 
-    async def _answer_to(self, *sent: Message) -> Msg:
+    def _reply(self) -> str:
+        """A subject for one answer."""
+        return f"{self._inbox}.{next(self._numbers)}"
+
+    async def _answer_to(self, commands: bytes, reply: str) -> Msg:
         """To the last of them.
 
         Not by the library's own ways: one takes twice as long, one may wait for ever.
         """
-        *before, last = sent
-        number = str(next(self._numbers))
         answer: asyncio.Future[Msg | None] = asyncio.get_running_loop().create_future()
-        self._awaited[number] = answer
+        self._awaited[reply] = answer
         try:
-            commands = [each.published() for each in before]
-            commands.append(last.published(reply=f"{self._inbox}.{number}"))
-            await self._client.send(b"".join(commands))
+            await self._client.send(commands)
             async with asyncio.timeout(self._timeout):
                 found = await answer
         except TimeoutError:
@@ -169,13 +170,13 @@ class Broker:
         except (NatsError, OSError) as exc:
             raise BrokerUnavailable("the connection is lost") from exc
         finally:
-            del self._awaited[number]
+            del self._awaited[reply]
         if found is None:
             raise BrokerUnavailable("the connection is lost")
         return found
 
     async def _answer(self, answer: Msg) -> None:
-        awaited = self._awaited.get(answer.subject.rpartition(".")[2])
+        awaited = self._awaited.get(answer.subject)
         if awaited and not awaited.done():
             awaited.set_result(answer)
 
@@ -209,9 +210,9 @@ class Broker:
         return word
 
 
-def _place(batch: str, number: int, count: int) -> list[str]:
-    place = [f"Nats-Batch-Id: {batch}", f"Nats-Batch-Sequence: {number}"]
-    return place if number < count else [*place, "Nats-Batch-Commit: 1"]
+def _place(batch: str, number: int, *, is_last: bool) -> str:
+    commit = "Nats-Batch-Commit: 1\r\n" if is_last else ""
+    return f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {number}\r\n{commit}"
 
 
 async def _ignore(_exc: Exception) -> None:

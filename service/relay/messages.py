@@ -4,7 +4,6 @@ CloudEvents core specification 1.0.2, its NATS protocol binding, and its extensi
 tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,34 +38,32 @@ class Message:
         return b"".join((command.encode(), self.headers, self.payload, b"\r\n"))
 
 
-def message(event: RecordedEvent, source: str, headers: Iterable[str]) -> Message:
-    """`headers`: lines besides the CloudEvents attributes.
+def message(event: RecordedEvent, source: str, headers: str) -> Message:
+    """`headers`: lines besides the CloudEvents attributes, each with its end.
 
     No other event has its subject: of each kind a session has one, as its statuses lead on.
     """
     kind = event.type.removeprefix("session_")
-    lines = ["NATS/1.0", *_attributes(event, f"{_TYPE}.{kind}", source), *headers, "", ""]
     return Message(
         subject=f"{_TYPE}.{event.session_id!s}.{kind}",
-        headers="\r\n".join(lines).encode(),
+        headers=f"NATS/1.0\r\n{headers}{_attributes(event, kind, source)}\r\n".encode(),
         payload=_payload(event),
     )
 
 
-def _attributes(event: RecordedEvent, kind: str, source: str) -> list[str]:
-    lines = [
-        "ce-specversion: 1.0",
-        f"ce-id: {event.id!s}",
-        f"ce-source: {source}",
-        f"ce-type: {kind}",
-        f"ce-subject: {event.session_id!s}",
-        f"ce-time: {_timestamp(event.occurred_at)}",
-        "ce-datacontenttype: application/json",
-        f"ce-requestid: {_one_line(event.request_id)}",
-    ]
-    if event.traceparent:
-        lines.append(f"ce-traceparent: {_one_line(event.traceparent)}")
-    return lines
+def _attributes(event: RecordedEvent, kind: str, source: str) -> str:
+    trace = f"ce-traceparent: {_one_line(event.traceparent)}\r\n" if event.traceparent else ""
+    return (
+        "ce-specversion: 1.0\r\n"
+        f"ce-id: {event.id!s}\r\n"
+        f"ce-source: {source}\r\n"
+        f"ce-type: {_TYPE}.{kind}\r\n"
+        f"ce-subject: {event.session_id!s}\r\n"
+        f"ce-time: {_timestamp(event.occurred_at)}\r\n"
+        "ce-datacontenttype: application/json\r\n"
+        f"ce-requestid: {_one_line(event.request_id)}\r\n"
+        f"{trace}"
+    )
 
 
 def _one_line(text: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from service.application.errors import ConnectionLost
 from service.application.outbox import Parked
-from service.persistence.outbox import PAGE, Outbox
+from service.persistence.outbox import _DECLARE_OLDEST, PAGE, Outbox
 from service.persistence.statements import Statement
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.relay.queue import an_event, many_events
@@ -129,6 +129,23 @@ async def test_takes_what_was_there_at_one_moment(
 
     assert len(taken) == PAGE
     assert len(await _positions(database)) > PAGE
+
+
+async def test_finds_the_first_by_an_index_however_many_there_are(
+    database: TestDatabase, pools: list[asyncpg.Pool]
+) -> None:
+    """The planner takes the relay's policies for filters that hardly a row passes."""
+    await many_events(database, sessions=MANY // 10)
+    await database.execute("ANALYZE outbox, events")
+    async with an_outbox(pools[0]).turn() as turn:
+        assert turn
+        connection = turn._connection  # noqa: SLF001  to ask what it would do
+        plan = await connection.fetch(f"EXPLAIN {_DECLARE_OLDEST.text}", 2 * PAGE)
+
+    lines = "\n".join(line for (line,) in plan)
+    assert "Index Scan using outbox_pkey on outbox" in lines
+    assert "Index Scan using events_pkey on events" in lines
+    assert "Sort" not in lines
 
 
 async def test_a_relay_that_is_frozen_before_it_reads_a_page_loses_its_turn(
