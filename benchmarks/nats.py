@@ -17,6 +17,9 @@ from benchmarks.processes import ServerDied, free_port, running
 
 PATIENCE_SECONDS = 10
 
+ENVIRONMENT = {"GOMAXPROCS": "1"}
+"""As in docker-compose.yml: with more it takes from the others on the machine more than it uses."""
+
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"
 http: "127.0.0.1:{monitoring_port}"
@@ -55,7 +58,7 @@ def serving_nats(sync: str) -> Iterator[Nats]:
             CONFIGURATION.format(port=port, monitoring_port=monitoring_port, home=home, sync=sync)
         )
         command = [nats_server(), "-c", str(file)]
-        with running(command, environment={}, directory=Path(home)) as process:
+        with running(command, environment=ENVIRONMENT, directory=Path(home)) as process:
             nats = Nats(f"nats://127.0.0.1:{port}", f"http://127.0.0.1:{monitoring_port}", process)
             _wait_until_answering(nats)
             yield nats
@@ -64,7 +67,7 @@ def serving_nats(sync: str) -> Iterator[Nats]:
 def _wait_until_answering(nats: Nats) -> None:
     give_up = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up:
-        with suppress(httpx2.TransportError):
+        with suppress(httpx2.HTTPError):  # also while it says that it starts
             httpx2.get(f"{nats.monitoring_url}/healthz").raise_for_status()
             return
         time.sleep(0.1)

@@ -14,6 +14,7 @@ from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
 from benchmarks.keep import Keep
 from benchmarks.measure import Bench
+from benchmarks.nats import ENVIRONMENT as NATS_ENVIRONMENT
 from benchmarks.nats import nats_server
 from benchmarks.plan import BASE, LOAD, RECOVERY, RELAY, SOAK, Plan
 from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
@@ -50,7 +51,10 @@ def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
         results = keep.begun(
             Results(
                 machine=machine.described(bench.cluster),
-                settings=cluster.SETTINGS | plan.postgres | {"NATS sync_interval": plan.nats_sync},
+                settings=cluster.SETTINGS
+                | plan.postgres
+                | {"NATS sync_interval": plan.nats_sync}
+                | {f"NATS {name}": value for name, value in NATS_ENVIRONMENT.items()},
                 conditions=plan.conditions,
             )
         )

@@ -117,14 +117,16 @@ async def _nats() -> AsyncIterator[str]:
             .replace("http: 8222", f"http: 127.0.0.1:{monitoring}")
             .replace("store_dir: /data", f"store_dir: {place}")
         )
-        async with started(flag, str(config), command=[nats_server.binary()]) as process:
+        given = {name: str(value) for name, value in SERVICES["nats"]["environment"].items()}
+        command = [nats_server.binary()]
+        async with started(flag, str(config), command=command, environment=given) as process:
             await process.line("Server is ready")
             async with httpx2.AsyncClient() as client:
                 path = urlsplit(SERVICES["nats"]["healthcheck"]["test"][-1]).path
                 health = await client.get(f"http://127.0.0.1:{monitoring}{path}")
             assert health.status_code == 200
-            given = SERVICES["relay"]["environment"]["SERVICE_NATS_URL"]
-            yield given.replace("@nats:4222", f"@127.0.0.1:{port}")
+            url = SERVICES["relay"]["environment"]["SERVICE_NATS_URL"]
+            yield url.replace("@nats:4222", f"@127.0.0.1:{port}")
 
 
 @asynccontextmanager
