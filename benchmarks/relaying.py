@@ -67,7 +67,7 @@ def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
 def _start_afresh(setting: Setting) -> None:
     """A relay is to keep up, not to catch up; and nobody's writes are to burden the next."""
     assert setting.database  # noqa: S101  the service has one
-    time.sleep(SETTLE_SECONDS)  # what the warm-up's clients left under way
+    time.sleep(SETTLE_SECONDS)  # the clients before left something under way
     setting.cluster.execute(setting.database, *EMPTY)
     os.sync()
 
@@ -80,6 +80,8 @@ def _with_relay(
         with _ages_of_oldest(setting) as ages:
             seen = subject.load(share, SECONDS)
         behind = relay.wait_until_idle()
+        time.sleep(SETTLE_SECONDS)  # the clients left something under way
+        relay.wait_until_idle()
         relay.require_each_event_once()
     return _seen(round_, seen, with_relay=True, ages=ages, behind=behind)
 

@@ -11,9 +11,7 @@ from service.application.commands import SessionKey
 
 
 class RecordedEvent(NamedTuple):
-    """An event as it was committed. A tuple, which takes half the time to make: of all that a
-    relay does for an event, that was a tenth.
-    """
+    """An event as it was committed. A tuple, since a relay makes thousands in a second."""
 
     id: UUID
     user_id: UUID
@@ -89,10 +87,7 @@ class Turn(Leadership, Protocol):
     """
 
     async def oldest(self, limit: int) -> Sequence[QueuedEvent]:
-        """The first of the queue; those of one session in the order in which they happened.
-
-        To be asked once in a turn.
-        """
+        """The first of the queue; those of one session in the order in which they happened."""
 
     async def remove(self, positions: Sequence[int]) -> None: ...
 

@@ -38,8 +38,8 @@ LEADERSHIP, TURN = 7_264_110_300_552, 7_264_110_300_553
 """Any numbers, as long as every relay of a database locks the same, and nobody else does."""
 
 PAGE = 500
-"""Rows that fit into a socket's buffers. While a server cannot get rid of its rows it does not
-notice that a relay is frozen.
+"""Ordinary rows that fit into a socket's buffers. While a server cannot get rid of its rows it
+does not notice that a relay is frozen.
 """
 
 _TOLD = (
@@ -66,6 +66,7 @@ _DECLARE_OLDEST = Statement(
     cursor="oldest",
 )
 _FETCH_OLDEST = Statement(text(f"FETCH {PAGE} FROM oldest"))
+_CLOSE_OLDEST = Statement(text("CLOSE oldest"))
 
 _REMOVE = Statement(
     delete(outbox).where(
@@ -167,6 +168,7 @@ class SqlTurn:
             queued += [_to_queued(row) for row in page]
             if len(page) < PAGE:
                 break
+        await self._rows(_CLOSE_OLDEST)  # or its snapshot would hold up vacuum meanwhile
         return queued
 
     async def remove(self, positions: Sequence[int]) -> None:
