@@ -23,7 +23,7 @@ test: $(VENV)/.dev ## run the tests, side by side (ARGS="-k race" for some of th
 
 SIDE_BY_SIDE = -n auto --dist worksteal
 
-faults: $(VENV)/.dev ## break everything around the relay, and count (about ten minutes)
+faults: $(VENV)/.dev ## break everything around the relay, and count (about five minutes)
 	$(BIN)/python -m tests.faults $(ARGS)
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
