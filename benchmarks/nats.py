@@ -18,7 +18,7 @@ from benchmarks.processes import ServerDied, free_port, running
 PATIENCE_SECONDS = 10
 
 ENVIRONMENT = {"GOMAXPROCS": "1"}
-"""As in docker-compose.yml: with more it takes from the others on the machine more than it uses."""
+"""As in docker-compose.yml, where it shares a machine too; measured: docs/decisions/relay.md."""
 
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"

@@ -42,7 +42,7 @@ AGE = """
 
 
 def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
-    """Without the relay and with it, on one server; in each round the other comes first.
+    """Without the relay and with it, on one server; from round to round the other comes first.
 
     Raises CannotMeasure, also where the stream does not hold each event once.
     """
