@@ -18,6 +18,12 @@ from tests.running import TestDatabase, a_pool, eventually
 MANY = 100_000
 A_SHORT_LEASE = 0.2
 
+SNAPSHOTS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+        AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+"""
+
 
 @pytest.fixture
 async def pools(database: TestDatabase) -> AsyncIterator[list[asyncpg.Pool]]:
@@ -129,6 +135,17 @@ async def test_takes_what_was_there_at_one_moment(
 
     assert len(taken) == PAGE
     assert len(await _positions(database)) > PAGE
+
+
+async def test_holds_up_no_vacuum_while_it_publishes(
+    database: TestDatabase, pools: list[asyncpg.Pool]
+) -> None:
+    await many_events(database, sessions=PAGE)
+    async with an_outbox(pools[0]).turn() as turn:
+        assert turn
+        for asked in (1, PAGE, 2 * PAGE):
+            await turn.oldest(asked)
+            assert await database.value(SNAPSHOTS) == 0
 
 
 async def test_finds_the_first_by_an_index_however_many_there_are(
