@@ -28,7 +28,7 @@ from benchmarks.plan import (
 from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.run import run
-from service.embedded import EmbeddedPostgresError
+from service.dev.postgres import EmbeddedPostgresError
 
 DESCRIPTION = """\
 Measures this service against what its users would pick instead, on this machine: starts a

@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from benchmarks.fresh import COLUMNS, Fresh
 from benchmarks.processes import cpu_seconds
-from service import embedded, migrate
-from service.settings import DatabaseSettings
+from service.bootstrap import migrations as migrate
+from service.bootstrap.settings import DatabaseSettings
+from service.dev import postgres as embedded
 
 SETTINGS = {
     "fsync": "on",

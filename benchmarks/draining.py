@@ -21,9 +21,9 @@ from benchmarks.cluster import LOGIN, Cluster
 from benchmarks.contenders.catalogue import ROOT
 from benchmarks.nats import Nats, serving_nats
 from benchmarks.processes import cpu_seconds, running
-from service import migrate
-from service.embedded import SUPERUSER
-from service.settings import DatabaseSettings
+from service.bootstrap import migrations as migrate
+from service.bootstrap.settings import DatabaseSettings
+from service.dev.postgres import SUPERUSER
 
 DATABASE = "drained"
 START_SECONDS = 2

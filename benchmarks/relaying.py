@@ -23,7 +23,7 @@ from benchmarks.plan import BASE
 from benchmarks.processes import require_alive, running
 from benchmarks.results import Relayed
 from benchmarks.subjects import Setting, Subject, prepared
-from service.embedded import SUPERUSER
+from service.dev.postgres import SUPERUSER
 
 SECONDS = 10
 START_SECONDS = 2

@@ -5,9 +5,9 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, func, select
 
-from service.migrate import engine_of
+from service.bootstrap.migrations import engine_of
+from service.bootstrap.settings import DatabaseSettings
 from service.persistence.tables import metadata
-from service.settings import DatabaseSettings
 
 _ONE_AT_A_TIME = 7_264_110_300_551
 """Any number, as long as every migration of this service locks the same."""

@@ -1,28 +1,19 @@
-"""python -m service demo | try | serve | relay | migrate | token"""
+"""python -m service demo | try | serve | relay | migrate | token
+
+Each command imports what it needs when it runs: the relay's process holds no web framework.
+"""
 
 import argparse
 import asyncio
-import gc
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
-import uvicorn
-from sqlalchemy.exc import DBAPIError
-from starlette.applications import Starlette
-from uvicorn.loops.auto import auto_loop_factory
-
-from service import logs, relaying
-from service.app import create_app
 from service.application.errors import DependencyUnavailable, TransactionFailed
-from service.departure import Departure
-from service.migrate import migrate
-from service.relay.errors import BrokerUnavailable, WrongStream
-from service.settings import (
+from service.bootstrap import logs
+from service.bootstrap.settings import (
     DatabaseSettings,
     RelaySettings,
     Settings,
@@ -30,13 +21,7 @@ from service.settings import (
     WrongSettings,
     load,
 )
-from service.tokens import NoSecretError, mint
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than balancers keep idle connections, so that none is closed under a request."""
-
-GARBAGE_THRESHOLD = 10_000
-"""New objects between two looks for garbage: some requests' worth, where Python's own is a few."""
+from service.relay.errors import BrokerUnavailable, WrongStream
 
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
@@ -51,58 +36,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (WrongSettings, NoSecretError) as exc:
+    except WrongSettings as exc:
         print(exc, file=sys.stderr)
         return 2
 
 
-def asgi() -> Starlette:
-    """What each of uvicorn's workers runs."""
-    settings = load(Settings)
-    logs.configure(settings.log_level)
-    app = create_app(settings, departure=Departure(settings.shutdown_notice_seconds))
-    _leave_what_is_here()
-    return app
-
-
-def _leave_what_is_here() -> None:
-    """It stays, and the garbage collector need not look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
 
 
 def _serve(_options: argparse.Namespace) -> int:
     settings = load(Settings)
-    logs.configure(settings.log_level)
-    # uvicorn shuts down, and then raises the signal again, which would end it with a failure.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    uvicorn.run(
-        "service.cli:asgi",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here depends on who the client is
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-    )
+
+    from service.bootstrap.server import serve  # noqa: PLC0415  the relay needs no web framework
+
+    serve(settings)
     return 0
 
 
 def _migrate(options: argparse.Namespace) -> int:
     settings = load(DatabaseSettings)
+
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  as the rest of this command
+
+    from service.bootstrap.migrations import migrate  # noqa: PLC0415  Alembic is slow to import
+
     try:
         migrate(settings, grant_to=options.grant_to)
     except OSError:
-        print("The database cannot be reached.", file=sys.stderr)
-        return 1
+        return _fail("The database cannot be reached.")
     except DBAPIError as exc:
-        print(f"The database refuses: {exc.orig}", file=sys.stderr)
-        return 1
+        return _fail(f"The database refuses: {exc.orig}")
     print("The schema is up to date.")
     return 0
 
@@ -112,32 +77,34 @@ def _relay(options: argparse.Namespace) -> int:
         options.usage.error("--replay and --since need each other")
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
+
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  as the rest of this command
+    from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
+
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             runner.run(_relay_command(options, settings))
     except BrokerUnavailable as exc:
-        print(f"The broker is not available: {exc}.", file=sys.stderr)
-        return 1
+        return _fail(f"The broker is not available: {exc}.")
     except WrongStream as exc:
-        print(exc, file=sys.stderr)
-        return 1
+        return _fail(str(exc))
     except (DependencyUnavailable, TransactionFailed):
-        print("The database cannot be reached.", file=sys.stderr)
-        return 1
-    except asyncpg.PostgresError as exc:
-        print(f"The database refuses: {exc}", file=sys.stderr)
-        return 1
+        return _fail("The database cannot be reached.")
+    except DBAPIError as exc:
+        return _fail(f"The database refuses: {exc.orig}")
     return 0
 
 
 async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> None:
+    from service.bootstrap import relay  # noqa: PLC0415  it imports the broker's client
+
     if options.parked:
-        for event in await relaying.parked(settings):
+        for event in await relay.parked(settings):
             print(event.parked_at, event.event_id, event.session_id, event.type, event.reason)
     elif options.retry_parked:
-        print(f"{await relaying.retry_parked(settings)} parked events are in the queue again.")
+        print(f"{await relay.retry_parked(settings)} parked events are in the queue again.")
     elif options.replay:
-        done = await relaying.publish_history(
+        done = await relay.publish_history(
             settings, options.since, ensure_stream=options.ensure_stream
         )
         print(
@@ -145,24 +112,25 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
             f" {done.refused} are not taken."
         )
     else:
-        _leave_what_is_here()
-        await relaying.run(settings, ensure_stream=options.ensure_stream)
+        await relay.run(settings, ensure_stream=options.ensure_stream)
 
 
 def _token(options: argparse.Namespace) -> int:
+    from service.dev.tokens import mint  # noqa: PLC0415  production mints no tokens
+
     lifetime = timedelta(seconds=options.expires_in)
     print(mint(load(TokenSettings), options.user, lifetime=lifetime))
     return 0
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from service import demo  # noqa: PLC0415  its PostgreSQL is not installed in production
+    from service.dev import demo  # noqa: PLC0415  its PostgreSQL is not installed in production
 
     return demo.run(options.data, options.port)
 
 
 def _try(options: argparse.Namespace) -> int:
-    from service import tour  # noqa: PLC0415  the demo's secret is what it looks for
+    from service.dev import tour  # noqa: PLC0415  it looks for the demo's secret
 
     return tour.run(options.url, options.data)
 

@@ -10,7 +10,8 @@ import pytest
 import structlog
 from hypothesis import settings as hypothesis_settings
 
-from service import embedded, logs
+from service.bootstrap import logs
+from service.dev import postgres as embedded
 from tests.running import (
     App,
     Cluster,

@@ -20,12 +20,12 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from service.app import create_app
+from service.bootstrap.api import create_app
+from service.bootstrap.migrations import migrate
+from service.bootstrap.settings import DatabaseSettings, Settings
 from service.domain.session import Session
-from service.migrate import migrate
-from service.persistence.database import Limits, create_pool
+from service.persistence.engine import Limits, create_pool
 from service.persistence.tables import sessions as sessions_table
-from service.settings import DatabaseSettings, Settings
 from tests.builders import SECRET, a_session, a_token, bearer
 
 TRIES = 1000

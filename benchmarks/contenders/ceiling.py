@@ -6,13 +6,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from service import logs
-from service.app import create_app as create_service
-from service.app import now
-from service.application.batch import Outcome
 from service.application.commands import Command, Situation
+from service.application.group_commit.working_set import Outcome
+from service.bootstrap import logs
+from service.bootstrap.api import create_app as create_service
+from service.bootstrap.clock import now
+from service.bootstrap.settings import Settings, load
 from service.domain.session import Session, SessionStatus
-from service.settings import Settings, load
 
 
 class AnsweredAtOnce:

@@ -15,7 +15,7 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from service.http.errors import Unauthenticated
 from service.http.fields import canonical_uuid
-from service.http.jwks import KeySet
+from service.http.key_set import KeySet
 
 LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.application.batch import Outcome
-from service.application.group_commit import GroupCommit
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.working_set import Outcome
 from service.application.ports import CheckReadiness, NewId, SessionFilter
 from service.application.queries import Queries
 from service.domain.session import Session

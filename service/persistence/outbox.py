@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.application.outbox import Backlog, Parked, ParkedEvent, QueuedEvent, RecordedEvent
-from service.persistence.database import begin_with, connected, cut_after, milliseconds
+from service.persistence.engine import begin_with, connected, cut_after, milliseconds
 from service.persistence.errors import translated, translated_commit
 from service.persistence.statements import Connection, Statement
 from service.persistence.tables import events, outbox, parked_events

@@ -5,8 +5,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from service import logs
-from service.embedded import EmbeddedPostgresError
+from service.bootstrap import logs
+from service.dev.postgres import EmbeddedPostgresError
 from tests.faults import report
 from tests.faults.growth import Growth, grown
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from service import embedded
-from service.migrate import migrate
+from service.bootstrap.migrations import migrate
+from service.dev import postgres as embedded
 from tests.running import Cluster, TestDatabase, a_database
 from tests.system.processes import a_public_directory, free_port
 

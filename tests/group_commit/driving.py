@@ -7,10 +7,10 @@ from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from service.app import now
-from service.application.group import ObservedGroup
-from service.application.group_commit import GroupCommit
-from service.persistence.database import Database, Limits
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.transaction import ObservedGroup
+from service.bootstrap.clock import now
+from service.persistence.engine import Database, Limits
 from tests.running import a_pool
 
 LIMITS = Limits(

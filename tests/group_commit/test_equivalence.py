@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from uuid_utils.compat import uuid7
 
-from service.application.batch import Outcome
 from service.application.commands import (
     Command,
     CompleteSession,
@@ -21,6 +20,7 @@ from service.application.commands import (
     PlanSession,
     StartSession,
 )
+from service.application.group_commit.working_set import Outcome
 from service.domain.errors import (
     ActiveSessionExists,
     ServiceError,

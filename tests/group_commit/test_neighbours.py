@@ -8,7 +8,6 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from service.application.batch import Outcome
 from service.application.commands import (
     Command,
     CompleteSession,
@@ -16,6 +15,7 @@ from service.application.commands import (
     PlanSession,
     StartSession,
 )
+from service.application.group_commit.working_set import Outcome
 from service.domain.errors import SessionNotFound
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Reason

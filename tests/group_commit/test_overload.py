@@ -15,10 +15,10 @@ import psutil
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import embedded
-from service.app import create_app
+from service.bootstrap.api import create_app
+from service.bootstrap.migrations import migrate
+from service.dev import postgres as embedded
 from service.domain.session import Session
-from service.migrate import migrate
 from tests.builders import a_session, a_token, bearer
 from tests.running import Cluster, TestDatabase, a_database, test_settings
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 from service.http import auth
 from service.http.auth import LEEWAY_SECONDS, Authenticator
 from service.http.errors import Unauthenticated
-from service.http.jwks import KeySet
+from service.http.key_set import KeySet
 from tests.builders import SECRET, a_token
 from tests.http.issuer import NewIssuer, an_es256_key, issuers
 from tests.running import NO_AUTHORITIES

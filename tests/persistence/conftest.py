@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.persistence.database import Database, Limits, create_engine
+from service.persistence.engine import Database, Limits, create_engine
 from tests.persistence.partitions import partitioning
 from tests.running import Cluster, TestDatabase, a_pool, a_template
 

@@ -18,11 +18,11 @@ from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import NullPool
 
-from service.migrate import ALEMBIC_INI, alembic_config, migrate
-from service.persistence.database import create_engine
+from service.bootstrap.migrations import ALEMBIC_INI, alembic_config, migrate
+from service.bootstrap.settings import DatabaseSettings
+from service.persistence.engine import create_engine
 from service.persistence.readiness import OK, REVISION, Readiness
 from service.persistence.tables import metadata
-from service.settings import DatabaseSettings
 from tests.running import TestDatabase, a_database
 
 SCRIPTS = ScriptDirectory.from_config(Config(ALEMBIC_INI))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from service.application.ports import Asked
-from service.persistence.database import Database
+from service.persistence.engine import Database
 from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command, a_session
 from tests.conftest import StartApp

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.persistence.database import create_engine
+from service.persistence.engine import create_engine
 from service.persistence.readiness import NOT_CHECKED, OK, Readiness
 from tests.running import TestDatabase
 

@@ -16,8 +16,8 @@ from uuid_utils.compat import uuid7
 from service.application.errors import DependencyUnavailable, Overloaded, TimedOut
 from service.application.ports import SessionFilter
 from service.domain.session import SessionStatus
-from service.persistence.database import Database
-from service.persistence.reads import SqlReads
+from service.persistence.engine import Database
+from service.persistence.reader import SqlReads
 from tests.builders import MORNING
 from tests.group_commit.proxy import a_proxy
 from tests.persistence.conftest import LIMITS

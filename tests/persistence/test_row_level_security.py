@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from service.domain.session import Session
-from service.persistence.database import Database
+from service.persistence.engine import Database
 from tests.builders import a_session
 from tests.persistence.test_unit_of_work import a_change, users_of
 from tests.running import TestDatabase

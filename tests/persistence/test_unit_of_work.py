@@ -29,7 +29,7 @@ from service.application.errors import (
 from service.application.ports import Asked, Change
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Notes, Reason
-from service.persistence.database import Database
+from service.persistence.engine import Database
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.persistence.conftest import LIMITS

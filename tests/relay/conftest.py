@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from service import relaying
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from service.relay.observing import ObservedTurn
-from service.settings import RelaySettings
 from tests.nats_server import NatsServer, a_nats_server
 from tests.running import TestDatabase, eventually
 from tests.system.processes import Process, started

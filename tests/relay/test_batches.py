@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service import relaying
 from service.application.outbox import RecordedEvent
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from service.relay.batch import WAITS
 from service.relay.broker import Broker
 from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN
 from service.relay.errors import BrokerUnavailable
-from service.settings import RelaySettings
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import Relay, StartRelay, is_empty
 from tests.relay.queue import an_event as a_queued_event

@@ -1,8 +1,8 @@
 """Events that the broker refuses for themselves: kept, shown, tried again, and never overtaken."""
 
-from service import relaying
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from service.relay.batch import WAITS
-from service.settings import RelaySettings
 from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay, StartRelay
 from tests.relay.queue import an_event

@@ -10,11 +10,11 @@ import jsonschema
 import pytest
 import yaml
 
-from service import relaying
 from service.application.outbox import Backlog
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from service.relay.delivery import TOGETHER_MIN
 from service.relay.observing import ObservedTurn
-from service.settings import RelaySettings
 from tests.conftest import StartApp
 from tests.nats_server import NatsServer, Stored
 from tests.relay.conftest import Relay, StartRelay, is_empty

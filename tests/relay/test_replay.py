@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service import relaying
 from service.application.errors import ConnectionLost
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from service.cli import main
 from service.relay.lease import Lease
 from service.relay.replay import Replayed
-from service.settings import RelaySettings
 from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay, StartRelay
 from tests.relay.queue import an_event

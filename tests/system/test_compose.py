@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from service.application.errors import DependencyUnavailable
-from service.cli import KEEP_ALIVE_SECONDS
-from service.settings import Settings
+from service.bootstrap.server import KEEP_ALIVE_SECONDS
+from service.bootstrap.settings import Settings
 from tests.system.compose import (
     BALANCER,
     COMPOSE,

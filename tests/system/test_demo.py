@@ -35,7 +35,8 @@ COLUMNS = 100
 WITH_OTHER_HOMES_OF_ROOT = """
 import sys
 from pathlib import Path
-from service import cli, embedded
+from service import cli
+from service.dev import postgres as embedded
 
 _, homes, *arguments = sys.argv
 embedded.HOMES_OF_ROOT = Path(homes)

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from service import embedded
-from service.embedded import EmbeddedPostgresError, Server
+from service.dev import postgres as embedded
+from service.dev.postgres import EmbeddedPostgresError, Server
 from tests.system.processes import a_public_directory
 
 IS_ROOT = os.geteuid() == 0

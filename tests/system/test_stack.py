@@ -15,7 +15,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from service import embedded
+from service.dev import postgres as embedded
 from tests import nats_server
 from tests.builders import bearer
 from tests.running import Cluster, TestDatabase, eventually

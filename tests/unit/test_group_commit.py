@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from service.application.batch import Outcome
 from service.application.commands import Command, PlanSession, SessionKey, StartSession
 from service.application.errors import (
     CommitUnknown,
@@ -22,8 +21,9 @@ from service.application.errors import (
     Overloaded,
     TimedOut,
 )
-from service.application.group import ObservedGroup
-from service.application.group_commit import GroupCommit
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.transaction import ObservedGroup
+from service.application.group_commit.working_set import Outcome
 from service.application.ports import Asked, Change, Clock, Found, Memory
 from service.domain.errors import (
     ActiveSessionExists,

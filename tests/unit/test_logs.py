@@ -6,7 +6,7 @@ import logging
 import pytest
 import structlog
 
-from service import logs
+from service.bootstrap import logs
 
 pytestmark = pytest.mark.usefixtures("logs_configured_again")
 

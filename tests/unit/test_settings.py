@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 
-from service.settings import (
+from service.bootstrap.settings import (
     PREFIX,
     DatabaseSettings,
     RelaySettings,

@@ -10,10 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 
-from service.application.batch import Outcome
 from service.application.commands import Command
 from service.application.errors import DependencyUnavailable, Overloaded
-from service.application.group import Groups, Observe, Ticket, ignore
+from service.application.group_commit.transaction import Groups, Observe, Ticket, ignore
+from service.application.group_commit.working_set import Outcome
 from service.application.ports import Clock, NewId, OpenUnitOfWork
 
 RETRY_PAUSE_SECONDS = 0.005

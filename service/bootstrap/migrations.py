@@ -8,11 +8,11 @@ from alembic.config import Config
 from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.persistence.database import ROLE, create_engine
+from service.bootstrap.settings import DatabaseSettings
+from service.persistence.engine import ROLE, create_engine
 from service.persistence.outbox import RELAY_ROLE
-from service.settings import DatabaseSettings
 
-ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
+ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"
 
 
 def alembic_config(settings: DatabaseSettings) -> Config:

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from service.app import now
 from service.application.outbox import ParkedEvent
-from service.persistence.database import create_pool
+from service.bootstrap.clock import now
+from service.bootstrap.memory import freeze_startup_objects
+from service.bootstrap.settings import RelaySettings
+from service.persistence.engine import create_pool
 from service.persistence.outbox import Outbox
 from service.relay import stream
 from service.relay.broker import Broker
@@ -16,11 +18,11 @@ from service.relay.observing import Observe, ignore
 from service.relay.relay import Pace, Relay
 from service.relay.replay import Replayed, replay
 from service.relay.stream import Stream
-from service.settings import RelaySettings
 
 
 async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
     """Relays until SIGTERM or SIGINT. Raises WrongStream."""
+    freeze_startup_objects()
     async with a_relay(settings, ensure_stream=ensure_stream) as relay:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, relay.stop)

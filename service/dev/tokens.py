@@ -6,11 +6,11 @@ from uuid import UUID
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from service.bootstrap.settings import TokenSettings, WrongSettings
 from service.http.auth import ROLE
-from service.settings import TokenSettings
 
 
-class NoSecretError(Exception):
+class NoSecretError(WrongSettings):
     pass
 
 

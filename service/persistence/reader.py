@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from service.application.ports import Position, RecordedEvent, SessionFilter
 from service.domain.session import Session, SessionStatus
-from service.persistence.database import Database
+from service.persistence.engine import Database
 from service.persistence.sessions import to_session
 from service.persistence.statements import Statement
 from service.persistence.tables import sessions

@@ -20,14 +20,16 @@ from pydantic import SecretStr
 from sqlalchemy import insert, text
 from uuid_utils.compat import uuid7
 
-from service import embedded, logs
-from service.app import create_app, now
+from service.bootstrap import logs
+from service.bootstrap.api import create_app
+from service.bootstrap.clock import now
+from service.bootstrap.migrations import migrate
+from service.bootstrap.settings import DatabaseSettings, Settings, load
+from service.dev import postgres as embedded
+from service.dev.tokens import mint
 from service.domain.session import SessionStatus
-from service.migrate import migrate
-from service.persistence.database import create_engine
+from service.persistence.engine import create_engine
 from service.persistence.tables import sessions
-from service.settings import DatabaseSettings, Settings, load
-from service.tokens import mint
 
 HOST = "127.0.0.1"
 API_ROLE = "training_api"

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TypeGuard
 from uuid import UUID
 
-from service.application.batch import Batch, Outcome
 from service.application.commands import Command, SessionKey
 from service.application.errors import (
     CommitUnknown,
@@ -15,6 +14,7 @@ from service.application.errors import (
     Overloaded,
     TransactionFailed,
 )
+from service.application.group_commit.working_set import Batch, Outcome
 from service.application.ports import Asked, Change, Clock, Found, NewId, OpenUnitOfWork, UnitOfWork
 from service.domain.errors import DomainError
 

@@ -13,10 +13,10 @@ from uuid import uuid4
 import httpx2
 from pydantic import SecretStr
 
-from service.demo import secret_of
-from service.embedded import home_of
-from service.settings import TokenSettings, load
-from service.tokens import mint
+from service.bootstrap.settings import TokenSettings, load
+from service.dev.demo import secret_of
+from service.dev.postgres import home_of
+from service.dev.tokens import mint
 
 TIMEOUT_SECONDS = 10
 WIDTH = 96

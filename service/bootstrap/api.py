@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 import asyncpg
 import httpx2
@@ -12,25 +11,22 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from uuid_utils.compat import uuid7
 
-from service.application.group import Observe, ignore
-from service.application.group_commit import GroupCommit
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.transaction import Observe, ignore
 from service.application.ports import CheckReadiness, Clock, NewId
 from service.application.queries import Queries
-from service.departure import Departure
+from service.bootstrap.clock import now
+from service.bootstrap.settings import Settings
+from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.errors import on_http_exception, on_service_error
-from service.http.jwks import KeySet
+from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.routes import AppState, routes
-from service.persistence.database import Database, Limits, create_engine, create_pool
+from service.persistence.engine import Database, Limits, create_engine, create_pool
+from service.persistence.reader import SqlReads
 from service.persistence.readiness import Readiness
-from service.persistence.reads import SqlReads
-from service.settings import Settings
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def create_app(
@@ -39,13 +35,13 @@ def create_app(
     clock: Clock = now,
     new_id: NewId = uuid7,
     observe: Observe = ignore,
-    departure: Departure | None = None,
+    shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as stack:
-            if departure:
-                stack.enter_context(departure.announced())
+            if shutdown:
+                stack.enter_context(shutdown.intercept_sigterm())
             limits = _limits(settings)
             database = Database(
                 await _pool(settings, stack),
@@ -68,7 +64,7 @@ def create_app(
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
                 "queries": Queries(SqlReads(database)),
-                "check_readiness": _readiness(settings, stack, departure),
+                "check_readiness": _readiness(settings, stack, shutdown),
                 "new_id": new_id,
                 "max_lengths": {
                     "reason": settings.reason_max_length,
@@ -99,7 +95,7 @@ async def _pool(settings: Settings, stack: AsyncExitStack) -> asyncpg.Pool:
 
 
 def _readiness(
-    settings: Settings, stack: AsyncExitStack, departure: Departure | None
+    settings: Settings, stack: AsyncExitStack, shutdown: GracefulShutdown | None
 ) -> CheckReadiness:
     """With one connection of its own, however busy the others are."""
     engine = create_engine(
@@ -111,7 +107,7 @@ def _readiness(
     readiness = Readiness(engine)
 
     async def check() -> dict[str, str]:
-        if departure and departure.is_announced:
+        if shutdown and shutdown.is_announced:
             return {"process": "shuts down"}
         return await readiness.checks()
 

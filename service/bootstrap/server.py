@@ -1,0 +1,45 @@
+"""The API's server: uvicorn, its workers, and the app that each of them runs."""
+
+import signal
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+
+from service.bootstrap import logs
+from service.bootstrap.api import create_app
+from service.bootstrap.memory import freeze_startup_objects
+from service.bootstrap.settings import Settings, load
+from service.bootstrap.shutdown import GracefulShutdown
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than balancers keep idle connections, so that no connection closes under a request."""
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT; SIGTERM ends the process with exit code 0."""
+    logs.configure(settings.log_level)
+    # uvicorn shuts down and then raises the signal again, which would exit with a failure.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    uvicorn.run(
+        "service.bootstrap.server:asgi",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on the client's address
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+    )
+
+
+def asgi() -> Starlette:
+    """The app of one worker process, which reads its settings from the environment."""
+    settings = load(Settings)
+    logs.configure(settings.log_level)
+    app = create_app(settings, shutdown=GracefulShutdown(settings.shutdown_notice_seconds))
+    freeze_startup_objects()
+    return app
