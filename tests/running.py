@@ -18,13 +18,15 @@ import httpx2
 import psutil
 import uvicorn
 from pydantic import SecretStr
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.types import ASGIApp
 
 from service.bootstrap.api import create_app
 from service.bootstrap.migrations import migrate
 from service.bootstrap.settings import DatabaseSettings, Settings
 from service.domain.session import Session
-from service.persistence.engine import Limits, create_pool
+from service.persistence.engine import create_engine
 from service.persistence.tables import sessions as sessions_table
 from tests.builders import SECRET, a_session, a_token, bearer
 
@@ -255,31 +257,35 @@ async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
 
 
 @asynccontextmanager
-async def a_pool(
+async def an_engine(
     url: str,
-    size: int,
+    size: int = 2,
     statements: list[str] | None = None,
     *,
-    limits: Limits | None = None,
     connect_timeout: float = 5,
     **options: Any,
-) -> AsyncIterator[asyncpg.Pool]:
-    """As the service makes it; `statements` is given what it sends."""
-    settings = limits.settings if limits else None
+) -> AsyncIterator[AsyncEngine]:
+    """As the service makes it; every statement that it sends is appended to `statements`."""
+    engine = create_engine(url, connect_timeout=connect_timeout, pool_size=size, **options)
+    if statements is not None:
+        _record(engine, statements)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
-    async def watch(connection: asyncpg.Connection) -> None:
-        if statements is not None:
-            connection.add_query_logger(lambda record: statements.append(record.query))
 
-    async with create_pool(
-        url,
-        size=size,
-        connect_timeout=connect_timeout,
-        settings=settings,
-        on_connect=watch,
-        **options,
-    ) as pool:
-        yield pool
+def _record(engine: AsyncEngine, statements: list[str]) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def watch(connection: Any, _record: object) -> None:
+        """BEGIN, COMMIT and ROLLBACK, which the driver sends by itself."""
+        connection.driver_connection.add_query_logger(
+            lambda record: statements.append(record.query)
+        )
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: object) -> None:
+        statements.append(statement)
 
 
 async def frozen(process: Process) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from service.application.commands import Command, Situation
-from service.application.group_commit.working_set import Outcome
+from service.application.commands import Command, CommandContext
+from service.application.ports import Outcome
 from service.bootstrap import logs
 from service.bootstrap.api import create_app as create_service
 from service.bootstrap.clock import now
@@ -35,7 +35,7 @@ class AnsweredAtOnce:
             created_at=moment,
             updated_at=moment,
         )
-        after, _ = command.apply(session, Situation(at=moment))
+        after, _ = command.apply(session, CommandContext(at=moment))
         return Outcome(after)
 
 

@@ -1,4 +1,4 @@
-"""What a user can ask of a session, in the imperative."""
+"""The commands to sessions, in the imperative."""
 
 import hashlib
 import json
@@ -14,20 +14,20 @@ from service.domain.session import Session
 from service.domain.text import Notes, Reason
 
 SessionKey = tuple[UUID, UUID]
-"""Owner and id: whose session it is belongs to its identity."""
+"""Owner and id: the owner is part of a session's identity."""
 
-MemoryKey = tuple[UUID, str]
-"""Owner and idempotency key."""
+IdempotencyKey = tuple[UUID, str]
+"""Owner and key: two users may use the same key."""
 
-Done = tuple[Session, tuple[SessionEvent, ...]]
-"""The session after a command, and what happened to it."""
+Applied = tuple[Session, tuple[SessionEvent, ...]]
+"""The session after a command, and the command's events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What else a command meets than its session.
+class CommandContext:
+    """The facts besides its session that decide a command.
 
-    `active_session_id`: the user's session in progress, known where a command claims its user.
+    `active_session_id`: the user's session in progress, known if the command locks its user.
     """
 
     at: datetime
@@ -38,7 +38,7 @@ class Situation:
 class Command(ABC):
     """`creates`: the session does not exist yet, and `session_id` is the id that it gets.
 
-    `traceparent` says which trace the request belongs to, if any (W3C Trace Context).
+    `traceparent`: the trace that the request belongs to, if any (W3C Trace Context).
     """
 
     name: ClassVar[str]
@@ -51,19 +51,22 @@ class Command(ABC):
     idempotency_key: str | None = None
 
     @abstractmethod
-    def apply(self, session: Session | None, situation: Situation) -> Done:
-        """Leaves the given session, None where there is none, as it is.
+    def apply(self, session: Session | None, context: CommandContext) -> Applied:
+        """Returns a new session and leaves the given one, or None if it does not exist, as it is.
 
         Raises the domain error that refuses the command.
         """
 
     @abstractmethod
     def arguments(self) -> dict[str, object]:
-        """What the user asked for, as JSON: what makes two commands the same."""
+        """The caller's input as JSON. Two commands with the same input are the same command."""
 
     @property
-    def claims_user(self) -> bool:
-        """Whether the outcome hangs on more than one row of the user, which no row's lock holds."""
+    def locks_user(self) -> bool:
+        """True if the outcome depends on more than the session's own row.
+
+        Locking that row is then not enough.
+        """
         return False
 
     @property
@@ -71,25 +74,25 @@ class Command(ABC):
         return self.user_id, self.session_id
 
     @property
-    def memory_key(self) -> MemoryKey | None:
+    def record_key(self) -> IdempotencyKey | None:
         return None if self.idempotency_key is None else (self.user_id, self.idempotency_key)
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the command's name, session and arguments.
 
-        A retry of a command that creates its session would give it another id.
+        Without the session's id if the command creates it: a retry brings another id.
         """
         session_id = None if self.creates else str(self.session_id)
-        asked = [self.name, session_id, self.arguments()]
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).digest()
+        identity = [self.name, session_id, self.arguments()]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSession(Command):
-    """Makes a session, which is planned, or with `start_now` in progress at once.
+    """Creates a session: planned, or with `start_now` in progress at once.
 
-    - Without a date it is for the time at which it is planned.
-    - A user has one session in progress at most.
+    - Without a date, the session's date is the time of the command.
+    - A user has at most one session in progress.
     """
 
     name = "plan_session"
@@ -100,8 +103,8 @@ class PlanSession(Command):
     notes: Notes | None = None
     start_now: bool = False
 
-    def apply(self, _session: Session | None, situation: Situation) -> Done:
-        at = situation.at
+    def apply(self, _session: Session | None, context: CommandContext) -> Applied:
+        at = context.at
         session, planned = Session.plan(
             user_id=self.user_id,
             session_id=self.session_id,
@@ -112,7 +115,7 @@ class PlanSession(Command):
         )
         if not self.start_now:
             return session, (planned,)
-        started = session.start(at=at, active_session_id=situation.active_session_id)
+        started = session.start(at=at, active_session_id=context.active_session_id)
         return session, (planned, started)
 
     def arguments(self) -> dict[str, object]:
@@ -124,60 +127,61 @@ class PlanSession(Command):
         }
 
     @property
-    def claims_user(self) -> bool:
-        """With a key, since two at once have no row in common by which one would be told."""
+    def locks_user(self) -> bool:
+        """Also with a key: two requests with the same key have no row in common to lock."""
         return self.start_now or self.idempotency_key is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSession(Command):
-    """A command to a session that exists.
+    """A command to an existing session.
 
     `if_match` holds the versions that the caller accepts; None accepts any.
     """
 
     if_match: frozenset[int] | None = None
 
-    def apply(self, session: Session | None, situation: Situation) -> Done:
+    def apply(self, session: Session | None, context: CommandContext) -> Applied:
         if session is None:
             raise SessionNotFound
         after = replace(session)
-        event = self.change(after, situation)
+        event = self.change(after, context)
         if self.if_match is not None and session.version not in self.if_match:
             raise PreconditionFailed(self.session_id)
         return after, (event,)
 
     @abstractmethod
-    def change(self, session: Session, situation: Situation) -> SessionEvent: ...
+    def change(self, session: Session, context: CommandContext) -> SessionEvent: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartSession(ChangeSession):
     """Records that a planned training has begun.
 
-    - A user has one session in progress at most.
+    - Only a planned session can start.
+    - A user has at most one session in progress.
     """
 
     name = "start_session"
 
-    def change(self, session: Session, situation: Situation) -> SessionEvent:
-        return session.start(at=situation.at, active_session_id=situation.active_session_id)
+    def change(self, session: Session, context: CommandContext) -> SessionEvent:
+        return session.start(at=context.at, active_session_id=context.active_session_id)
 
     def arguments(self) -> dict[str, object]:
         return {}
 
     @property
-    def claims_user(self) -> bool:
+    def locks_user(self) -> bool:
         return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteSession(ChangeSession):
-    """Records that a training came to its end.
+    """Records that a training was completed.
 
     - Only a session in progress can be completed; completed is final.
-    - Given sets and rpe replace what is there, None leaves it.
-    - At least one repetition was done.
+    - Given sets and rpe replace the session's; None leaves them.
+    - A completed session has at least one repetition.
     """
 
     name = "complete_session"
@@ -185,8 +189,8 @@ class CompleteSession(ChangeSession):
     sets: tuple[int | None, ...] | None = None
     rpe: int | None = None
 
-    def change(self, session: Session, situation: Situation) -> SessionEvent:
-        return session.complete(at=situation.at, sets=self.sets, rpe=self.rpe)
+    def change(self, session: Session, context: CommandContext) -> SessionEvent:
+        return session.complete(at=context.at, sets=self.sets, rpe=self.rpe)
 
     def arguments(self) -> dict[str, object]:
         return {"sets": self.sets, "rpe": self.rpe}
@@ -205,8 +209,8 @@ class FailSession(ChangeSession):
 
     reason: Reason | None = None
 
-    def change(self, session: Session, situation: Situation) -> SessionEvent:
-        return session.fail(self.reason, at=situation.at)
+    def change(self, session: Session, context: CommandContext) -> SessionEvent:
+        return session.fail(self.reason, at=context.at)
 
     def arguments(self) -> dict[str, object]:
         return {"reason": self.reason.text if self.reason else None}

@@ -1,15 +1,15 @@
-"""What keeps a command from being executed, besides the domain's own rules.
+"""Why a command was not executed, besides the domain's own rules.
 
 ServiceError
-├── Overloaded             not executed, for certain; try again later
+├── Overloaded             the command was certainly not executed; the caller may retry
 ├── DependencyUnavailable  the database or the key set cannot be reached
-└── UserGone               the caller's token outlived the caller's account; nothing was written
+└── UserGone               the token is valid, but its user was deleted; nothing was written
 
-TransactionFailed          a unit of work did not end as asked, and may when tried again
+TransactionFailed          a transaction failed, and may succeed when it is retried
 ├── Contended              another transaction was in the way; nothing was written
 ├── TimedOut               a statement took too long; nothing was written
-├── ConnectionLost         the connection broke before the write; nothing was written
-└── CommitUnknown          the connection broke during the write; written or not
+├── ConnectionLost         the connection broke before COMMIT; nothing was written
+└── CommitUnknown          the connection broke during COMMIT; written or not
 """
 
 from typing import ClassVar
@@ -24,9 +24,13 @@ class Overloaded(ServiceError):
     def __init__(self) -> None:
         super().__init__("The service is busy; the request was not executed. Try again.")
 
+    def copy(self) -> "Overloaded":
+        """One for each caller: raising an exception adds a traceback to it."""
+        return Overloaded()
+
 
 class DependencyUnavailable(ServiceError):
-    """`dependency` names what is missing, for the logs; clients learn only that something is."""
+    """`dependency` names the missing part for the logs; clients do not learn which it is."""
 
     code = "DEPENDENCY_UNAVAILABLE"
     retry_after: ClassVar[int] = 2
@@ -34,6 +38,11 @@ class DependencyUnavailable(ServiceError):
     def __init__(self, dependency: str) -> None:
         super().__init__("Something that the service depends on cannot be reached. Try again.")
         self.dependency = dependency
+
+    def copy(self) -> "DependencyUnavailable":
+        another = DependencyUnavailable(self.dependency)
+        another.__cause__ = self.__cause__
+        return another
 
 
 class UserGone(ServiceError):
@@ -45,7 +54,7 @@ class UserGone(ServiceError):
 
 
 class TransactionFailed(Exception):
-    """`blames_one`: one of many commands may be the reason, and fail all of them again."""
+    """`blames_one`: one command of the group may be the cause, and would fail the group again."""
 
     blames_one: ClassVar[bool] = False
 

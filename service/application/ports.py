@@ -1,6 +1,6 @@
-"""What the application needs from the outside, in its own words."""
+"""What the application needs from outside, as protocols and plain records."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,12 +15,20 @@ Clock = Callable[[], datetime]
 """The time, with a time zone."""
 
 NewId = Callable[[], UUID]
-"""A new id, unlike any other; later ones sort after earlier ones."""
+"""A new unique id; later ids sort after earlier ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The session after a command. `replayed`: an earlier request executed the command."""
+
+    session: Session
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A command, the session as it left it, and what happened, each event with its id."""
+class AppliedCommand:
+    """A command, the session after it, and its events, each with its id."""
 
     command: Command
     session: Session
@@ -28,47 +36,69 @@ class Change:
 
     @property
     def read_version(self) -> int:
-        """The version of the session before the command; 0 where there was none."""
+        """The version of the session before the command; 0 for a new session."""
         return self.events[0][1].session_version - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What an idempotency key stands for: a command, and the session as it left it."""
+class IdempotencyRecord:
+    """The command that a key was used for, as its fingerprint, and the session after it."""
 
     fingerprint: bytes
     session: Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A command, and the event that it may have led to, where the end of a COMMIT is unknown."""
+class LoadRequest:
+    """`uncertain_event`: the command's event in an attempt whose COMMIT may have happened."""
 
     command: Command
-    lost_event: UUID | None = None
+    uncertain_event: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What a command meets: its session, and what its key stands for.
+class LoadedCommand:
+    """A command and the state that it meets.
 
-    `active_session_id`: the user's session in progress, looked for where a command claims its user.
-    `recorded_at`: the time of its lost event, if that was committed after all.
+    `must_wait`: another transaction holds the session or the user, so the command must be retried.
+    `active_session_id`: the user's session in progress, loaded if the command locks its user.
+    `is_committed`: the uncertain event exists, so the earlier attempt was committed.
     """
 
+    command: Command
     session: Session | None
-    memory: Memory | None
+    must_wait: bool
+    idempotency_record: IdempotencyRecord | None
     active_session_id: UUID | None
-    recorded_at: datetime | None
+    is_committed: bool
 
+
+class UnitOfWork(Protocol):
+    """One transaction that acts for the users it was opened for; rolled back unless committed."""
+
+    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+        """Locks each command's session, and its user where it needs that, without waiting."""
+
+    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+        """Writes sessions, events and outbox, all or none. Raises Contended."""
+
+    async def commit(self) -> None:
+        """Raises CommitUnknown if the connection broke before the server answered."""
+
+
+OpenUnitOfWork = Callable[[frozenset[UUID]], AbstractAsyncContextManager[UnitOfWork]]
+"""Begins a transaction that acts for these users and sees the rows of no other user.
+
+Raises DependencyUnavailable or Overloaded; the block raises TransactionFailed.
+"""
 
 Position = tuple[datetime, UUID]
-"""Of a session among the newest first: its date and its id."""
+"""A session's place among the newest first: its date and its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
-    """No statuses: any. `since` is in, `until` is out; None: no bound."""
+    """No statuses: any. `since` is inclusive, `until` exclusive; None: no bound."""
 
     statuses: frozenset[SessionStatus] = frozenset()
     since: datetime | None = None
@@ -76,8 +106,8 @@ class SessionFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEvent:
-    """An event as it was stored; `data` are the facts of its kind, as JSON."""
+class HistoryEvent:
+    """An event of a session's history; `data` holds the facts of its kind, as JSON."""
 
     id: UUID
     type: str
@@ -86,45 +116,23 @@ class RecordedEvent:
     data: dict[str, object]
 
 
-class Reads(Protocol):
-    """Of the rows of one user, who is the first argument; each is one round trip.
+class SessionReader(Protocol):
+    """A transaction that reads rows of the users it was opened for."""
 
-    Raise DependencyUnavailable, Overloaded and TransactionFailed.
-    """
+    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]: ...
 
-    async def session(self, user_id: UUID, session_id: UUID) -> Session | None: ...
-
-    async def sessions(
+    async def newest(
         self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
-    ) -> list[Session]:
-        """The newest first."""
+    ) -> list[Session]: ...
 
     async def history(
         self, user_id: UUID, session_id: UUID, after: int, limit: int
-    ) -> list[RecordedEvent] | None:
-        """The events that led to versions greater than `after`; None where there is no session."""
+    ) -> list[HistoryEvent] | None:
+        """The events that led to versions greater than `after`; None if there is no session."""
 
 
-class UnitOfWork(Protocol):
-    """Looks, and writes what is still as it was then; for the users it was opened for."""
-
-    async def look(self, asked: Sequence[Asked]) -> list[Found]:
-        """What each command meets, all at the same moment. Nothing is locked."""
-
-    async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
-        """Commits sessions, events and outbox; returns the sessions that it had to leave out.
-
-        Those are locked or have changed since, or what their commands claimed has. It waits for
-        nobody. Raises Contended, where nothing was written, and CommitUnknown, where nobody can
-        say.
-        """
-
-
-OpenUnitOfWork = Callable[[frozenset[UUID]], AbstractAsyncContextManager[UnitOfWork]]
-"""Acts for these users and sees nobody else's rows.
-
-Raises DependencyUnavailable or Overloaded, and from within TransactionFailed.
-"""
+OpenReader = Callable[[frozenset[UUID]], AbstractAsyncContextManager[SessionReader]]
+"""Raises DependencyUnavailable or Overloaded; the block raises TransactionFailed."""
 
 CheckReadiness = Callable[[], Awaitable[Mapping[str, str]]]
-"""What is looked at before traffic is taken, each with "ok" or what is wrong with it."""
+"""Each check by name, with "ok" or what is wrong."""

@@ -1,12 +1,25 @@
-"""Reads."""
+"""Reads. Single sessions are read in groups, lists and histories each in its own transaction."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from service.application.errors import ConnectionLost, DependencyUnavailable, TransactionFailed
-from service.application.ports import Position, Reads, RecordedEvent, SessionFilter
+from service.application.errors import (
+    ConnectionLost,
+    DependencyUnavailable,
+    Overloaded,
+    TransactionFailed,
+)
+from service.application.group_commit.pending import ObserveGroup, PendingRead, ignore_group
+from service.application.group_commit.scheduler import Scheduler
+from service.application.ports import (
+    HistoryEvent,
+    OpenReader,
+    Position,
+    SessionFilter,
+    SessionReader,
+)
 from service.domain.errors import SessionNotFound
 from service.domain.session import Session
 
@@ -16,21 +29,41 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T, P]):
-    """`next`: the position of the last item, where more come after it."""
+    """`next`: the position of the last item, if more items follow it."""
 
     items: tuple[T, ...]
     next: P | None
 
 
 class Queries:
-    """Each raises DependencyUnavailable and Overloaded."""
+    """Every query raises DependencyUnavailable and Overloaded. Limits: see Scheduler."""
 
-    def __init__(self, reads: Reads) -> None:
-        self._reads = reads
+    def __init__(
+        self,
+        open_reader: OpenReader,
+        *,
+        groups_in_flight: int,
+        group_size_max: int,
+        queue_max: int,
+        timeout: float,
+        observe: ObserveGroup = ignore_group,
+    ) -> None:
+        self._open_reader = open_reader
+        self._scheduler: Scheduler[PendingRead] = Scheduler(
+            self._read_group,
+            groups_in_flight=groups_in_flight,
+            group_size_max=group_size_max,
+            queue_max=queue_max,
+            timeout=timeout,
+            observe=observe,
+        )
+        self.close = self._scheduler.close
 
     async def session(self, user_id: UUID, session_id: UUID) -> Session:
         """Raises SessionNotFound, also for another user's session."""
-        session = await _read(lambda: self._reads.session(user_id, session_id))
+        pending = PendingRead(key=(user_id, session_id))
+        self._scheduler.submit(pending)
+        session = await pending.answer
         if session is None:
             raise SessionNotFound
         return session
@@ -38,35 +71,70 @@ class Queries:
     async def sessions(
         self, user_id: UUID, wanted: SessionFilter, *, after: Position | None, limit: int
     ) -> Page[Session, Position]:
-        """The newest first; of two of the same date, the one with the greater id."""
-        found = await _read(lambda: self._reads.sessions(user_id, wanted, after, limit + 1))
+        """Newest first; of two sessions with the same date, the one with the greater id first."""
+        found = await self._read(
+            user_id, lambda reader: reader.newest(user_id, wanted, after, limit + 1)
+        )
         return _page(found, limit, lambda last: (last.session_date, last.id))
 
     async def history(
         self, user_id: UUID, session_id: UUID, *, after: int | None, limit: int
-    ) -> Page[RecordedEvent, int]:
-        """The session's events, the oldest first; the position is the version.
+    ) -> Page[HistoryEvent, int]:
+        """The session's events, oldest first; the position is the version.
 
         Raises SessionNotFound, also for another user's session.
         """
         version = after or 0
-        found = await _read(lambda: self._reads.history(user_id, session_id, version, limit + 1))
+        found = await self._read(
+            user_id, lambda reader: reader.history(user_id, session_id, version, limit + 1)
+        )
         if found is None:
             raise SessionNotFound
         return _page(found, limit, lambda last: last.session_version)
 
-
-async def _read(read: Callable[[], Awaitable[T]]) -> T:
-    try:
+    async def _read_group(self, group: list[PendingRead]) -> list[PendingRead]:
+        """Answers every read but those to retry: the connection was lost at their first attempt."""
         try:
-            return await read()
-        except ConnectionLost:  # it was from before the server's restart
-            return await read()
-    except TransactionFailed as exc:
-        raise DependencyUnavailable("database") from exc
+            users = frozenset(user_id for user_id, _ in (pending.key for pending in group))
+            async with self._open_reader(users) as reader:
+                found = await reader.find({pending.key for pending in group})
+                for pending in group:
+                    pending.settle(found.get(pending.key))
+        except (DependencyUnavailable, Overloaded) as exc:
+            for pending in group:
+                pending.settle(exc.copy())
+        except ConnectionLost as exc:  # the connection was older than the server's restart
+            _fail([pending for pending in group if pending.retried], exc)
+            return [pending for pending in group if not pending.retried]
+        except TransactionFailed as exc:
+            _fail(group, exc)
+        except Exception as exc:  # noqa: BLE001  the callers raise it
+            for pending in group:
+                pending.settle(exc)
+        return []
+
+    async def _read(self, user_id: UUID, read: Callable[[SessionReader], Awaitable[T]]) -> T:
+        async def attempt() -> T:
+            async with self._open_reader(frozenset({user_id})) as reader:
+                return await read(reader)
+
+        try:
+            try:
+                return await attempt()
+            except ConnectionLost:
+                return await attempt()
+        except TransactionFailed as exc:
+            raise DependencyUnavailable("database") from exc
+
+
+def _fail(group: list[PendingRead], cause: TransactionFailed) -> None:
+    for pending in group:
+        unavailable = DependencyUnavailable("database")
+        unavailable.__cause__ = cause
+        pending.settle(unavailable)
 
 
 def _page(found: list[T], limit: int, position_of: Callable[[T], P]) -> Page[T, P]:
-    """`found` has one more than `limit` where there are more."""
+    """`found` has one item more than `limit` if there are more."""
     items = tuple(found[:limit])
     return Page(items, position_of(items[-1]) if len(found) > limit else None)

@@ -1,18 +1,18 @@
-"""Composes the service: what is made here lives as long as the app."""
+"""Composes the API from settings; what is made here lives as long as the app."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import asyncpg
 import httpx2
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.group_commit.transaction import Observe, ignore
+from service.application.group_commit.pending import ObserveGroup, ignore_group
 from service.application.ports import CheckReadiness, Clock, NewId
 from service.application.queries import Queries
 from service.bootstrap.clock import now
@@ -24,8 +24,8 @@ from service.http.errors import on_http_exception, on_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.routes import AppState, routes
-from service.persistence.engine import Database, Limits, create_engine, create_pool
-from service.persistence.reader import SqlReads
+from service.persistence.database import Database, Limits
+from service.persistence.engine import create_engine
 from service.persistence.readiness import Readiness
 
 
@@ -34,7 +34,7 @@ def create_app(
     *,
     clock: Clock = now,
     new_id: NewId = uuid7,
-    observe: Observe = ignore,
+    observe: ObserveGroup = ignore_group,
     shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
     @asynccontextmanager
@@ -43,11 +43,8 @@ def create_app(
             if shutdown:
                 stack.enter_context(shutdown.intercept_sigterm())
             limits = _limits(settings)
-            database = Database(
-                await _pool(settings, stack),
-                limits,
-                transaction_pooler=settings.database_transaction_pooler,
-            )
+            engine = _engine(settings, stack)
+            database = Database(engine, limits)
             commands = GroupCommit(
                 database.unit_of_work,
                 clock,
@@ -59,12 +56,19 @@ def create_app(
                 resolve_timeout=2 * limits.transaction_max,
                 observe=observe,
             )
-            stack.push_async_callback(_close, commands, within=limits.transaction_max)
+            queries = Queries(
+                database.reader,
+                groups_in_flight=settings.groups_in_flight,
+                group_size_max=settings.group_size_max,
+                queue_max=settings.queue_max,
+                timeout=settings.command_timeout_seconds,
+            )
+            stack.push_async_callback(_close, commands, queries, within=limits.transaction_max)
             yield {
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
-                "queries": Queries(SqlReads(database)),
-                "check_readiness": _readiness(settings, stack, shutdown),
+                "queries": queries,
+                "check_readiness": _readiness(engine, shutdown),
                 "new_id": new_id,
                 "max_lengths": {
                     "reason": settings.reason_max_length,
@@ -82,28 +86,28 @@ def create_app(
     return app
 
 
-async def _pool(settings: Settings, stack: AsyncExitStack) -> asyncpg.Pool:
-    pool = create_pool(
-        settings.database_url.get_secret_value(),
-        size=_limits(settings).pool_size,
-        connect_timeout=settings.database_connect_timeout_seconds,
-        transaction_pooler=settings.database_transaction_pooler,
-        settings=_limits(settings).settings,
-    )
-    stack.callback(pool.terminate)
-    return await pool
-
-
-def _readiness(
-    settings: Settings, stack: AsyncExitStack, shutdown: GracefulShutdown | None
-) -> CheckReadiness:
-    """With one connection of its own, however busy the others are."""
+def _engine(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
     engine = create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
+        pool_size=settings.database_pool_size,
         transaction_pooler=settings.database_transaction_pooler,
     )
     stack.push_async_callback(engine.dispose)
+    return engine
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        lock_timeout=settings.database_lock_timeout_seconds,
+        statement_timeout=settings.database_statement_timeout_seconds,
+        idle_in_transaction_timeout=settings.database_idle_in_transaction_timeout_seconds,
+    )
+
+
+def _readiness(engine: AsyncEngine, shutdown: GracefulShutdown | None) -> CheckReadiness:
     readiness = Readiness(engine)
 
     async def check() -> dict[str, str]:
@@ -114,21 +118,12 @@ def _readiness(
     return check
 
 
-async def _close(commands: GroupCommit, *, within: float) -> None:
-    """Once requests have had their time to finish, a database that is stuck does not get more."""
+async def _close(commands: GroupCommit, queries: Queries, *, within: float) -> None:
+    """Requests have had their time to finish by now; a database that is stuck gets no more."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await commands.close()
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        pool_size=settings.database_pool_size - 1,  # one is for readiness
-        pool_timeout=settings.database_pool_timeout_seconds,
-        lock_timeout=settings.database_lock_timeout_seconds,
-        statement_timeout=settings.database_statement_timeout_seconds,
-        idle_in_transaction_timeout=settings.database_idle_in_transaction_timeout_seconds,
-    )
+            await queries.close()
 
 
 async def _authenticator(settings: Settings, stack: AsyncExitStack) -> Authenticator:

@@ -9,7 +9,8 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.bootstrap.settings import DatabaseSettings
-from service.persistence.engine import ROLE, create_engine
+from service.persistence.database import SERVICE_ROLE as ROLE
+from service.persistence.engine import create_engine
 from service.persistence.outbox import RELAY_ROLE
 
 ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"

@@ -10,8 +10,8 @@ from service.application.outbox import ParkedEvent
 from service.bootstrap.clock import now
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.settings import RelaySettings
-from service.persistence.engine import create_pool
 from service.persistence.outbox import Outbox
+from service.persistence.statements import create_pool
 from service.relay import stream
 from service.relay.broker import Broker
 from service.relay.observing import Observe, ignore

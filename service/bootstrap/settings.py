@@ -201,11 +201,12 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
 
     @model_validator(mode="after")
     def _reads_have_connections(self) -> Self:
-        if self.database_pool_size < self.groups_in_flight + 3:
+        least = 2 * self.groups_in_flight + 4
+        if self.database_pool_size < least:
             raise ValueError(
-                "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT + 3:"
-                " beside the groups, commands that are tried again take a connection, reads need"
-                " one, and readiness has one"
+                "SERVICE_DATABASE_POOL_SIZE has to be at least 2 x SERVICE_GROUPS_IN_FLIGHT + 4:"
+                " groups of commands and groups of reads take a connection each, retries of both"
+                " take one each, lists take one, and readiness has one"
             )
         return self
 

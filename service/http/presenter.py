@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from service.application.ports import RecordedEvent
+from service.application.ports import HistoryEvent
 from service.domain.events import timestamp
 from service.domain.session import Session
 
@@ -37,11 +37,11 @@ def sessions_envelope(sessions: Sequence[Session], next_cursor: str | None) -> b
     return envelope({"sessions": list(map(session_dto, sessions))}, next_cursor=next_cursor)
 
 
-def events_envelope(events: Sequence[RecordedEvent], next_cursor: str | None) -> bytes:
+def events_envelope(events: Sequence[HistoryEvent], next_cursor: str | None) -> bytes:
     return envelope({"events": list(map(event_dto, events))}, next_cursor=next_cursor)
 
 
-def event_dto(event: RecordedEvent) -> dict[str, Any]:
+def event_dto(event: HistoryEvent) -> dict[str, Any]:
     return {
         "id": str(event.id),
         "type": event.type,

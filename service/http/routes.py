@@ -9,8 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.group_commit.working_set import Outcome
-from service.application.ports import CheckReadiness, NewId, SessionFilter
+from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
 from service.application.queries import Queries
 from service.domain.session import Session
 from service.http.auth import Authenticator

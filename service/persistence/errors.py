@@ -1,4 +1,4 @@
-"""Driver errors in the application's words: the one place that knows SQLSTATEs.
+"""Driver errors translated into the application's: the one place that knows SQLSTATEs.
 
 Classes and codes: PostgreSQL documentation, appendix A.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
 
 from service.application.errors import (
     CommitUnknown,
@@ -20,7 +21,7 @@ from service.application.errors import (
 _CONTENDED = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
-    "23505",  # unique_violation: somebody else's row came first
+    "23505",  # unique_violation: another transaction's row came first
     "55P03",  # lock_not_available: lock_timeout
 }
 _TIMED_OUT = {"57014"}  # query_canceled: statement_timeout
@@ -40,25 +41,28 @@ _CANNOT_SERVE = {
     "53200",  # out_of_memory
     "53300",  # too_many_connections
 }
-_NOT_THE_SERVERS_LAST_WORD = ("08", "57P")
-"""What poolers and servers say of connections that end, whatever became of the transaction."""
+_ABOUT_CONNECTIONS = ("08", "57P")
+"""Classes of states that say that a connection ends, and nothing of its transaction."""
 
 
 DRIVER_ERRORS = (
+    DBAPIError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a statement that crosses the server's farewell
     OSError,
 )
+"""SQLAlchemy wraps the driver's errors in DBAPIError, except those of connecting."""
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Where every failure means that nothing was written."""
+def translate_errors() -> Iterator[None]:
+    """For statements before COMMIT, whose failure means that nothing was written."""
     try:
         yield
     except DRIVER_ERRORS as exc:
-        state = _sqlstate(exc)
+        cause = _driver_error(exc)
+        state = _sqlstate(cause)
         if state in _CONTENDED:
             raise Contended from exc
         if state in _TIMED_OUT:
@@ -67,9 +71,24 @@ def translated() -> Iterator[None]:
             raise UserGone from exc
         if state in _CANNOT_SERVE:
             raise DependencyUnavailable("database") from exc
-        if _is_connection_lost(exc, state):
+        if _is_connection_lost(cause, state):
             raise ConnectionLost from exc
         raise
+
+
+@contextmanager
+def translate_commit_errors() -> Iterator[None]:
+    """For COMMIT, where only the server's refusal means that nothing was written."""
+    try:
+        yield
+    except DRIVER_ERRORS as exc:
+        if not _is_refusal(_driver_error(exc)):
+            raise CommitUnknown from exc
+        raise
+
+
+def _driver_error(exc: BaseException) -> BaseException:
+    return exc.driver_exception if isinstance(exc, DBAPIError) else exc
 
 
 def _sqlstate(exc: BaseException) -> str | None:
@@ -79,29 +98,11 @@ def _sqlstate(exc: BaseException) -> str | None:
 def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
     if state:
         return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
-    return not _is_not_sent(exc)
-
-
-def _is_not_sent(exc: BaseException) -> bool:
-    """The driver cannot encode an argument, or the server refuses it, which is the same."""
-    return isinstance(exc, ValueError | asyncpg.DataError)
-
-
-@contextmanager
-def translated_commit() -> Iterator[None]:
-    """While something commits, when only the server's refusal means that nothing was written."""
-    try:
-        yield
-    except DRIVER_ERRORS as exc:
-        if not _is_refusal(exc):
-            raise CommitUnknown from exc
-        raise
+    return not isinstance(exc, ValueError | asyncpg.DataError)  # an argument of the wrong type
 
 
 def _is_refusal(exc: BaseException) -> bool:
-    """An ERROR ends its transaction, and not its connection; what is graver may come too late."""
-    if _is_not_sent(exc):
-        return True
+    """An ERROR ends its transaction and not its connection; a FATAL may come after the commit."""
     state = _sqlstate(exc) or ""
     is_error = getattr(exc, "severity_en", None) == "ERROR"
-    return is_error and not state.startswith(_NOT_THE_SERVERS_LAST_WORD)
+    return is_error and not state.startswith(_ABOUT_CONNECTIONS)

@@ -1,42 +1,72 @@
-"""Events -> what `service_write` takes; what idempotency keys stand for, to rows and back."""
+"""Events -> rows of `events` and `outbox`; idempotency records <-> columns of `events`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
+from sqlalchemy import CTE, Column, DateTime, Integer, LargeBinary, Text, Uuid, cast, insert, select
+from sqlalchemy.dialects.postgresql import JSONB
 
-from service.application.ports import Change, Memory
+from service.application.ports import AppliedCommand, IdempotencyRecord
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
+from service.persistence.tables import events, outbox
+from service.persistence.unnest import given_columns, parameters, rows_given_as
 
-_NOT_KEYED = (None, None, None)
+_appended = rows_given_as(
+    "appended",
+    Column("user_id", Uuid),
+    Column("id", Uuid),
+    Column("session_id", Uuid),
+    Column("session_version", Integer),
+    Column("event_type", Text),
+    Column("event_data", Text),
+    Column("occurred_at", DateTime(timezone=True)),
+    Column("request_id", Text),
+    Column("idempotency_key", Text),
+    Column("command_fingerprint", LargeBinary),
+    Column("session_snapshot", Text),
+    Column("traceparent", Text),
+)
+_queued = rows_given_as("appended", Column("user_id", Uuid), Column("id", Uuid))  # its first two
 
 
-def happened(change: Change, place: int) -> Iterator[tuple[Any, ...]]:
-    """Rows of the type `service_event`; the first remembers the command.
-
-    `place`, from 1, is that of the row of the session's change.
-    """
-    (first_id, first), *others = change.events
-    keyed = change.command.idempotency_key is not None
-    yield _row(change, place, first_id, first, _memory(change) if keyed else _NOT_KEYED)
-    for event_id, event in others:
-        yield _row(change, place, event_id, event, _NOT_KEYED)
+def append() -> CTE:
+    """Appends events; parameters: `append_parameters`."""
+    as_json = {"event_data", "session_snapshot"}
+    columns = given_columns(_appended)
+    values = [cast(each, JSONB) if each.name in as_json else each for each in columns]
+    rows = select(*values)
+    return insert(events).from_select([each.name for each in columns], rows).cte("appended_events")
 
 
-def _memory(change: Change) -> tuple[Any, ...]:
-    command = change.command
-    return command.idempotency_key, command.fingerprint(), _snapshot(change.session)
+def enqueue() -> CTE:
+    """Queues the same events for the relay, in the order given."""
+    keys = select(_queued.c.user_id, _queued.c.id).order_by(_queued.c.place)
+    return insert(outbox).from_select(["user_id", "event_id"], keys).cte("queued_events")
+
+
+def append_parameters(applied: Sequence[AppliedCommand]) -> dict[str, Any]:
+    return parameters(_appended, [row for each in applied for row in _rows(each)])
+
+
+def _rows(applied: AppliedCommand) -> Iterator[tuple[Any, ...]]:
+    """The command's idempotency record goes into the row of its first event."""
+    record: tuple[Any, ...] = (None, None, None)
+    if applied.command.idempotency_key is not None:
+        command = applied.command
+        record = (command.idempotency_key, command.fingerprint(), _snapshot(applied.session))
+    for event_id, event in applied.events:
+        yield _row(applied, event_id, event, record)
+        record = (None, None, None)
 
 
 def _row(
-    change: Change, place: int, event_id: UUID, event: SessionEvent, memory: tuple[Any, ...]
+    applied: AppliedCommand, event_id: UUID, event: SessionEvent, record: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     return (
-        place,
         event.user_id,
         event_id,
         event.session_id,
@@ -44,15 +74,16 @@ def _row(
         event.type,
         orjson.dumps(event.data()).decode(),
         event.occurred_at,
-        change.command.request_id,
-        *memory,
-        change.command.traceparent,
+        applied.command.request_id,
+        *record,
+        applied.command.traceparent,
     )
 
 
-def to_memory(user_id: UUID, row: asyncpg.Record) -> Memory:
-    session = _from_snapshot(user_id, orjson.loads(row["session_snapshot"]))
-    return Memory(fingerprint=row["command_fingerprint"], session=session)
+def to_idempotency_record(
+    user_id: UUID, fingerprint: bytes, snapshot: dict[str, Any]
+) -> IdempotencyRecord:
+    return IdempotencyRecord(fingerprint=fingerprint, session=_from_snapshot(user_id, snapshot))
 
 
 def _snapshot(session: Session) -> str:

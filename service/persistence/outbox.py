@@ -26,9 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from service.application.outbox import Backlog, Parked, ParkedEvent, QueuedEvent, RecordedEvent
-from service.persistence.engine import begin_with, connected, cut_after, milliseconds
-from service.persistence.errors import translated, translated_commit
-from service.persistence.statements import Connection, Statement
+from service.persistence.errors import translate_commit_errors as translated_commit
+from service.persistence.errors import translate_errors as translated
+from service.persistence.statements import (
+    Connection,
+    Statement,
+    begin_with,
+    connected,
+    cut_after,
+    milliseconds,
+)
 from service.persistence.tables import events, outbox, parked_events
 from service.persistence.unnest import parameters, rows_given_as
 

@@ -1,69 +1,105 @@
-"""What users look at: each read is one statement, which becomes the service by itself."""
+"""Reads of sessions and of their histories, each one statement."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-import orjson
-from sqlalchemy import Column, DateTime, Integer, Text, Uuid, bindparam, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.application.ports import Position, RecordedEvent, SessionFilter
+from service.application.commands import SessionKey
+from service.application.ports import HistoryEvent, Position, SessionFilter
 from service.domain.session import Session, SessionStatus
-from service.persistence.engine import Database
-from service.persistence.sessions import to_session
-from service.persistence.statements import Statement
-from service.persistence.tables import sessions
+from service.persistence.sessions import COLUMNS, to_session
+from service.persistence.tables import events, sessions
+from service.persistence.unnest import one_row, parameters, rows_given_as
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 
-
-def _rows_of(function: str, parameters: dict[str, Any], *columns: Column[Any]) -> Statement:
-    given = [bindparam(name, type_=type_) for name, type_ in parameters.items()]
-    called = getattr(func, function)(*given)
-    rows = called.table_valued(*(Column(each.name, each.type) for each in columns))
-    return Statement(select(rows))
-
-
-_SESSION = _rows_of("service_session", {"user_id": Uuid(), "id": Uuid()}, *sessions.c)
-_SESSIONS = _rows_of(
-    "service_sessions",
-    {
-        "user_id": Uuid(),
-        "statuses": ARRAY(Text()),
-        "since": DateTime(timezone=True),
-        "below_date": DateTime(timezone=True),
-        "below_id": Uuid(),
-        "limit": Integer(),
-    },
-    *sessions.c,
-)
-_HISTORY = _rows_of(
-    "service_history",
-    {"user_id": Uuid(), "id": Uuid(), "after": Integer(), "limit": Integer()},
-    Column("id", Uuid),
-    Column("event_type", Text),
-    Column("session_version", Integer),
-    Column("occurred_at", DateTime(timezone=True)),
-    Column("event_data", JSONB),
+_wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
+_found = one_row(
+    select(*COLUMNS).where(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id),
+    "found",
 )
 
+FIND = select(_wanted.c.user_id, *_found.c).select_from(_wanted.join(_found, true()))
 
-class SqlReads:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+_user_id = bindparam("user_id", type_=Uuid())
 
-    async def session(self, user_id: UUID, session_id: UUID) -> Session | None:
-        rows = await self._database.read(_SESSION, {"user_id": user_id, "id": session_id})
-        return to_session(user_id, rows[0]) if rows else None
+# One bound above and one below: of two bounds on the same side, an index scan may begin at the
+# wrong one.
+NEWEST = (
+    select(*COLUMNS)
+    .where(
+        sessions.c.user_id == _user_id,
+        tuple_(sessions.c.session_date, sessions.c.id)
+        < tuple_(
+            bindparam("below_date", type_=DateTime(timezone=True)),
+            bindparam("below_id", type_=Uuid()),
+        ),
+        sessions.c.session_date >= bindparam("since", type_=DateTime(timezone=True)),
+        sessions.c.status == func.any(bindparam("statuses", type_=ARRAY(Text(), dimensions=1))),
+    )
+    .order_by(sessions.c.session_date.desc(), sessions.c.id.desc())
+    .limit(bindparam("limit", type_=Integer()))
+)
 
-    async def sessions(
+_session_id = bindparam("session_id", type_=Uuid())
+_events = (
+    select(
+        events.c.id,
+        events.c.event_type,
+        events.c.session_version,
+        events.c.occurred_at,
+        events.c.event_data,
+    )
+    .where(
+        events.c.user_id == _user_id,
+        events.c.session_id == _session_id,
+        events.c.session_version > bindparam("after", type_=Integer()),
+    )
+    .order_by(events.c.session_version)
+    .limit(bindparam("limit", type_=Integer()))
+    .lateral("page")
+)
+
+# A session without further events is one row of nulls; no session is no row.
+HISTORY = (
+    select(*_events.c)
+    .select_from(sessions.outerjoin(_events, true()))
+    .where(sessions.c.user_id == _user_id, sessions.c.id == _session_id)
+    .order_by(_events.c.session_version)
+)
+
+
+class SqlSessionReader:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
+        rows = await self._connection.execute(FIND, parameters(_wanted, keys))
+        found = (to_session(user_id, columns) for user_id, *columns in rows)
+        return {(session.user_id, session.id): session for session in found}
+
+    async def newest(
         self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
     ) -> list[Session]:
         below_date, below_id = _below(wanted, after)
-        parameters = {
+        given: dict[str, Any] = {
             "user_id": user_id,
             "statuses": list(wanted.statuses or SessionStatus),
             "since": wanted.since or _NEVER,
@@ -71,30 +107,26 @@ class SqlReads:
             "below_id": below_id,
             "limit": limit,
         }
-        rows = await self._database.read(_SESSIONS, parameters)
+        rows = await self._connection.execute(NEWEST, given)
         return [to_session(user_id, row) for row in rows]
 
     async def history(
         self, user_id: UUID, session_id: UUID, after: int, limit: int
-    ) -> list[RecordedEvent] | None:
-        parameters = {"user_id": user_id, "id": session_id, "after": after, "limit": limit}
-        rows = await self._database.read(_HISTORY, parameters)
+    ) -> list[HistoryEvent] | None:
+        given = {"user_id": user_id, "session_id": session_id, "after": after, "limit": limit}
+        rows = (await self._connection.execute(HISTORY, given)).all()
         if not rows:
             return None
-        return [_to_event(row) for row in rows if row["id"]]
+        return [
+            HistoryEvent(
+                id=event_id, type=kind, session_version=version, occurred_at=moment, data=data
+            )
+            for event_id, kind, version, moment, data in rows
+            if event_id
+        ]
 
 
 def _below(wanted: SessionFilter, after: Position | None) -> Position:
-    """The least position that is too new: no session has the least id."""
+    """The least position that is too new. No session has the least id, so `until` is exclusive."""
     until = (wanted.until, UUID(int=0)) if wanted.until else _END
     return min(until, after or _END)
-
-
-def _to_event(row: asyncpg.Record) -> RecordedEvent:
-    return RecordedEvent(
-        id=row["id"],
-        type=row["event_type"],
-        session_version=row["session_version"],
-        occurred_at=row["occurred_at"],
-        data=orjson.loads(row["event_data"]),
-    )

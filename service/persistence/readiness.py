@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.persistence.engine import ROLE
+from service.persistence.database import SERVICE_ROLE as ROLE
 from service.persistence.outbox import RELAY_ROLE
 
 REVISION = "0004"

@@ -1,56 +1,117 @@
-"""Rows of `sessions` -> Session; sessions -> what `service_write` takes."""
+"""Rows of `sessions` <-> Session."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+from sqlalchemy import (
+    CTE,
+    Column,
+    DateTime,
+    Integer,
+    SmallInteger,
+    Text,
+    Uuid,
+    cast,
+    select,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
-from service.application.commands import SessionKey
-from service.application.ports import Change
+from service.application.ports import AppliedCommand
 from service.domain.session import Session, SessionStatus
+from service.persistence.tables import sessions
+from service.persistence.unnest import given_columns, parameters, rows_given_as
+
+COLUMNS = (
+    sessions.c.id,
+    sessions.c.status,
+    sessions.c.session_date,
+    sessions.c.sets,
+    sessions.c.rpe,
+    sessions.c.notes,
+    sessions.c.version,
+    sessions.c.created_at,
+    sessions.c.updated_at,
+)
+"""What `to_session` takes, in this order."""
+
+_written = rows_given_as(
+    "written",
+    Column("user_id", Uuid),
+    Column("id", Uuid),
+    Column("status", Text),
+    Column("session_date", DateTime(timezone=True)),
+    Column("sets", Text),  # as a literal: an array of arrays would have to be rectangular
+    Column("rpe", SmallInteger),
+    Column("notes", Text),
+    Column("version", Integer),
+    Column("created_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True)),
+)
+_CHANGING = ("status", "session_date", "sets", "rpe", "notes", "version", "updated_at")
 
 
-def to_session(user_id: UUID, row: asyncpg.Record) -> Session:
-    return Session(
-        user_id=user_id,
-        id=row["id"],
-        status=SessionStatus(row["status"]),
-        session_date=row["session_date"],
-        sets=tuple(row["sets"]),
-        rpe=row["rpe"],
-        notes=row["notes"],
-        version=row["version"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
+def upsert() -> CTE:
+    """Writes sessions, new and changed, in the order given; parameters: `upsert_parameters`.
+
+    An upsert looks for each row by its key. An UPDATE joined with the given rows would leave that
+    to the planner, which may read all rows of all acting users. A changed row was locked when it
+    was loaded; should its version not be older than the new one all the same, it is not written.
+    """
+    values = [
+        cast(each, ARRAY(SmallInteger)) if each.name == "sets" else each
+        for each in given_columns(_written)
+    ]
+    rows = select(*values).order_by(_written.c.place)
+    new = insert(sessions).from_select([each.name for each in given_columns(_written)], rows)
+    return (
+        new.on_conflict_do_update(
+            index_elements=[sessions.c.user_id, sessions.c.id],
+            set_={name: new.excluded[name] for name in _CHANGING},
+            where=sessions.c.version < new.excluded.version,
+        )
+        .returning(sessions.c.id)
+        .cte("upserted")
     )
 
 
-def changed(changes: Sequence[Change]) -> dict[SessionKey, tuple[Any, ...]]:
-    """Rows of the type `service_change`.
+def upsert_parameters(applied: Sequence[AppliedCommand]) -> tuple[dict[str, Any], int]:
+    """The parameters of `upsert`, and the number of rows that it has to write.
 
-    A session that changed more than once is written once, as it was in the end.
+    A session that several commands changed is written once, as the last one left it. Sessions in
+    progress come last: the unique index that allows each user one of them checks row by row.
     """
-    read_versions: dict[SessionKey, int] = {}
-    last: dict[SessionKey, Session] = {}
-    for change in changes:
-        key = change.command.session_key
-        read_versions.setdefault(key, change.read_version)
-        last[key] = change.session
-    return {key: _row(session, read_versions[key]) for key, session in last.items()}
+    last = {each.command.session_key: each.session for each in applied}
+    in_order = sorted(last.values(), key=lambda each: each.status is SessionStatus.IN_PROGRESS)
+    return parameters(_written, [_row(session) for session in in_order]), len(in_order)
 
 
-def _row(session: Session, read_version: int) -> tuple[Any, ...]:
+def _row(session: Session) -> tuple[Any, ...]:
     return (
         session.user_id,
         session.id,
-        read_version,
         session.status,
         session.session_date,
-        session.sets,
+        "{" + ",".join("NULL" if reps is None else str(reps) for reps in session.sets) + "}",
         session.rpe,
         session.notes,
         session.version,
         session.created_at,
         session.updated_at,
+    )
+
+
+def to_session(user_id: UUID, columns: Iterable[Any]) -> Session:
+    session_id, status, session_date, sets, rpe, notes, version, created_at, updated_at = columns
+    return Session(
+        user_id=user_id,
+        id=session_id,
+        status=SessionStatus(status),
+        session_date=session_date,
+        sets=tuple(sets),
+        rpe=rpe,
+        notes=notes,
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
     )

@@ -1,77 +1,174 @@
-"""What a group does in the database: two calls of functions, which a migration makes.
+"""One transaction of a group of commands: LOAD locks and reads, WRITE writes, COMMIT by name.
 
-Each becomes the service by itself, and the second commits. docs/decisions/two-round-trips.md.
+Each is one statement, whatever the number of commands; LOCK_USERS comes first where a command
+depends on more than its own session.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-import asyncpg
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Text,
+    Uuid,
+    cast,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.application.commands import Command, SessionKey
-from service.application.ports import Asked, Change, Found
-from service.persistence.errors import translated_commit
-from service.persistence.events import happened, to_memory
-from service.persistence.sessions import changed, to_session
-from service.persistence.statements import Connection
+from service.application.errors import Contended
+from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
+from service.domain.session import SessionStatus
+from service.persistence.errors import translate_commit_errors
+from service.persistence.events import (
+    append,
+    append_parameters,
+    enqueue,
+    to_idempotency_record,
+)
+from service.persistence.sessions import COLUMNS, to_session, upsert, upsert_parameters
+from service.persistence.tables import events, sessions
+from service.persistence.unnest import one_row, parameters, rows_given_as
 
-LOOK = "SELECT * FROM service_look($1, $2)"
-WRITE = "SELECT service_write($1, $2, $3, $4)"
+USER_LOCKS: ColumnElement[int] = literal_column("1395864371")
+"""Keeps locks on users apart from other advisory locks of two numbers; any number would do."""
+
+_users = rows_given_as("users", Column("user_id", Uuid))
+
+LOCK_USERS = select(
+    _users.c.user_id,
+    func.pg_try_advisory_xact_lock(USER_LOCKS, func.hashtext(cast(_users.c.user_id, Text))).label(
+        "is_locked"
+    ),
+)
+
+_requested = rows_given_as(
+    "requested",
+    Column("user_id", Uuid),
+    Column("session_id", Uuid),
+    Column("idempotency_key", Text),
+    Column("locks_user", Boolean),
+    Column("uncertain_event", Uuid),
+)
+_is_requested = (
+    sessions.c.user_id == _requested.c.user_id,
+    sessions.c.id == _requested.c.session_id,
+)
+_found = one_row(select(*COLUMNS).where(*_is_requested), "found")
+
+# The same row, unless another transaction holds it, or has changed it since this statement began:
+# the rest of the statement would not see what that transaction committed, such as its key.
+_locked = one_row(
+    select(sessions.c.id)
+    .where(*_is_requested, sessions.c.version == _found.c.version)
+    .with_for_update(key_share=True, skip_locked=True),
+    "locked",
+)
+_record = one_row(
+    select(events.c.command_fingerprint, events.c.session_snapshot).where(
+        events.c.user_id == _requested.c.user_id,
+        events.c.idempotency_key == _requested.c.idempotency_key,
+    ),
+    "record",
+)
+_active = one_row(
+    select(sessions.c.id).where(
+        _requested.c.locks_user,
+        sessions.c.user_id == _requested.c.user_id,
+        sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
+    ),
+    "active",
+)
+_is_committed = exists().where(
+    events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
+)
+
+LOAD = (
+    select(
+        *_found.c,
+        _locked.c.id.label("locked_id"),
+        _record.c.command_fingerprint,
+        _record.c.session_snapshot,
+        _active.c.id.label("active_id"),
+        _is_committed.label("is_committed"),
+    )
+    .select_from(
+        _requested.outerjoin(_found, true())
+        .outerjoin(_locked, true())
+        .outerjoin(_record, true())
+        .outerjoin(_active, true())
+    )
+    .order_by(_requested.c.place)
+)
+
+_upserted = upsert()
+WRITE = select(func.count()).select_from(_upserted).add_cte(append(), enqueue())
 
 
 class SqlUnitOfWork:
-    """Who claims a user is saved only if nothing has happened to the user since the last look."""
-
-    def __init__(self, connection: Connection, acting_users: Collection[UUID]) -> None:
+    def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._acting_users = list(acting_users)
-        self._last_events: dict[UUID, UUID | None] = {}
 
-    async def look(self, asked: Sequence[Asked]) -> list[Found]:
-        rows = await self._connection.fetch(LOOK, self._acting_users, list(map(_asked_row, asked)))
-        met = [(each.command, row) for each, row in zip(asked, rows, strict=True)]
-        self._last_events |= {
-            command.user_id: row["last_event"] for command, row in met if command.claims_user
-        }
-        return [_found(command, row) for command, row in met]
+    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+        held_users = await self._lock_users(
+            {each.command.user_id for each in requests if each.command.locks_user}
+        )
+        rows = [_request_row(each) for each in requests]
+        found = await self._connection.execute(LOAD, parameters(_requested, rows))
+        return [
+            _to_loaded(request, row, held_users)
+            for request, row in zip(requests, found, strict=True)
+        ]
 
-    async def save(self, changes: Sequence[Change]) -> set[SessionKey]:
-        sessions = changed(changes)
-        places = {key: place for place, key in enumerate(sessions, start=1)}
-        placed = [(change, places[change.command.session_key]) for change in changes]
-        events = [row for change, place in placed for row in happened(change, place)]
-        claims = {
-            place: (place, change.session.user_id, self._last_events[change.session.user_id])
-            for change, place in placed
-            if change.command.claims_user
-        }
-        with translated_commit():
-            left_out = await self._connection.fetchval(
-                WRITE, self._acting_users, list(sessions.values()), events, list(claims.values())
-            )
-            if self._connection.is_in_transaction():
-                await self._connection.execute("COMMIT")
-        keys = list(sessions)
-        return {keys[place - 1] for place in left_out}
+    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+        """One statement, so that no failure can part the sessions, the events and the outbox."""
+        session_parameters, expected = upsert_parameters(applied)
+        given = session_parameters | append_parameters(applied)
+        if await self._connection.scalar(WRITE, given) != expected:
+            raise Contended
+
+    async def commit(self) -> None:
+        with translate_commit_errors():
+            await self._connection.commit()
+
+    async def _lock_users(self, users: set[UUID]) -> set[UUID]:
+        """The users whom another transaction holds."""
+        if not users:
+            return set()
+        given = parameters(_users, [(user_id,) for user_id in users])
+        rows = await self._connection.execute(LOCK_USERS, given)
+        return {user_id for user_id, is_locked in rows if not is_locked}
 
 
-def _asked_row(asked: Asked) -> tuple[Any, ...]:
-    command = asked.command
+def _request_row(request: LoadRequest) -> tuple[Any, ...]:
+    command = request.command
     return (
         command.user_id,
         command.session_id,
         command.idempotency_key,
-        command.claims_user,
-        asked.lost_event,
+        command.locks_user,
+        request.uncertain_event,
     )
 
 
-def _found(command: Command, row: asyncpg.Record) -> Found:
-    has_memory = row["command_fingerprint"] is not None
-    return Found(
-        session=to_session(command.user_id, row) if row["id"] else None,
-        memory=to_memory(command.user_id, row) if has_memory else None,
-        active_session_id=row["active_session"],
-        recorded_at=row["recorded_at"],
+def _to_loaded(request: LoadRequest, row: Iterable[Any], held_users: set[UUID]) -> LoadedCommand:
+    command = request.command
+    *found, locked_id, fingerprint, snapshot, active_id, is_committed = row
+    session = to_session(command.user_id, found) if found[0] else None
+    record = to_idempotency_record(command.user_id, fingerprint, snapshot) if fingerprint else None
+    is_user_held = command.locks_user and command.user_id in held_users
+    return LoadedCommand(
+        command=command,
+        session=session,
+        must_wait=is_user_held or (session is not None and locked_id is None),
+        idempotency_record=record,
+        active_session_id=active_id,
+        is_committed=is_committed,
     )

@@ -8,10 +8,10 @@ from typing import Any
 from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.group_commit.transaction import ObservedGroup
+from service.application.group_commit.pending import GroupMetrics
 from service.bootstrap.clock import now
-from service.persistence.engine import Database, Limits
-from tests.running import a_pool
+from service.persistence.database import Database, Limits
+from tests.running import an_engine
 
 LIMITS = Limits(
     pool_size=8,
@@ -27,7 +27,7 @@ class Seen:
     """What went by: statements sent to the database, and groups."""
 
     statements: list[str] = field(default_factory=list)
-    groups: list[ObservedGroup] = field(default_factory=list)
+    groups: list[GroupMetrics] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -43,9 +43,9 @@ async def group_commit(
         "resolve_timeout": 30.0,
         "observe": seen.groups.append,
     }
-    async with a_pool(url, LIMITS.pool_size, seen.statements, limits=LIMITS) as pool:
-        units = Database(pool, LIMITS)
-        commands = GroupCommit(units.unit_of_work, now, uuid7, **defaults | limits)
+    async with an_engine(url, LIMITS.pool_size, seen.statements) as engine:
+        database = Database(engine, LIMITS)
+        commands = GroupCommit(database.unit_of_work, now, uuid7, **defaults | limits)
         try:
             yield commands
         finally:

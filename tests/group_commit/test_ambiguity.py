@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.application.group_commit.working_set import Outcome
+from service.application.ports import Outcome
 from service.domain.errors import SessionNotFound, StatusTooLate
 from service.domain.session import SessionStatus
 from tests.builders import a_command, a_session

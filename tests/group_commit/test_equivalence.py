@@ -20,7 +20,7 @@ from service.application.commands import (
     PlanSession,
     StartSession,
 )
-from service.application.group_commit.working_set import Outcome
+from service.application.ports import Outcome
 from service.domain.errors import (
     ActiveSessionExists,
     ServiceError,

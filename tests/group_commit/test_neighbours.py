@@ -15,7 +15,7 @@ from service.application.commands import (
     PlanSession,
     StartSession,
 )
-from service.application.group_commit.working_set import Outcome
+from service.application.ports import Outcome
 from service.domain.errors import SessionNotFound
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Reason

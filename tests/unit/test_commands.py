@@ -7,10 +7,10 @@ from uuid_utils.compat import uuid7
 
 from service.application.commands import (
     Command,
+    CommandContext,
     CompleteSession,
     FailSession,
     PlanSession,
-    Situation,
     StartSession,
 )
 from service.domain.errors import SessionNotFound
@@ -71,7 +71,7 @@ def test_a_plan_is_the_same_whatever_id_its_session_gets(
 @pytest.mark.parametrize("kind", [StartSession, CompleteSession, FailSession])
 def test_only_a_session_that_exists_can_change(kind: type[Command]) -> None:
     with pytest.raises(SessionNotFound):
-        a_command(kind=kind).apply(None, Situation(at=MORNING))
+        a_command(kind=kind).apply(None, CommandContext(at=MORNING))
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ from service.application.errors import (
     TimedOut,
 )
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.group_commit.transaction import ObservedGroup
-from service.application.group_commit.working_set import Outcome
-from service.application.ports import Asked, Change, Clock, Found, Memory
+from service.application.ports import Asked, Change, Clock, Found, Memory, Outcome
 from service.domain.errors import (
     ActiveSessionExists,
     IdempotencyKeyReused,
@@ -582,7 +580,7 @@ async def test_every_group_is_observed_also_when_it_is_tried_again(
 ) -> None:
     seen: list[int] = []
 
-    def observe(group: ObservedGroup) -> None:
+    def observe(group: GroupMetrics) -> None:
         seen.append(group.size)
 
     commands = commands_on(database, observe=observe)
@@ -607,7 +605,7 @@ async def test_an_observer_that_fails_hurts_nobody(database: Memories) -> None:
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, each: failures.append(each))
 
-    def observe(_group: ObservedGroup) -> None:
+    def observe(_group: GroupMetrics) -> None:
         raise ZeroDivisionError
 
     commands = commands_on(database, observe=observe)

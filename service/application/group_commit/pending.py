@@ -1,0 +1,104 @@
+"""Requests that wait for their group, each with the future that its caller awaits."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from service.application.commands import Command, SessionKey
+from service.application.errors import DependencyUnavailable, Overloaded
+from service.application.ports import LoadRequest, Outcome
+from service.domain.session import Session
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, kw_only=True)
+class Pending(Generic[T]):
+    """A request that was accepted. `arrived` is in seconds of the event loop's clock.
+
+    `retried`: an earlier attempt failed. `isolate`: the next attempt needs a group of its own,
+    because this request may be why its group failed. `refusal`: why the last attempt could not
+    begin.
+    """
+
+    answer: asyncio.Future[T] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    arrived: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    retried: bool = False
+    isolate: bool = False
+    refusal: DependencyUnavailable | Overloaded | None = None
+
+    @property
+    def may_have_committed(self) -> bool:
+        return False
+
+    def settle(self, result: T | Exception) -> None:
+        """Answers the caller, unless the caller has gone or has its answer already."""
+        if self.answer.done():
+            return
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+        else:
+            self.answer.set_result(result)
+
+    def refuse(self, refusal: DependencyUnavailable | Overloaded) -> None:
+        """Answers a first attempt; a retry may still succeed until it expires."""
+        self.refusal = refusal.copy()
+        if not self.retried:
+            self.settle(self.refusal)
+
+    def expire(self) -> None:
+        if self.may_have_committed:
+            self.settle(DependencyUnavailable("database"))
+        else:
+            self.settle(self.refusal or Overloaded())
+
+
+@dataclass(eq=False, kw_only=True)
+class PendingCommand(Pending[Outcome]):
+    """`event_id` is the id of the command's first event, the same in every attempt.
+
+    `uncertain_outcome`: what the command led to in an attempt whose COMMIT may or may not have
+    happened. A later attempt can reach COMMIT only when the earlier one has been rolled back, so
+    one outcome is enough.
+    """
+
+    command: Command
+    event_id: UUID
+    uncertain_outcome: Outcome | None = None
+
+    @property
+    def may_have_committed(self) -> bool:
+        return self.uncertain_outcome is not None
+
+    @property
+    def load_request(self) -> LoadRequest:
+        uncertain_event = self.event_id if self.may_have_committed else None
+        return LoadRequest(command=self.command, uncertain_event=uncertain_event)
+
+
+@dataclass(eq=False, kw_only=True)
+class PendingRead(Pending[Session | None]):
+    key: SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetrics:
+    """A group that has run. Times in seconds: each request's wait in the queue, and the run."""
+
+    waits: tuple[float, ...]
+    duration: float
+
+    @property
+    def size(self) -> int:
+        return len(self.waits)
+
+
+ObserveGroup = Callable[[GroupMetrics], None]
+
+
+def ignore_group(_metrics: GroupMetrics) -> None:
+    pass

@@ -1,0 +1,165 @@
+"""Requests that arrive while every slot is busy leave together, in one group.
+
+A request that finds a free slot starts at once, alone. Only while all slots are busy do requests
+wait, first come, first served. What a group could not answer is retried by one task beside the
+slots, so that no request waits for its neighbour's retry.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from service.application.errors import Overloaded
+from service.application.group_commit.pending import (
+    GroupMetrics,
+    ObserveGroup,
+    Pending,
+    ignore_group,
+)
+
+RETRY_PAUSE_SECONDS = 0.005
+RETRY_PAUSE_MAX_SECONDS = 0.1
+
+P = TypeVar("P", bound=Pending[Any])
+
+
+class Scheduler(Generic[P]):
+    """Runs requests in groups. Times in seconds.
+
+    `run_group` answers what it can and returns what must be retried. `timeout` is how long a
+    request may wait to be begun; `resolve_timeout`, how much longer a request is retried whose
+    COMMIT may have happened. `observe` is told of every group, retries included.
+    """
+
+    def __init__(
+        self,
+        run_group: Callable[[list[P]], Awaitable[list[P]]],
+        *,
+        groups_in_flight: int,
+        group_size_max: int,
+        queue_max: int,
+        timeout: float,
+        resolve_timeout: float = 0,
+        observe: ObserveGroup = ignore_group,
+    ) -> None:
+        self._run_group = run_group
+        self._idle_slots = groups_in_flight
+        self._group_size_max = group_size_max
+        self._queue_max = queue_max
+        self._timeout = timeout
+        self._resolve_timeout = resolve_timeout
+        self._observe = observe
+        self._queue: deque[P] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._retries: list[P] = []
+        self._is_retrying = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def require_room(self) -> None:
+        """Raises Overloaded if the queue is full, or the scheduler is closed."""
+        if self._is_closed or len(self._queue) + len(self._retries) >= self._queue_max:
+            raise Overloaded
+
+    def submit(self, pending: P) -> None:
+        """Raises Overloaded."""
+        self.require_room()
+        self._queue.append(pending)
+        self._fill_slots()
+
+    async def close(self) -> None:
+        """Accepts no more requests, and returns when every accepted one has its answer."""
+        self._is_closed = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _fill_slots(self) -> None:
+        while self._idle_slots and self._queue:
+            size = min(len(self._queue), self._group_size_max)
+            group = [self._queue.popleft() for _ in range(size)]
+            self._idle_slots -= 1
+            self._start_task(self._run_in_slot(group))
+        self._schedule_expiry()
+
+    def _start_task(self, work: Coroutine[None, None, None]) -> None:
+        """In a task of its own, so that a caller that goes away does not cancel the group."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _schedule_expiry(self) -> None:
+        """The queue is in order of expiry, so one timer for its head is enough."""
+        if self._expiry is None and self._queue:
+            expires = self._queue[0].arrived + self._timeout
+            self._expiry = asyncio.get_running_loop().call_at(expires, self._expire_queued)
+
+    def _expire_queued(self) -> None:
+        self._expiry = None
+        now = asyncio.get_running_loop().time()
+        while self._queue and self._queue[0].arrived + self._timeout <= now:
+            self._queue.popleft().expire()
+        self._schedule_expiry()
+
+    async def _run_in_slot(self, group: list[P]) -> None:
+        try:
+            self._retry(await self._attempt(group))
+        finally:
+            self._idle_slots += 1
+            self._fill_slots()
+
+    async def _attempt(self, group: list[P]) -> list[P]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        unanswered = await self._run_group(group)
+        for pending in unanswered:
+            pending.retried = True
+        waits = tuple(started - pending.arrived for pending in group)
+        # Called by the loop, so that an observer that raises does not take the group with it.
+        loop.call_soon(self._observe, GroupMetrics(waits, loop.time() - started))
+        return unanswered
+
+    def _retry(self, unanswered: list[P]) -> None:
+        self._retries += unanswered
+        if self._retries and not self._is_retrying:
+            self._is_retrying = True
+            self._start_task(self._retry_until_answered())
+
+    async def _retry_until_answered(self) -> None:
+        pause = RETRY_PAUSE_SECONDS
+        while self._expire_retries():
+            await asyncio.sleep(pause)
+            before = len(self._retries)
+            for planned in self._split(self._retries):
+                self._expire_retries()
+                waiting = set(self._retries)
+                group = [pending for pending in planned if pending in waiting]
+                unanswered = await self._attempt(group) if group else []
+                done = set(group)
+                self._retries = [each for each in self._retries if each not in done] + unanswered
+            progress = len(self._retries) < before
+            pause = RETRY_PAUSE_SECONDS if progress else min(2 * pause, RETRY_PAUSE_MAX_SECONDS)
+        self._is_retrying = False
+
+    def _expire_retries(self) -> bool:
+        """Answers retries whose time is over; returns whether any are left."""
+        now = asyncio.get_running_loop().time()
+        waiting = []
+        for pending in self._retries:
+            if self._expires_at(pending) > now:
+                waiting.append(pending)
+            else:
+                pending.expire()
+        self._retries = waiting
+        return bool(waiting)
+
+    def _expires_at(self, pending: P) -> float:
+        extra = self._resolve_timeout if pending.may_have_committed else 0
+        return pending.arrived + self._timeout + extra
+
+    def _split(self, retries: list[P]) -> list[list[P]]:
+        """Groups of at most the size of a group; a request to isolate is a group of its own."""
+        together = [pending for pending in retries if not pending.isolate]
+        size = self._group_size_max
+        groups = [together[start : start + size] for start in range(0, len(together), size)]
+        return groups + [[pending] for pending in retries if pending.isolate]
