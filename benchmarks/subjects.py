@@ -9,10 +9,10 @@ from typing import Protocol
 
 from benchmarks import load
 from benchmarks.checks.client import Client
-from benchmarks.checks.failing import check_failing, check_without_database
+from benchmarks.checks.failing import check_failing, check_failing_without_database
 from benchmarks.checks.floor import check_pgbench
 from benchmarks.checks.lives import check_lives
-from benchmarks.checks.reading import check_reading
+from benchmarks.checks.reading import check_reading, check_reading_without_database
 from benchmarks.checks.rows import Rows
 from benchmarks.cluster import Cluster
 from benchmarks.contenders.catalogue import Contender, Site
@@ -23,6 +23,10 @@ from benchmarks.plan import FAIL, MIXED, READ, Scenario
 from benchmarks.processes import Memory, Server, free_port, serving
 
 CHECKS = {FAIL: check_failing, READ: check_reading, MIXED: check_lives}
+CHECKS_WITHOUT_DATABASE = {
+    FAIL: check_failing_without_database,
+    READ: check_reading_without_database,
+}
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
 
@@ -93,7 +97,7 @@ class _Http:
         setting = self._setting
         with Client(self._server.url, setting.issuer) as client:
             if setting.database is None:
-                check_without_database(client, setting.fresh)
+                CHECKS_WITHOUT_DATABASE[setting.scenario.kind](client, setting.fresh)
             else:
                 database = Rows(setting.cluster, setting.database)
                 CHECKS[setting.scenario.kind](client, database, setting.fresh)

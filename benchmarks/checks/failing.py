@@ -32,7 +32,7 @@ def check_failing(client: Client, rows: Rows, fresh: Fresh) -> None:
     _sees_through_policies(client, rows, fifth)
 
 
-def check_without_database(client: Client, fresh: Fresh) -> None:
+def check_failing_without_database(client: Client, fresh: Fresh) -> None:
     _authenticates(client)
     _fails(client, fresh.reserved[0])
 

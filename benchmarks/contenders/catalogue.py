@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.issuer import Issuer
-from benchmarks.plan import POOL_SIZE, WORKERS, Scenario
+from benchmarks.plan import FAIL, MIXED, POOL_SIZE, READ, WORKERS, Scenario
 
 ROOT = Path(__file__).parents[2]
 FASTIFY = Path(__file__).parent / "fastify_pg"
@@ -55,9 +55,10 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """`start` None: it is no server. `most_connections`: more than that it cannot be given.
+    """A program that is measured. `start` is None if it is no server.
 
-    `sweeps`: what it is measured along, as scenarios name it.
+    `most_connections`: the limit of the program. `sweeps`: the fields of a scenario that may
+    differ from the base. `kinds`: the kinds of load that it can serve.
     """
 
     name: str
@@ -67,11 +68,12 @@ class Contender:
     uses_database: bool = True
     most_connections: int | None = None
     sweeps: frozenset[str] = frozenset({"connections"})
+    kinds: frozenset[str] = frozenset({FAIL, READ, MIXED})
 
     def takes_part_in(self, scenario: Scenario) -> bool:
         if self.most_connections and scenario.connections > self.most_connections:
             return False
-        return scenario.differences() <= self.sweeps
+        return scenario.kind in self.kinds and scenario.differences() <= self.sweeps
 
 
 def _this_service(site: Site) -> Start:
@@ -188,6 +190,8 @@ CONTENDERS = {
             title="this service's HTTP, no database",
             start=_ceiling,
             uses_database=False,
+            sweeps=frozenset({"kind", "connections"}),
+            kinds=frozenset({FAIL, READ}),
         ),
     )
 }

@@ -1,8 +1,9 @@
-"""This service as it ships, except that its commands never reach a database."""
+"""This service as it ships, except that no command and no read reaches a database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 from starlette.applications import Starlette
 
@@ -15,28 +16,37 @@ from service.bootstrap.settings import Settings, load
 from service.domain.session import Session, SessionStatus
 
 
-class AnsweredAtOnce:
-    """In the place of group commit: a session in progress is always at hand."""
+class InstantCommands:
+    """Stands in for group commit: every session exists and is in progress."""
 
     def require_room(self) -> None:
         pass
 
     async def execute(self, command: Command) -> Outcome:
-        moment = now()
-        session = Session(
-            user_id=command.user_id,
-            id=command.session_id,
-            status=SessionStatus.IN_PROGRESS,
-            session_date=moment,
-            sets=(12, 10, None),
-            rpe=7,
-            notes="knee felt fine",
-            version=1,
-            created_at=moment,
-            updated_at=moment,
-        )
-        after, _ = command.apply(session, CommandContext(at=moment))
+        session = _session_in_progress(command.user_id, command.session_id)
+        after, _ = command.apply(session, CommandContext(at=now()))
         return Outcome(after)
+
+
+class InstantQueries:
+    async def session(self, user_id: UUID, session_id: UUID) -> Session:
+        return _session_in_progress(user_id, session_id)
+
+
+def _session_in_progress(user_id: UUID, session_id: UUID) -> Session:
+    moment = now()
+    return Session(
+        user_id=user_id,
+        id=session_id,
+        status=SessionStatus.IN_PROGRESS,
+        session_date=moment,
+        sets=(12, 10, None),
+        rpe=7,
+        notes="knee felt fine",
+        version=1,
+        created_at=moment,
+        updated_at=moment,
+    )
 
 
 def create_app() -> Starlette:
@@ -48,7 +58,7 @@ def create_app() -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with of_service(app) as state:
-            yield {**(state or {}), "commands": AnsweredAtOnce()}
+            yield {**(state or {}), "commands": InstantCommands(), "queries": InstantQueries()}
 
     app.router.lifespan_context = lifespan
     return app
