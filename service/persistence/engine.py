@@ -111,7 +111,7 @@ async def transaction(
         connection = await engine.connect()
     except DRIVER_ERRORS as exc:
         raise DependencyUnavailable("database") from exc
-    driver = await driver_connection(connection)
+    driver = driver_connection(connection)
     driver.opening = opening(settings)
     try:
         with cut_after(driver, max_seconds):
@@ -131,9 +131,9 @@ def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-async def driver_connection(connection: AsyncConnection) -> _Connection:
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    return driver  # type: ignore[no-any-return]  # SQLAlchemy does not know the driver's type
+def driver_connection(connection: AsyncConnection) -> _Connection:
+    sync_connection: Any = connection.sync_connection
+    return sync_connection.connection.driver_connection  # type: ignore[no-any-return]  # not typed
 
 
 @contextmanager
@@ -154,7 +154,7 @@ async def _release(connection: AsyncConnection, driver: _Connection) -> None:
     """Rolls back unless committed. A connection that cannot do so is thrown away."""
     try:
         with cut_after(driver, GIVE_UP_SECONDS):
-            await connection.rollback()
+            await connection.close()
     except DRIVER_ERRORS:
         await connection.invalidate()
-    await connection.close()
+        await connection.close()

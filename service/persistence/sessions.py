@@ -14,19 +14,20 @@ from sqlalchemy import (
     Uuid,
     cast,
     select,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from service.application.ports import AppliedCommand
 from service.domain.session import Session, SessionStatus
 from service.persistence.tables import sessions
-from service.persistence.unnest import given_columns, parameters, rows_given_as
+from service.persistence.unnest import AsyncpgArray, given_columns, parameters, rows_given_as
 
 COLUMNS = (
     sessions.c.id,
     sessions.c.status,
     sessions.c.session_date,
-    sessions.c.sets,
+    type_coerce(sessions.c.sets, AsyncpgArray(SmallInteger())).label("sets"),
     sessions.c.rpe,
     sessions.c.notes,
     sessions.c.version,

@@ -14,18 +14,31 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.selectable import LateralFromClause
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 PLACE = "place"
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
+
+
+class AsyncpgArray(UserDefinedType[Sequence[Any]]):
+    """An array as the driver takes and gives it; SQLAlchemy's own type copies every item."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        self.item = item
+
+    def get_col_spec(self, **_options: Any) -> str:
+        return f"{self.item.compile(_DIALECT)}[]"
 
 
 def rows_given_as(name: str, *columns: Column[Any]) -> TableValuedAlias:
     """`unnest(:<name>_<column>, …)` as a table; `place` is each row's position, from 1."""
-    arrays = [
-        bindparam(f"{name}_{each.name}", type_=ARRAY(each.type, dimensions=1)) for each in columns
-    ]
+    arrays = [bindparam(f"{name}_{each.name}", type_=AsyncpgArray(each.type)) for each in columns]
     rows = func.unnest(*arrays).table_valued(*columns, with_ordinality=PLACE)
     return rows.render_derived(name=name)
 
