@@ -1,4 +1,4 @@
-"""Composes the API from settings; what is made here lives as long as the app."""
+"""Composes the API from settings. Everything made here lives as long as the app."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,20 +42,10 @@ def create_app(
         async with AsyncExitStack() as stack:
             if shutdown:
                 stack.enter_context(shutdown.intercept_sigterm())
-            limits = _limits(settings)
-            engine = _engine(settings, stack)
-            database = Database(engine, limits)
-            commands = GroupCommit(
-                database.unit_of_work,
-                clock,
-                new_id,
-                groups_in_flight=settings.groups_in_flight,
-                group_size_max=settings.group_size_max,
-                queue_max=settings.queue_max,
-                timeout=settings.command_timeout_seconds,
-                resolve_timeout=2 * limits.transaction_max,
-                observe=observe,
-            )
+            engine = compose_engine(settings)
+            stack.push_async_callback(engine.dispose)
+            database = compose_database(settings, engine)
+            commands = compose_commands(settings, database, clock, new_id, observe)
             queries = Queries(
                 database.reader,
                 groups_in_flight=settings.groups_in_flight,
@@ -63,7 +53,9 @@ def create_app(
                 queue_max=settings.queue_max,
                 timeout=settings.command_timeout_seconds,
             )
-            stack.push_async_callback(_close, commands, queries, within=limits.transaction_max)
+            stack.push_async_callback(
+                _close, commands, queries, within=database.limits.transaction_max
+            )
             yield {
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
@@ -86,24 +78,43 @@ def create_app(
     return app
 
 
-def _engine(settings: Settings, stack: AsyncExitStack) -> AsyncEngine:
-    engine = create_engine(
+def compose_engine(settings: Settings) -> AsyncEngine:
+    return create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
         pool_size=settings.database_pool_size,
         transaction_pooler=settings.database_transaction_pooler,
     )
-    stack.push_async_callback(engine.dispose)
-    return engine
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def compose_database(settings: Settings, engine: AsyncEngine) -> Database:
+    limits = Limits(
         pool_size=settings.database_pool_size,
         pool_timeout=settings.database_pool_timeout_seconds,
         lock_timeout=settings.database_lock_timeout_seconds,
         statement_timeout=settings.database_statement_timeout_seconds,
         idle_in_transaction_timeout=settings.database_idle_in_transaction_timeout_seconds,
+    )
+    return Database(engine, limits)
+
+
+def compose_commands(
+    settings: Settings,
+    database: Database,
+    clock: Clock = now,
+    new_id: NewId = uuid7,
+    observe: ObserveGroup = ignore_group,
+) -> GroupCommit:
+    return GroupCommit(
+        database.unit_of_work,
+        clock,
+        new_id,
+        groups_in_flight=settings.groups_in_flight,
+        group_size_max=settings.group_size_max,
+        queue_max=settings.queue_max,
+        timeout=settings.command_timeout_seconds,
+        resolve_timeout=2 * database.limits.transaction_max,
+        observe=observe,
     )
 
 
@@ -119,7 +130,7 @@ def _readiness(engine: AsyncEngine, shutdown: GracefulShutdown | None) -> CheckR
 
 
 async def _close(commands: GroupCommit, queries: Queries, *, within: float) -> None:
-    """Requests have had their time to finish by now; a database that is stuck gets no more."""
+    """Waits for accepted requests. A stuck database gets no more time than that."""
     with suppress(TimeoutError):
         async with asyncio.timeout(within):
             await commands.close()

@@ -1,4 +1,4 @@
-"""Structured logs: JSON for machines, colours for people; never what users wrote."""
+"""Structured logs: JSON for machines, colours for people. No text of a user is logged."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ import structlog
 
 
 def configure(level: str, *, for_people: bool = False) -> None:
-    """Sends this service's logs, and those of its libraries, to standard output."""
+    """Sends the logs of the service and of its libraries to standard output."""
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
         if for_people
@@ -19,7 +19,7 @@ def configure(level: str, *, for_people: bool = False) -> None:
     enrich: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        exception_without_message,
+        omit_exception_message,
     ]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -40,10 +40,10 @@ def configure(level: str, *, for_people: bool = False) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def exception_without_message(
+def omit_exception_message(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Says what went wrong and where, but not in the error's words: a database's quote its rows."""
+    """Replaces an exception by its type and frames: a database's message may quote a row."""
     exc_info = event.pop("exc_info", None)
     if exc_info is True:
         exc_info = sys.exc_info()

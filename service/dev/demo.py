@@ -1,4 +1,4 @@
-"""The whole service on one machine, with nothing to set up: PostgreSQL, a user, a session."""
+"""Runs the whole service on one machine without setup: PostgreSQL, a user, a session."""
 
 import asyncio
 import logging
@@ -17,19 +17,16 @@ from uuid import UUID, uuid4
 
 import uvicorn
 from pydantic import SecretStr
-from sqlalchemy import insert, text
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from service.application.commands import PlanSession
 from service.bootstrap import logs
-from service.bootstrap.api import create_app
-from service.bootstrap.clock import now
-from service.bootstrap.migrations import migrate
+from service.bootstrap.api import compose_commands, compose_database, compose_engine, create_app
+from service.bootstrap.migrations import engine_of, migrate
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
 from service.dev.tokens import mint
-from service.domain.session import SessionStatus
-from service.persistence.engine import create_engine
-from service.persistence.tables import sessions
 
 HOST = "127.0.0.1"
 API_ROLE = "training_api"
@@ -42,11 +39,11 @@ GRACE_SECONDS = 2
 WELCOME = """
   Training sessions is listening on {url}
 
-  A training is in progress. Interrupt it:
+  A session is in progress. Fail it:
 
 {curl}
 
-  It answers 200, and 409 when you repeat it. Or have a whole life played:
+  It answers 200; the same call again answers 409. To see a whole life of sessions:
 
     {tour}
 
@@ -74,7 +71,7 @@ class PortTakenError(Exception):
 
 
 def run(home: Path, port: int) -> int:
-    """Serves until it is told to stop; returns the exit code."""
+    """Serves until Ctrl-C, SIGTERM or SIGHUP; returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
@@ -85,7 +82,7 @@ def run(home: Path, port: int) -> int:
         return 1
     except KeyboardInterrupt:
         pass
-    print("\n  Stopped; the data are kept.\n")
+    print("\n  Stopped. The data is kept.\n")
     return 0
 
 
@@ -104,18 +101,18 @@ def _listening(port: int) -> Iterator[socket.socket]:
         except OSError as exc:
             raise PortTakenError(
                 f"Port {port} cannot be used ({os.strerror(exc.errno or 0)})."
-                f" Name another: PORT={port + 1} make run"
+                f" Choose another: PORT={port + 1} make run"
             ) from None
         yield listener
 
 
-def secret_of(home: Path) -> Path:
-    """Kept with the data, so that a token goes on working after a restart."""
+def secret_file(home: Path) -> Path:
+    """The file is kept with the data, so that tokens stay valid after a restart."""
     return home / "jwt-secret"
 
 
 def _secret(home: Path) -> SecretStr:
-    path = secret_of(home)
+    path = secret_file(home)
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_hex(32))
@@ -123,7 +120,7 @@ def _secret(home: Path) -> SecretStr:
 
 
 def _tour(url: str, home: Path) -> str:
-    """The command that plays a whole life, as short as it can be."""
+    """The shortest command that starts the tour."""
     options = [] if url == DEFAULT_URL else ["--url", url]
     options += [] if home == DEFAULT_HOME else ["--data", str(home)]
     python = min(sys.executable, os.path.relpath(sys.executable), key=len)
@@ -133,9 +130,10 @@ def _tour(url: str, home: Path) -> str:
 def _serve(listener: socket.socket, server: embedded.Server, home: Path) -> None:
     secret = _secret(server.data.parent)
     user_id = uuid4()
-    session_id = asyncio.run(_prepare(server.url(), user_id))
     url = f"http://{HOST}:{listener.getsockname()[1]}"
     settings = load(Settings, database_url=SecretStr(server.url(user=API_ROLE)), jwt_secret=secret)
+    _migrate(server.url())
+    session_id = asyncio.run(_start_session(settings, user_id))
     curl = CURL.format(
         url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
     )
@@ -163,26 +161,27 @@ class _Announcing(uvicorn.Server):
         print(self._welcome, flush=True)
 
 
-async def _prepare(url: str, user_id: UUID) -> UUID:
-    """Brings the schema to head, and puts a training of this user in progress."""
+def _migrate(url: str) -> None:
     settings = load(DatabaseSettings, database_url=SecretStr(url))
-    engine = create_engine(url, connect_timeout=settings.database_connect_timeout_seconds)
-    async with engine.begin() as connection:
+    asyncio.run(_make_api_role(settings))
+    migrate(settings, grant_to=API_ROLE)
+
+
+async def _make_api_role(settings: DatabaseSettings) -> None:
+    async with engine_of(settings).begin() as connection:
         await connection.execute(_MAKE_API_ROLE)
-    await asyncio.to_thread(migrate, settings, grant_to=API_ROLE)
-    session_id, moment = uuid7(), now()
-    async with engine.begin() as connection:
-        await connection.execute(
-            insert(sessions).values(
-                user_id=user_id,
-                id=session_id,
-                status=SessionStatus.IN_PROGRESS,
-                session_date=moment,
-                sets=[12, 10, None],
-                version=1,
-                created_at=moment,
-                updated_at=moment,
-            )
-        )
-    await engine.dispose()
-    return session_id
+
+
+async def _start_session(settings: Settings, user_id: UUID) -> UUID:
+    """Executes the same command as the API, so that the session's history is complete."""
+    command = PlanSession(
+        user_id=user_id, session_id=uuid7(), request_id="demo", sets=(12, 10, None), start_now=True
+    )
+    engine = compose_engine(settings)
+    try:
+        commands = compose_commands(settings, compose_database(settings, engine))
+        outcome = await commands.execute(command)
+        await commands.close()
+    finally:
+        await engine.dispose()
+    return outcome.session.id

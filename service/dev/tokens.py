@@ -1,4 +1,4 @@
-"""Access tokens for development, with the claims of Supabase's."""
+"""Access tokens for development, with the claims of a Supabase token."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,12 +15,9 @@ class NoSecretError(WrongSettings):
 
 
 def mint(settings: TokenSettings, user_id: UUID, *, lifetime: timedelta) -> str:
-    """A token for this user, signed with the configured secret.
-
-    Raises NoSecretError where there is none.
-    """
+    """A token for this user, signed with the configured secret. Raises NoSecretError."""
     if settings.jwt_secret is None:
-        raise NoSecretError("SERVICE_JWT_SECRET is not set, and tokens are signed with it.")
+        raise NoSecretError("SERVICE_JWT_SECRET is not set; it is the key that signs tokens.")
     issued = datetime.now(UTC)
     claims = {
         "sub": str(user_id),

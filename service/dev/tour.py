@@ -1,4 +1,4 @@
-"""Plays the whole life of trainings against a running service, and prints what is said."""
+"""Plays the life of several sessions against a running service; prints requests and answers."""
 
 import json
 import sys
@@ -14,8 +14,8 @@ import httpx2
 from pydantic import SecretStr
 
 from service.bootstrap.settings import TokenSettings, load
-from service.dev.demo import secret_of
-from service.dev.postgres import home_of
+from service.dev.demo import secret_file
+from service.dev.postgres import actual_home
 from service.dev.tokens import mint
 
 TIMEOUT_SECONDS = 10
@@ -28,10 +28,10 @@ class TourError(Exception):
 
 
 def run(url: str, home: Path) -> int:
-    """As a new user of the service at `url`; returns the exit code.
+    """Acts as a new user of the service at `url`; returns the exit code.
 
-    The token is signed with SERVICE_JWT_SECRET, or else with the secret of the demo that keeps its
-    data in `home`.
+    Signs the token with SERVICE_JWT_SECRET, or else with the secret of the demo whose data is in
+    `home`.
     """
     token = mint(_settings(home), uuid4(), lifetime=timedelta(minutes=5))
     headers = {"Authorization": f"Bearer {token}"}
@@ -41,13 +41,13 @@ def run(url: str, home: Path) -> int:
     except (TourError, httpx2.HTTPError) as exc:
         print(f"{url}: {exc}. Is the service running there? `make run` starts it.", file=sys.stderr)
         return 1
-    print("That was all.\n")
+    print("The tour is over.\n")
     return 0
 
 
 def _settings(home: Path) -> TokenSettings:
     settings = load(TokenSettings)
-    secret = secret_of(home_of(home))
+    secret = secret_file(actual_home(home))
     if settings.jwt_secret or not secret.exists():
         return settings
     return load(TokenSettings, jwt_secret=SecretStr(secret.read_text()))
@@ -69,7 +69,7 @@ class Tour:
     ) -> httpx2.Response:
         """Sends a request, such as "GET /sessions", and prints it with its answer.
 
-        Raises TourError for an answer of another status.
+        Raises TourError if the status of the answer is not the expected one.
         """
         self.step += 1
         method, path = request.split()
@@ -95,38 +95,46 @@ def _print(first: str, headers: Mapping[str, str], body: Mapping[str, Any] | Non
 def _play(tour: Tour) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
     plan = {"sessionDate": tomorrow.isoformat(), "sets": [12, 10, 8], "notes": "leg day"}
-    planned = tour.tell("Plan a training for tomorrow.", "POST /sessions", 201, body=plan)
+    planned = tour.tell("Plan a session for tomorrow.", "POST /sessions", 201, body=plan)
     first = planned.headers["Location"]
     tour.tell(
-        "Start it, if it still is as it was planned.",
+        "Start it, if it has not changed since.",
         f"POST {first}/start",
         200,
         headers={"If-Match": planned.headers["ETag"]},
     )
     now = {"startNow": True}
-    tour.tell("Another at the same time? One at a time.", "POST /sessions", 409, body=now)
+    tour.tell(
+        "Start another at the same time: refused, one at a time.", "POST /sessions", 409, body=now
+    )
     done = {"sets": [12, 10, None], "rpe": 8}
-    tour.tell("Complete it, with what was done.", f"POST {first}/complete", 200, body=done)
-    second = tour.tell("Now the other one can start at once.", "POST /sessions", 201, body=now)
+    tour.tell(
+        "Complete it, with the sets that were done.", f"POST {first}/complete", 200, body=done
+    )
+    second = tour.tell("Now another one can start at once.", "POST /sessions", 201, body=now)
     _interrupt(tour, second.headers["Location"])
-    _look_back(tour, second.headers["Location"])
+    _read_back(tour, second.headers["Location"])
 
 
 def _interrupt(tour: Tour, session: str) -> None:
     reason = {"reason": "shoulder pain"}
     key = {"Idempotency-Key": str(uuid4())}
     fail = f"POST {session}/fail"
-    tour.tell("The shoulder hurts: interrupt it.", fail, 200, body=reason, headers=key)
-    tour.tell("Was the answer lost? Send it again.", fail, 200, body=reason, headers=key)
-    tour.tell("Without the key, it has already failed.", fail, 409, body=reason)
+    tour.tell("The shoulder hurts: fail the session.", fail, 200, body=reason, headers=key)
+    tour.tell(
+        "The answer was lost: send the same request again.", fail, 200, body=reason, headers=key
+    )
+    tour.tell("Without the key: the session has failed already.", fail, 409, body=reason)
 
 
-def _look_back(tour: Tour, session: str) -> None:
-    read = tour.tell("Look at it.", f"GET {session}", 200)
+def _read_back(tour: Tour, session: str) -> None:
+    read = tour.tell("Read the session.", f"GET {session}", 200)
     known = {"If-None-Match": read.headers["ETag"]}
-    tour.tell("Look again, having seen that version.", f"GET {session}", 304, headers=known)
-    page = tour.tell("List all trainings, one to a page.", "GET /sessions?limit=1", 200)
+    tour.tell(
+        "Read it again, with the version already known.", f"GET {session}", 304, headers=known
+    )
+    page = tour.tell("List all sessions, one to a page.", "GET /sessions?limit=1", 200)
     cursor = page.json()["meta"]["nextCursor"]
     tour.tell("The next page.", f"GET /sessions?limit=1&cursor={cursor}", 200)
-    tour.tell("All that was interrupted.", "GET /sessions?status=failed", 200)
-    tour.tell("What happened to the last one.", f"GET {session}/events", 200)
+    tour.tell("List the failed sessions.", "GET /sessions?status=failed", 200)
+    tour.tell("Read the history of the last session.", f"GET {session}/events", 200)

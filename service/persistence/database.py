@@ -53,7 +53,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
         self._engine = engine
-        self._limits = limits
+        self.limits = limits
         self._free = asyncio.Semaphore(limits.pool_size - RESERVED_CONNECTIONS)
         self._settings = {
             "role": SERVICE_ROLE,
@@ -86,14 +86,14 @@ class Database:
         async with self._slot():
             with translate_errors():
                 async with transaction(
-                    self._engine, settings, max_seconds=self._limits.transaction_max
+                    self._engine, settings, max_seconds=self.limits.transaction_max
                 ) as connection:
                     yield connection
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._limits.pool_timeout):
+            async with asyncio.timeout(self.limits.pool_timeout):
                 await self._free.acquire()
         except TimeoutError:
             raise Overloaded from None

@@ -1,6 +1,6 @@
-"""The tables. Every key starts with the owner, so that rows can be spread by owner.
+"""The tables. Every key starts with the owner, so that the tables can be partitioned by owner.
 
-Roles, policies and functions are the migrations' alone.
+Roles, policies and grants are defined in the migrations.
 """
 
 from sqlalchemy import (
@@ -54,7 +54,7 @@ sessions = Table(
     ),
     CheckConstraint("rpe BETWEEN 1 AND 10", name="rpe"),
     CheckConstraint("version >= 1", name="version"),
-    # What Python's datetime can hold, in any time zone.
+    # The range of Python's datetime, in any time zone.
     CheckConstraint(
         "session_date >= '0001-01-01Z' AND session_date < '9999-01-01Z'", name="session_date"
     ),

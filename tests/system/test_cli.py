@@ -96,7 +96,7 @@ async def test_token_refuses_without_a_secret() -> None:
 
     assert done.code == 2
     assert done.out == ""
-    assert done.err == "SERVICE_JWT_SECRET is not set, and tokens are signed with it.\n"
+    assert done.err == "SERVICE_JWT_SECRET is not set; it is the key that signs tokens.\n"
 
 
 async def test_migrate_says_that_the_database_cannot_be_reached() -> None:

@@ -198,7 +198,7 @@ async def test_a_signal_stops_it_and_its_postgresql(
         demo.process.signal(number)
 
         assert await demo.process.end() == 0
-        assert "Stopped; the data are kept." in demo.process.output
+        assert "Stopped. The data is kept." in demo.process.output
         assert _left_running(home) == []
         await _gone(postgres)
 

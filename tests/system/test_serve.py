@@ -213,31 +213,31 @@ async def test_fails_when_the_port_is_taken(database: TestDatabase, workers: str
 
 
 WRONG = {
-    "no database": ({"SERVICE_DATABASE_URL": None}, "SERVICE_DATABASE_URL is not set"),
+    "no database": ({"SERVICE_DATABASE_URL": None}, "SERVICE_DATABASE_URL must be set"),
     "another database": (
         {"SERVICE_DATABASE_URL": "mysql://coach:whistle@gym/training"},
-        "SERVICE_DATABASE_URL is wrong: it has to be a URL that begins with postgresql://",
+        "SERVICE_DATABASE_URL is wrong: it must be a URL that begins with postgresql://",
     ),
     "a misspelled name": (
         {"SERVICE_DATABSE_URL": "postgresql://coach:whistle@gym/training"},
-        "SERVICE_DATABSE_URL is no setting; did you mean SERVICE_DATABASE_URL?",
+        "SERVICE_DATABSE_URL is not a setting; did you mean SERVICE_DATABASE_URL?",
     ),
     "no key": (
         {"SERVICE_JWT_SECRET": None},
-        "SERVICE_JWT_SECRET or SERVICE_JWKS_URL has to be set",
+        "SERVICE_JWT_SECRET or SERVICE_JWKS_URL must be set",
     ),
     "a short secret": (
         {"SERVICE_JWT_SECRET": "whistle"},
-        "SERVICE_JWT_SECRET is wrong: it has to have at least 32 bytes",
+        "SERVICE_JWT_SECRET is wrong: it must have at least 32 bytes",
     ),
     "a port in words": ({"SERVICE_PORT": "abc"}, "SERVICE_PORT is wrong: "),
     "a lock timeout longer than the statement's": (
         {"SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS": "9"},
-        "SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS has to be less than",
+        "SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS must be less than",
     ),
     "a pool too small for its groups": (
         {"SERVICE_GROUPS_IN_FLIGHT": "9"},
-        "SERVICE_DATABASE_POOL_SIZE has to be at least SERVICE_GROUPS_IN_FLIGHT",
+        "SERVICE_DATABASE_POOL_SIZE must be at least 2 x SERVICE_GROUPS_IN_FLIGHT",
     ),
 }
 

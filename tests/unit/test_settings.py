@@ -80,8 +80,8 @@ def test_takes_a_database_url_in_any_usual_spelling(
         ("WORKERS", "0", "greater than or equal to 1"),
         ("JWKS_LIFETIME_SECONDS", "601", "less than or equal to 600"),
         ("LOG_LEVEL", "loud", "match"),
-        ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "has to be less than"),
-        ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE has to be at least"),
+        ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "must be less than"),
+        ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE must be at least"),
         ("REASON_MAX_LENGHT", "9", "did you mean SERVICE_REASON_MAX_LENGTH?"),
     ],
 )
