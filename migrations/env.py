@@ -1,28 +1,36 @@
-"""Runs the migrations over asyncpg: all of them in one transaction, or none."""
+"""Runs the migrations over asyncpg, all of them in one transaction."""
 
 import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, func, select
 
-from service.bootstrap.migrations import engine_of
+from service.bootstrap.migrations import create_unpooled_engine
 from service.bootstrap.settings import DatabaseSettings
 from service.persistence.tables import metadata
 
-_ONE_AT_A_TIME = 7_264_110_300_551
-"""Any number, as long as every migration of this service locks the same."""
+MIGRATION_LOCK = 7_264_110_300_551
+"""Key of the advisory lock that lets one migration run at a time; any number would do."""
+
+
+SUPABASE_FOREIGN_KEY = "sessions_user_id_fkey"
+"""Exists on Supabase alone, so the tables of the code do not have it."""
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=metadata)
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        include_object=lambda _object, name, *_rest: name != SUPABASE_FOREIGN_KEY,
+    )
     with context.begin_transaction():
-        connection.execute(select(func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
         context.run_migrations()
 
 
 async def _connect_and_run() -> None:
     settings: DatabaseSettings = context.config.attributes.get("settings") or DatabaseSettings()
-    engine = engine_of(settings)
+    engine = create_unpooled_engine(settings)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run)

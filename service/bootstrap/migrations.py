@@ -9,7 +9,7 @@ from sqlalchemy import NullPool, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.bootstrap.settings import DatabaseSettings
-from service.persistence.database import SERVICE_ROLE as ROLE
+from service.persistence.database import SERVICE_ROLE
 from service.persistence.engine import create_engine
 from service.persistence.outbox import RELAY_ROLE
 
@@ -23,17 +23,17 @@ def alembic_config(settings: DatabaseSettings) -> Config:
 
 
 def migrate(settings: DatabaseSettings, *, grant_to: str | None = None) -> None:
-    """Runs what has not run yet; `grant_to` names a login role that may act as the service.
+    """Runs the migrations that have not run yet. Must not be called from a running event loop.
 
-    Must not be called from a running event loop.
+    `grant_to` names a login that may then act as the service and as the relay.
     """
     command.upgrade(alembic_config(settings), "head")
     if grant_to:
         asyncio.run(_grant(settings, grant_to))
 
 
-def engine_of(settings: DatabaseSettings) -> AsyncEngine:
-    """An engine without a pool, for what is done once."""
+def create_unpooled_engine(settings: DatabaseSettings) -> AsyncEngine:
+    """An engine without a pool, for commands that run once."""
     return create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
@@ -43,10 +43,10 @@ def engine_of(settings: DatabaseSettings) -> AsyncEngine:
 
 
 async def _grant(settings: DatabaseSettings, login: str) -> None:
-    engine = engine_of(settings)
+    engine = create_unpooled_engine(settings)
     try:
         async with engine.begin() as connection:
             quoted = engine.dialect.identifier_preparer.quote_identifier(login)
-            await connection.execute(text(f"GRANT {ROLE}, {RELAY_ROLE} TO {quoted}"))
+            await connection.execute(text(f"GRANT {SERVICE_ROLE}, {RELAY_ROLE} TO {quoted}"))
     finally:
         await engine.dispose()

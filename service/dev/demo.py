@@ -23,7 +23,7 @@ from uuid_utils.compat import uuid7
 from service.application.commands import PlanSession
 from service.bootstrap import logs
 from service.bootstrap.api import compose_commands, compose_database, compose_engine, create_app
-from service.bootstrap.migrations import engine_of, migrate
+from service.bootstrap.migrations import create_unpooled_engine, migrate
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
 from service.dev.tokens import mint
@@ -168,7 +168,7 @@ def _migrate(url: str) -> None:
 
 
 async def _make_api_role(settings: DatabaseSettings) -> None:
-    async with engine_of(settings).begin() as connection:
+    async with create_unpooled_engine(settings).begin() as connection:
         await connection.execute(_MAKE_API_ROLE)
 
 

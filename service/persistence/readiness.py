@@ -1,4 +1,4 @@
-"""Whether the database is as the service needs it."""
+"""Checks whether the database can serve: reachable, with the right roles, policies and schema."""
 
 import asyncio
 import re
@@ -8,11 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.persistence.database import SERVICE_ROLE as ROLE
+from service.persistence.database import SERVICE_ROLE
+from service.persistence.errors import DRIVER_ERRORS
 from service.persistence.outbox import RELAY_ROLE
 
-REVISION = "0004"
-"""The migration that this code was written for. Later ones only add, so they will do too."""
+REVISION = "0003"
+"""The newest migration that this code needs. Later ones only add, so they are accepted too."""
 
 TIMEOUT_SECONDS = 3.0
 OK = "ok"
@@ -22,9 +23,9 @@ _ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_use
 _RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
 _POLICIES = {
-    ("sessions", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
-    ("events", "service_acts_for_users", ROLE, "ALL", _ACTING, _ACTING),
-    ("outbox", "service_acts_for_users", ROLE, "INSERT", None, _ACTING),
+    ("sessions", "service_acts_for_users", SERVICE_ROLE, "ALL", _ACTING, _ACTING),
+    ("events", "service_acts_for_users", SERVICE_ROLE, "ALL", _ACTING, _ACTING),
+    ("outbox", "service_acts_for_users", SERVICE_ROLE, "INSERT", None, _ACTING),
     ("events", "relay_reads_everything", RELAY_ROLE, "SELECT", _RELAY, None),
     ("outbox", "relay_empties_the_queue", RELAY_ROLE, "ALL", _RELAY, _RELAY),
     ("parked_events", "relay_parks", RELAY_ROLE, "ALL", _RELAY, _RELAY),
@@ -37,7 +38,7 @@ _ROLE_IS_POWERLESS = text("""
         AND NOT EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid)
         AND pg_has_role(current_user, oid, 'MEMBER')
     FROM pg_roles WHERE rolname = :role
-""").bindparams(role=ROLE)
+""").bindparams(role=SERVICE_ROLE)
 
 _TABLES_ARE_GUARDED = text("""
     SELECT count(*) = 4 FROM pg_class
@@ -49,8 +50,8 @@ _TABLES_ARE_GUARDED = text("""
 _PRESENT_POLICIES = text("""
     SELECT tablename, policyname, array_to_string(roles, ' '), cmd, qual, with_check
     FROM pg_policies
-    WHERE to_regclass(format('%I.%I', schemaname, tablename))
-        IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
+    JOIN pg_class ON relname = tablename AND relnamespace = to_regnamespace(quote_ident(schemaname))
+    WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
             to_regclass('parked_events'))
         AND permissive = 'PERMISSIVE'
 """)
@@ -69,22 +70,13 @@ _PRESENT_GRANTS = text("""
     WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
             to_regclass('parked_events'))
         AND grantee = to_regrole(:role)
-""").bindparams(role=ROLE)
+""").bindparams(role=SERVICE_ROLE)
 
-_FUNCTIONS = [
-    "service_session",
-    "service_sessions",
-    "service_history",
-    "service_look",
-    "service_write",
-]
-_FUNCTIONS_CAN_BE_CALLED = text("""
-    SELECT count(*) = cardinality(CAST(:functions AS text[])) FROM pg_proc
-    WHERE proname = ANY (CAST(:functions AS text[])) AND pg_function_is_visible(oid)
-        AND has_function_privilege(oid, 'EXECUTE')
-""").bindparams(functions=_FUNCTIONS)
+_ACTING_USERS_CAN_BE_CALLED = text(
+    "SELECT has_function_privilege(:role, to_regprocedure('service_acting_users()'), 'EXECUTE')"
+).bindparams(role=SERVICE_ROLE)
 
-_BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=ROLE)
+_BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=SERVICE_ROLE)
 _PRESENT_REVISION = text("SELECT version_num FROM alembic_version")
 
 
@@ -94,9 +86,9 @@ class Readiness:
         self._check: asyncio.Task[dict[str, str]] | None = None
 
     async def checks(self) -> dict[str, str]:
-        """`database`, `role`, `policies`, `schema`: each "ok" or what is wrong.
+        """`database`, `role`, `policies` and `schema`, each "ok" or the problem.
 
-        Whoever asks while a check is under way gets its answer: anybody may ask.
+        Callers share a check that runs already: anyone may call, without a token.
         """
         if self._check is None:
             self._check = asyncio.get_running_loop().create_task(self._run())
@@ -104,25 +96,25 @@ class Readiness:
 
     async def _run(self) -> dict[str, str]:
         try:
-            return await self._look()
+            return await self._check_within_timeout()
         finally:
             self._check = None
 
-    async def _look(self) -> dict[str, str]:
+    async def _check_within_timeout(self) -> dict[str, str]:
         checks = dict.fromkeys(("database", "role", "policies", "schema"), NOT_CHECKED)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 try:
-                    await self._look_at(checks)
+                    await self._check_all(checks)
                 except DBAPIError as exc:
                     if not exc.connection_invalidated:
                         raise
-                    await self._look_at(checks)  # it was from before the server's restart
-        except (OSError, DBAPIError):
+                    await self._check_all(checks)  # the server has been restarted since
+        except DRIVER_ERRORS:
             checks["database"] = "cannot be reached"
         return checks
 
-    async def _look_at(self, checks: dict[str, str]) -> None:
+    async def _check_all(self, checks: dict[str, str]) -> None:
         async with self._engine.connect() as connection:
             checks["database"] = await _database(connection)
             checks["role"] = await _role(connection)
@@ -136,10 +128,10 @@ async def _database(connection: AsyncConnection) -> str:
 
 async def _role(connection: AsyncConnection) -> str:
     if not await connection.scalar(_ROLE_IS_POWERLESS):
-        return f"{ROLE} is missing, has powers that it must not have, or cannot be assumed"
+        return f"{SERVICE_ROLE} is missing, has powers that it must not have, or cannot be assumed"
     granted = {tuple(row) for row in await connection.execute(_PRESENT_GRANTS)}
-    as_granted = granted == _GRANTS and await connection.scalar(_FUNCTIONS_CAN_BE_CALLED)
-    return OK if as_granted else f"{ROLE} is granted more or less than by the migrations"
+    as_granted = granted == _GRANTS and await connection.scalar(_ACTING_USERS_CAN_BE_CALLED)
+    return OK if as_granted else f"{SERVICE_ROLE} is granted more or less than by the migrations"
 
 
 async def _policies(connection: AsyncConnection) -> str:
@@ -161,6 +153,6 @@ async def _schema(connection: AsyncConnection) -> str:
 
 
 def _normal(row: Any) -> tuple[Any, ...]:
-    """PostgreSQL versions differ in where they show a cast."""
+    """PostgreSQL versions differ in where they print a cast."""
     without_casts = (each.replace("::uuid[]", "") if each else each for each in row[4:])
     return (*row[:4], *without_casts)

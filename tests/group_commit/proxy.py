@@ -1,39 +1,40 @@
 """A TCP proxy before PostgreSQL that cuts connections at a chosen moment."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
 from urllib.parse import parse_qs, urlsplit
 
-PREPARES_WRITE = re.compile(rb"P....(\w+)\0[^\0]*service_write", re.DOTALL)
+BEGIN, COMMIT = b"acting_users", b"COMMIT;\0"
 CHUNK = 65_536
 
 
 class Cut(Enum):
-    """When a connection is cut, counted from what makes the server commit."""
+    """What happens to the message of the client, and to the connection."""
 
-    BEFORE_COMMIT = "before it reaches the server"
-    AFTER_SENDING = "as soon as it was sent on"
-    AFTER_EXECUTION = "when the server has answered, before the client hears it"
-    VANISHED_BEFORE = "nothing is closed, and the server never hears of it"
-    VANISHED_AFTER = "nothing is closed, and the client never hears the answer"
+    BEFORE_COMMIT = "closed before the message reaches the server"
+    AFTER_SENDING = "closed as soon as the message was sent on"
+    AFTER_EXECUTION = "closed after the server has answered, before the client gets the answer"
+    VANISHED_BEFORE = "left open, and the message never reaches the server"
+    VANISHED_AFTER = "left open, and the answer never reaches the client"
 
 
 class Proxy:
-    """`cuts` are made one per group's write, or `moment`, in order; None lets one pass.
+    """Makes `cuts` in order, one for each message that contains `moment`; None lets it pass.
 
-    `sent`: how often the client sent something; who waits for each answer made as many round trips.
+    `sent` counts the messages of the clients. A client that waits for each answer makes as many
+    round trips. COMMIT means that of a group: a new connection has others, to set up its types.
     """
 
     def __init__(self, server_url: str) -> None:
         self._server = urlsplit(server_url)
         self.cuts: list[Cut | None] = []
-        self.moment: bytes | None = None
+        self.moment = COMMIT
         self.made: list[Cut] = []
         self.sent = 0
         self.port = 0
+        self.handlers: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -41,17 +42,28 @@ class Proxy:
         place = f"{login}@127.0.0.1:{self.port}"
         return self._server._replace(netloc=place, query="sslmode=disable").geturl()
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.get_running_loop().create_task(self._handle(reader, writer))
+        self.handlers.add(handler)
+        handler.add_done_callback(self.handlers.discard)
+
+    async def close(self) -> None:
+        """Ends every connection, also those whose client is still there."""
+        while self.handlers:
+            for handler in self.handlers:
+                handler.cancel()
+            await asyncio.wait(self.handlers)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = server = await self._connect()
         answers = asyncio.create_task(self._copy(server_reader, writer))
-        moment = self.moment
+        has_begun = False
         try:
             while data := await reader.read(CHUNK):
                 self.sent += 1
-                comes = moment is not None and moment in data
-                cut = self.cuts.pop(0) if self.cuts and comes else None
-                if self.moment is None and (prepared := PREPARES_WRITE.search(data)):
-                    moment = b"\0" + prepared[1] + b"\0"  # as it is named when it is executed
+                has_begun = has_begun or BEGIN in data
+                is_moment = self.moment in data and (has_begun or self.moment != COMMIT)
+                cut = self.cuts.pop(0) if self.cuts and is_moment else None
                 if cut:
                     self.made.append(cut)
                     answers.cancel()
@@ -103,6 +115,9 @@ async def a_proxy(server_url: str) -> AsyncIterator[Proxy]:
     proxy = Proxy(server_url)
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
-    async with server:
+    try:
         yield proxy
+    finally:
         server.close()
+        await proxy.close()  # from Python 3.12 on, wait_closed() waits for every connection
+        await server.wait_closed()

@@ -52,9 +52,13 @@ async def test_answers_200_and_writes_one_event_when_the_connection_is_cut(
     assert (await app.get(session)).content == response.content
 
 
-@pytest.mark.parametrize("moment", [b"BEGIN", b"service_look", b"service_write", b"COMMIT\0"])
+@pytest.mark.parametrize(
+    "moment",
+    [b"set_config", b"SKIP LOCKED", b"appended_events", b"COMMIT;\0"],
+    ids=["BEGIN", "LOAD", "WRITE", "COMMIT"],
+)
 @pytest.mark.parametrize("cut", Cut)
-async def test_so_it_is_through_a_transaction_pooler_at_any_moment(
+async def test_answers_200_through_a_transaction_pooler_that_is_cut_at_any_moment(
     start_app: Any, proxy: Proxy, database: TestDatabase, moment: bytes, cut: Cut
 ) -> None:
     proxy.moment = moment
@@ -80,12 +84,12 @@ async def test_every_caller_of_a_group_gets_a_true_answer(
     first, *running = [a_session() for _ in range(30)]
     ended = [a_session(status=SessionStatus.COMPLETED) for _ in range(5)]
     await database.insert(first, *running, *ended)
-    asked = [first, *running, *ended, *running[:10], a_session()]
+    targets = [first, *running, *ended, *running[:10], a_session()]
     proxy.cuts = [None, cut]
 
     async with group_commit(proxy.url, groups_in_flight=1) as commands:
         answers = await asyncio.gather(
-            *(commands.execute(a_command(each)) for each in asked), return_exceptions=True
+            *(commands.execute(a_command(each)) for each in targets), return_exceptions=True
         )
 
     assert proxy.made == [cut]
@@ -112,14 +116,14 @@ async def test_a_keyed_retry_storm_gets_one_answer_through_cuts(
     assert len(await database.events()) == 1
 
 
-@pytest.mark.parametrize("asked", ["plan", "start", "plan with a key"])
+@pytest.mark.parametrize("kind", ["plan", "start", "plan with a key"])
 @pytest.mark.parametrize("cut", Cut)
 async def test_a_session_is_made_once_when_the_connection_is_cut(
-    app: App, proxy: Proxy, database: TestDatabase, cut: Cut, asked: str
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut, kind: str
 ) -> None:
-    """No row is there whose lock would tell whether the lost transaction has ended."""
-    user_id, start_now = uuid4(), asked == "start"
-    key = {"Idempotency-Key": "tap-1"} if asked == "plan with a key" else {}
+    """A new session has no row whose lock shows whether the lost transaction has ended."""
+    user_id, start_now = uuid4(), kind == "start"
+    key = {"Idempotency-Key": "tap-1"} if kind == "plan with a key" else {}
     proxy.cuts = [cut]
 
     response = await app.call(
@@ -157,10 +161,10 @@ async def test_one_of_many_starts_wins_when_the_connection_is_cut(
     assert len(await database.events()) == len(await database.outbox()) == 1
 
 
-async def test_answers_503_when_the_end_of_a_commit_can_never_be_known(
+async def test_answers_503_if_the_outcome_of_the_commit_stays_unknown(
     start_app: Any, proxy: Proxy, database: TestDatabase
 ) -> None:
-    """Nothing is claimed of it, and a retry with the key finds out."""
+    """The answer claims nothing about the command, and a retry with the key finds out."""
     app = await start_app(database_url=proxy.url, command_timeout_seconds=0.1, **SHORT_TIMEOUTS)
     session = await database.a_session()
     key = {"Idempotency-Key": "retry-1"}

@@ -1,15 +1,14 @@
-"""The persistence layer by itself, on a database of the test's own."""
+"""The persistence layer alone, on a database for each test."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
-import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.persistence.engine import Database, Limits, create_engine
+from service.persistence.database import Database, Limits
 from tests.persistence.partitions import partitioning
-from tests.running import Cluster, TestDatabase, a_pool, a_template
+from tests.running import Cluster, TestDatabase, a_template, an_engine
 
 LIMITS = Limits(
     pool_size=5,
@@ -22,31 +21,25 @@ LIMITS = Limits(
 
 @pytest.fixture
 async def engine(database: TestDatabase) -> AsyncIterator[AsyncEngine]:
-    engine = create_engine(database.api_url, connect_timeout=5)
-    yield engine
-    await engine.dispose()
+    async with an_engine(database.api_url, LIMITS.pool_size) as engine:
+        yield engine
 
 
 @pytest.fixture
 def statements() -> list[str]:
-    """What the pool has sent to the database."""
+    """The statements that `units` has sent to the database."""
     return []
 
 
 @pytest.fixture
-async def pool(database: TestDatabase, statements: list[str]) -> AsyncIterator[asyncpg.Pool]:
-    async with a_pool(database.api_url, LIMITS.pool_size, statements, limits=LIMITS) as pool:
-        yield pool
-
-
-@pytest.fixture
-def units(pool: asyncpg.Pool) -> Database:
-    return Database(pool, LIMITS)
+async def units(database: TestDatabase, statements: list[str]) -> AsyncIterator[Database]:
+    async with an_engine(database.api_url, LIMITS.pool_size, statements) as engine:
+        yield Database(engine, LIMITS)
 
 
 @pytest.fixture(scope="session")
 def partitioned_template(cluster: Cluster, template: str) -> Iterator[str]:
-    """Like `template`, but with hash partitions."""
+    """The name of a migrated database with hash partitions."""
     with ExitStack() as stack:
         with partitioning():
             name = stack.enter_context(a_template(cluster))

@@ -1,4 +1,4 @@
-"""The schema as the migrations make it, but with sessions and events in hash partitions."""
+"""The schema of the migrations, with sessions and events in hash partitions."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PARTITIONED = ("sessions", "events")
 
 @contextmanager
 def partitioning() -> Iterator[None]:
-    """While this is open, migrations make partitioned tables."""
+    """Within this context, migrations create partitioned tables."""
     event.listen(Engine, "before_cursor_execute", _with_partitions, retval=True)
     try:
         yield

@@ -1,4 +1,4 @@
-"""From empty to head and back, on plain PostgreSQL and on a Supabase database."""
+"""Migrations up, down and up again, on plain PostgreSQL and on a Supabase-like database."""
 
 import asyncio
 import os
@@ -11,9 +11,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from alembic import command
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
 from sqlalchemy import NullPool
@@ -50,8 +48,8 @@ DEFINITIONS = """
     ORDER BY definition
 """
 
-# What a Supabase project has before anybody else comes: the API's roles, the auth service's
-# schema, and default privileges that give its roles everything.
+# A new Supabase project: the roles of its API, the schema of its auth service, and default
+# privileges that grant those roles everything.
 SUPABASE = """
     CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin;
     GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role, {project_owner};
@@ -118,17 +116,36 @@ async def test_running_again_changes_nothing(database: TestDatabase) -> None:
     assert await objects(database) == before
 
 
-async def test_tables_have_not_drifted(database: TestDatabase) -> None:
-    engine = create_engine(database.url, connect_timeout=5, poolclass=NullPool)
-    async with engine.connect() as connection:
-        difference = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
-        )
-    assert difference == []
+async def alembic(database: TestDatabase, *arguments: str) -> str:
+    """As the author of a migration calls it."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "alembic", "-c", str(ALEMBIC_INI), *arguments],
+        env=os.environ | {"SERVICE_DATABASE_URL": database.url},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ALEMBIC_INI.parent,
+    )
+    return done.stdout.strip()
+
+
+async def test_alembic_reads_the_database_url_from_the_environment(database: TestDatabase) -> None:
+    assert await alembic(database, "current", "--check-heads") == f"{REVISION} (head)"
+
+
+async def test_alembic_finds_no_drift_between_migrations_and_tables(database: TestDatabase) -> None:
+    assert await alembic(database, "check") == "No new upgrade operations detected."
+
+
+async def test_alembic_finds_no_drift_on_supabase(supabase: TestDatabase) -> None:
+    await asyncio.to_thread(migrate, as_project_owner(supabase))
+
+    assert await alembic(supabase, "check") == "No new upgrade operations detected."
 
 
 async def test_constraints_and_indexes_are_those_of_the_tables(database: TestDatabase) -> None:
-    """What autogeneration does not compare."""
+    """Autogeneration compares neither checks nor conditions of indexes."""
     async with a_database(database.cluster, template="template0") as other:
         engine = create_engine(other.url, connect_timeout=5, poolclass=NullPool)
         async with engine.begin() as connection:
@@ -150,20 +167,6 @@ def test_no_migration_waits_long_for_a_lock(script: Any) -> None:
     assert "SET LOCAL lock_timeout" in Path(script.path).read_text()
 
 
-async def test_alembic_itself_reads_the_environment(database: TestDatabase) -> None:
-    """For whoever writes the next migration."""
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "alembic", "-c", str(ALEMBIC_INI), "current", "--check-heads"],
-        env=os.environ | {"SERVICE_DATABASE_URL": database.url},
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ALEMBIC_INI.parent,
-    )
-    assert done.stdout.strip() == f"{REVISION} (head)"
-
-
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -180,7 +183,7 @@ async def test_alembic_itself_reads_the_environment(database: TestDatabase) -> N
         ("session_date", "'0044-03-15 BC'"),
     ],
 )
-async def test_the_database_refuses_what_the_domain_would(
+async def test_the_database_refuses_values_that_the_domain_refuses(
     database: TestDatabase, column: str, value: str
 ) -> None:
     await database.a_session()
@@ -202,14 +205,14 @@ async def test_one_session_in_progress_per_user(database: TestDatabase) -> None:
 
 @pytest.fixture
 async def supabase(empty_database: TestDatabase) -> TestDatabase:
-    """A database as Supabase makes it, whose project's owner is no superuser."""
-    for name in SUPABASE_ROLES:
+    """A Supabase-like database; the owner of its project is not a superuser."""
+    for name in (*SUPABASE_ROLES, "session_service"):
         await empty_database.execute(MAKE_ROLE.format(name=name))
     await empty_database.execute(f"DROP ROLE IF EXISTS {PROJECT_OWNER}")
     await empty_database.execute(
         f"CREATE ROLE {PROJECT_OWNER} LOGIN CREATEROLE PASSWORD 'training'"
     )
-    # The role is the whole server's and exists by now; had the owner made it, it could grant it.
+    # The role exists on this server already; a role that the owner had created, it could grant.
     await empty_database.execute(f"GRANT session_service TO {PROJECT_OWNER} WITH ADMIN OPTION")
     if await empty_database.value("SELECT current_setting('server_version_num')::int >= 160000"):
         await empty_database.execute(
@@ -224,7 +227,7 @@ def as_project_owner(database: TestDatabase) -> DatabaseSettings:
     return DatabaseSettings(database_url=SecretStr(url))
 
 
-async def what_is_supabases(database: TestDatabase) -> list[dict[str, Any]]:
+async def supabase_objects(database: TestDatabase) -> list[dict[str, Any]]:
     return await database.fetch(
         """
         SELECT pg_get_functiondef('auth.uid()'::regprocedure) AS definition
@@ -239,22 +242,22 @@ async def what_is_supabases(database: TestDatabase) -> list[dict[str, Any]]:
     )
 
 
-async def test_leaves_what_is_supabases_untouched(supabase: TestDatabase) -> None:
-    before = await what_is_supabases(supabase)
+async def test_leaves_the_objects_of_supabase_as_they_were(supabase: TestDatabase) -> None:
+    before = await supabase_objects(supabase)
     settings = as_project_owner(supabase)
 
     await asyncio.to_thread(migrate, settings)
-    assert await what_is_supabases(supabase) == before
+    assert await supabase_objects(supabase) == before
     assert set((await checks(supabase)).values()) == {OK}
 
     await asyncio.to_thread(command.downgrade, alembic_config(settings), "base")
-    assert await what_is_supabases(supabase) == before
+    assert await supabase_objects(supabase) == before
 
     await asyncio.to_thread(migrate, settings)
     assert set((await checks(supabase)).values()) == {OK}
 
 
-async def test_whoever_migrates_can_serve(supabase: TestDatabase) -> None:
+async def test_the_login_that_migrates_can_serve(supabase: TestDatabase) -> None:
     settings = as_project_owner(supabase)
     await asyncio.to_thread(migrate, settings)
 
@@ -263,7 +266,7 @@ async def test_whoever_migrates_can_serve(supabase: TestDatabase) -> None:
     assert set((await Readiness(engine).checks()).values()) == {OK}
 
 
-async def test_migrates_also_where_somebody_else_made_the_role(supabase: TestDatabase) -> None:
+async def test_migrates_if_another_login_created_the_role(supabase: TestDatabase) -> None:
     await supabase.execute(f"REVOKE session_service FROM {PROJECT_OWNER}")
     settings = as_project_owner(supabase)
 
@@ -272,7 +275,7 @@ async def test_migrates_also_where_somebody_else_made_the_role(supabase: TestDat
     assert set((await checks(supabase)).values()) == {OK}
 
 
-async def test_sessions_belong_to_supabases_users(supabase: TestDatabase) -> None:
+async def test_sessions_belong_to_users_of_supabase(supabase: TestDatabase) -> None:
     await asyncio.to_thread(migrate, as_project_owner(supabase))
 
     with pytest.raises(asyncpg.ForeignKeyViolationError):
@@ -288,7 +291,7 @@ async def test_sessions_belong_to_supabases_users(supabase: TestDatabase) -> Non
     "table", ["sessions", "events", "outbox", "parked_events", "alembic_version"]
 )
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-async def test_takes_back_what_supabase_grants_on_new_tables(
+async def test_revokes_the_privileges_that_supabase_grants_on_new_tables(
     supabase: TestDatabase, role: str, table: str
 ) -> None:
     await asyncio.to_thread(migrate, as_project_owner(supabase))
@@ -307,7 +310,7 @@ async def test_takes_back_what_supabase_grants_on_new_tables(
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-async def test_takes_back_what_supabase_grants_on_new_sequences_and_functions(
+async def test_revokes_the_privileges_that_supabase_grants_on_new_sequences_and_functions(
     supabase: TestDatabase, role: str
 ) -> None:
     await asyncio.to_thread(migrate, as_project_owner(supabase))
@@ -318,4 +321,4 @@ async def test_takes_back_what_supabase_grants_on_new_sequences_and_functions(
         WHERE pronamespace = 'public'::regnamespace
     """
     assert not await supabase.value(sequence, role)
-    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(6, False)]
+    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(1, False)]

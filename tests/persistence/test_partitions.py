@@ -1,26 +1,24 @@
-"""On hash partitions by owner, what is done for a user keeps to one partition of each table."""
+"""On hash partitions by owner, every statement of a user reads that user's partition alone."""
 
-import json
-from collections.abc import AsyncIterator, Iterator
-from functools import partial
-from typing import Any
-from uuid import UUID, uuid4
+from collections.abc import AsyncIterator
+from uuid import UUID
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from service.application.ports import Asked
-from service.persistence.engine import Database
+from service.application.commands import PlanSession, StartSession
+from service.application.ports import LoadRequest, SessionFilter
+from service.persistence.database import Database
 from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command, a_session
-from tests.conftest import StartApp
-from tests.persistence.partitions import PARTITIONED, PARTITIONS
-from tests.persistence.test_unit_of_work import users_of
+from tests.persistence.conftest import LIMITS
+from tests.persistence.plans import Plan, an_explained_engine, scans_of
+from tests.persistence.transacting import a_failure, applied, write
 from tests.running import Cluster, TestDatabase, a_database
 
-# So many that to read all of a partition is dearer than to look into its index.
+# Enough rows for an index to be cheaper than a scan of the whole partition.
 MANY_SESSIONS = """
     INSERT INTO sessions
     SELECT gen_random_uuid(), gen_random_uuid(), 'failed', now(), '{12,10}', 7, NULL, 2,
@@ -33,17 +31,18 @@ THEIR_EVENTS = """
         'retry-1', '\\x00', '{}'
     FROM sessions
 """
-TELL_PLANS = {
-    "session_preload_libraries": "auto_explain",
-    "auto_explain.log_min_duration": "0",
-    "auto_explain.log_analyze": "on",
-    "auto_explain.log_nested_statements": "on",
-    "auto_explain.log_format": "json",
-    "auto_explain.log_level": "notice",
-}
-pytestmark = pytest.mark.filterwarnings("ignore:.*active log listener")  # the pool warns of them
-OFTEN = 7
-"""After five plans for what is asked, PostgreSQL may keep one for whatever will be asked."""
+BY_INDEX = {"Index Scan", "Index Only Scan"}
+
+
+@pytest.fixture(params=["whole", "partitioned"])
+async def full_database(
+    request: pytest.FixtureRequest, cluster: Cluster, template: str, partitioned_template: str
+) -> AsyncIterator[TestDatabase]:
+    name = template if request.param == "whole" else partitioned_template
+    async with a_database(cluster, template=name) as database:
+        for statement in (MANY_SESSIONS, THEIR_EVENTS, "ANALYZE"):
+            await database.execute(statement)
+        yield database
 
 
 @pytest.fixture
@@ -53,92 +52,65 @@ async def database(cluster: Cluster, partitioned_template: str) -> AsyncIterator
 
 
 @pytest.fixture
-async def full_database(database: TestDatabase) -> TestDatabase:
-    for statement in (MANY_SESSIONS, THEIR_EVENTS, "ANALYZE"):
-        await database.execute(statement)
-    for name, value in TELL_PLANS.items():
-        await database.execute(f"ALTER DATABASE {database.name} SET {name} = '{value}'")
-    return database
+async def explained(full_database: TestDatabase) -> AsyncIterator[tuple[Database, list[Plan]]]:
+    async with an_explained_engine(full_database, LIMITS.pool_size) as (engine, plans):
+        yield Database(engine, LIMITS), plans
 
 
-@pytest.fixture
-def plans(full_database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Of what is executed, statements inside of functions and triggers included."""
-    executed: list[dict[str, Any]] = []
-
-    def listen(_connection: Any, message: Any) -> None:
-        executed.append(json.loads(message.message.partition("plan:\n")[2]))
-
-    async def taken(connection: asyncpg.Connection) -> None:
-        connection.add_log_listener(listen)  # the pool forgets it with each release
-
-    monkeypatch.setattr(asyncpg, "create_pool", partial(asyncpg.create_pool, setup=taken))
-    return executed
+def scans(plans: list[Plan]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for plan in plans:
+        for table, kinds in scans_of(plan).items():
+            found.setdefault(table, set()).update(kinds)
+    return found
 
 
-def touched(plan: dict[str, Any]) -> set[str]:
-    """The partitions that were looked into: a plan may name others that were never executed."""
-    return {node["Relation Name"] for node in _executed(plan["Plan"])} & PARTITION_NAMES
-
-
-PARTITION_NAMES = {f"{table}_{number}" for table in PARTITIONED for number in range(PARTITIONS)}
-
-
-def _executed(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    if "Relation Name" in node and node["Actual Loops"]:
-        yield node
-    for child in node.get("Plans", []):
-        yield from _executed(child)
-
-
-async def partitions_of(database: TestDatabase, user_id: UUID) -> set[str]:
-    name = await database.value(
-        "SELECT DISTINCT tableoid::regclass::text FROM sessions WHERE user_id = $1", user_id
+async def tables_of(database: TestDatabase, user_id: UUID) -> set[str]:
+    """The tables, or partitions of them, that hold the rows of this user."""
+    rows = await database.fetch(
+        """
+        SELECT tableoid::regclass::text AS name FROM sessions WHERE user_id = $1
+        UNION SELECT tableoid::regclass::text FROM events WHERE user_id = $1
+        """,
+        user_id,
     )
-    return {f"{table}_{name.removeprefix('sessions_')}" for table in PARTITIONED}
+    return {row["name"] for row in rows}
 
 
-async def test_commands_and_reads_keep_to_the_partition_of_their_user(
-    full_database: TestDatabase, plans: list[dict[str, Any]], start_app: StartApp
+async def test_commands_and_reads_find_rows_by_index_in_the_partition_of_their_user(
+    full_database: TestDatabase, explained: tuple[Database, list[Plan]]
 ) -> None:
-    user_id = uuid4()
-    app = await start_app()
-    for number in range(OFTEN):
-        session = await full_database.a_session(user_id=user_id)
-        key = {"Idempotency-Key": f"retry-{number}"}
-        calls = [
-            await app.get(session),
-            await app.fail(session, reason="knee hurts", headers=key),
-            await app.fail(session, reason="knee hurts", headers=key),
-            await app.fail(session),
-            await app.fail(a_session(user_id=user_id)),
-        ]
-        assert [call.status_code for call in calls] == [200, 200, 200, 409, 404]
-
-    own = await partitions_of(full_database, user_id)
-    assert set().union(*map(touched, plans)) == own
-    rows = await full_database.fetch(
-        "SELECT DISTINCT tableoid::regclass::text AS name FROM events WHERE user_id = $1", user_id
-    )
-    assert {row["name"] for row in rows} < own
-
-
-async def test_a_lost_commit_is_looked_up_in_the_partition_of_its_user(
-    full_database: TestDatabase, plans: list[dict[str, Any]], units: Database
-) -> None:
+    units, plans = explained
     session = await full_database.a_session()
-    for _ in range(OFTEN):
-        async with units.unit_of_work(users_of(session)) as work:
-            await work.look([Asked(command=a_command(session), lost_event=uuid7())])
+    user_id, key = session.user_id, "retry-7"
+    planned = applied(a_command(kind=PlanSession, user_id=user_id, session_id=uuid7()))
 
-    assert set().union(*map(touched, plans)) == await partitions_of(full_database, session.user_id)
+    await write(units, a_failure(session, idempotency_key=key))
+    await write(units, planned)
+    await write(units, applied(a_command(planned.session, StartSession), planned.session))
+    async with units.unit_of_work(frozenset({user_id})) as work:
+        await work.load(
+            [
+                LoadRequest(command=a_command(session, idempotency_key=key)),
+                LoadRequest(command=a_command(session), uncertain_event=uuid7()),
+                LoadRequest(command=a_command(a_session(user_id=user_id))),
+            ]
+        )
+    async with units.reader(frozenset({user_id})) as reader:
+        assert len(await reader.find([(user_id, session.id)])) == 1
+        assert len(await reader.newest(user_id, SessionFilter(), None, 20)) == 2
+        assert len(await reader.history(user_id, session.id, 0, 20) or []) == 1
+
+    found = scans(plans)
+    assert set().union(*found.values()) <= BY_INDEX
+    assert set(found) == await tables_of(full_database, user_id)
 
 
-async def test_is_ready(engine: AsyncEngine) -> None:
+async def test_readiness_accepts_partitions(engine: AsyncEngine) -> None:
     assert set((await Readiness(engine).checks()).values()) == {OK}
 
 
-async def test_keeps_one_session_in_progress_per_user(database: TestDatabase) -> None:
+async def test_refuses_a_second_session_in_progress(database: TestDatabase) -> None:
     session = await database.a_session()
 
     with pytest.raises(asyncpg.UniqueViolationError):

@@ -1,4 +1,4 @@
-"""Readiness names what is not as it should be."""
+"""Readiness names each check that fails."""
 
 import asyncio
 
@@ -10,18 +10,18 @@ from service.persistence.engine import create_engine
 from service.persistence.readiness import NOT_CHECKED, OK, Readiness
 from tests.running import TestDatabase
 
-ALL_WELL = {"database": OK, "role": OK, "policies": OK, "schema": OK}
+ALL_OK = {"database": OK, "role": OK, "policies": OK, "schema": OK}
 
 
-async def test_all_is_well_on_a_migrated_database(engine: AsyncEngine) -> None:
-    assert await Readiness(engine).checks() == ALL_WELL
+async def test_every_check_is_ok_on_a_migrated_database(engine: AsyncEngine) -> None:
+    assert await Readiness(engine).checks() == ALL_OK
 
 
-async def test_all_is_well_with_a_later_revision(
+async def test_every_check_is_ok_at_a_later_revision(
     engine: AsyncEngine, database: TestDatabase
 ) -> None:
     await database.execute("UPDATE alembic_version SET version_num = '0999'")
-    assert await Readiness(engine).checks() == ALL_WELL
+    assert await Readiness(engine).checks() == ALL_OK
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,7 @@ async def test_all_is_well_with_a_later_revision(
         ("DROP TABLE alembic_version", "schema"),
         ("REVOKE SELECT ON alembic_version FROM session_service", "schema"),
         ("GRANT DELETE ON events TO session_service", "role"),
-        ("REVOKE ALL ON FUNCTION service_session(uuid, uuid) FROM session_service", "role"),
-        ("DROP FUNCTION service_history(uuid, uuid, integer, integer)", "role"),
-        ("DROP FUNCTION service_look; DROP TYPE service_asked", "role"),
+        ("REVOKE ALL ON FUNCTION service_acting_users() FROM session_service", "role"),
         ("GRANT UPDATE ON events TO session_service", "role"),
         ("REVOKE INSERT ON outbox FROM session_service", "role"),
         ("GRANT SELECT ON parked_events TO session_service", "role"),
@@ -66,7 +64,9 @@ async def test_names_the_check_that_fails(
     assert {name for name, result in checks.items() if result != OK} == {check}
 
 
-async def test_names_everything_on_an_empty_database(empty_database: TestDatabase) -> None:
+async def test_names_role_policies_and_schema_on_an_empty_database(
+    empty_database: TestDatabase,
+) -> None:
     engine = create_engine(empty_database.url, connect_timeout=5, poolclass=NullPool)
 
     checks = await Readiness(engine).checks()
@@ -78,7 +78,9 @@ async def test_names_everything_on_an_empty_database(empty_database: TestDatabas
     }
 
 
-async def test_names_the_role_that_the_login_cannot_assume(database: TestDatabase) -> None:
+async def test_names_role_and_schema_if_the_login_may_not_become_the_role(
+    database: TestDatabase,
+) -> None:
     role = f"stranger_{database.name}"
     await database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'training'")
     url = database.api_url.replace(database.cluster.api_role, role)
@@ -92,22 +94,45 @@ async def test_names_the_role_that_the_login_cannot_assume(database: TestDatabas
     assert OK not in (checks["role"], checks["schema"])
 
 
-async def test_names_the_database_that_nobody_answers_for() -> None:
+async def test_names_the_database_if_no_server_listens() -> None:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", connect_timeout=5)
 
     checks = await Readiness(engine).checks()
 
-    assert checks == dict.fromkeys(ALL_WELL, NOT_CHECKED) | {"database": "cannot be reached"}
+    assert checks == dict.fromkeys(ALL_OK, NOT_CHECKED) | {"database": "cannot be reached"}
 
 
-async def test_asks_the_database_once_for_all_who_ask_at_once(
+async def test_names_the_database_if_it_refuses_the_login(database: TestDatabase) -> None:
+    url = database.api_url.replace(database.cluster.api_role, "stranger")
+    engine = create_engine(url, connect_timeout=5, poolclass=NullPool)
+
+    checks = await Readiness(engine).checks()
+
+    assert checks == dict.fromkeys(ALL_OK, NOT_CHECKED) | {"database": "cannot be reached"}
+
+
+async def test_names_role_policies_and_schema_if_the_login_may_not_use_the_schema(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    await database.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+
+    checks = await Readiness(engine).checks()
+
+    assert {name for name, result in checks.items() if result != OK} == {
+        "role",
+        "policies",
+        "schema",
+    }
+
+
+async def test_uses_one_connection_for_checks_that_are_asked_for_at_the_same_time(
     engine: AsyncEngine, database: TestDatabase
 ) -> None:
     readiness = Readiness(engine)
 
     results = await asyncio.gather(*(readiness.checks() for _ in range(50)))
 
-    assert results == [ALL_WELL] * 50
+    assert results == [ALL_OK] * 50
     connections = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2"
     role = database.cluster.api_role
     assert await database.value(connections, role, database.name) == 1

@@ -1,4 +1,4 @@
-"""Nobody sees or writes another user's rows, whatever the query forgets."""
+"""Row-level security: no row of another user is visible or writable, even without a filter."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from service.domain.session import Session
-from service.persistence.engine import Database
+from service.persistence.database import Database
 from tests.builders import a_session
-from tests.persistence.test_unit_of_work import a_change, users_of
+from tests.persistence.transacting import a_failure, write
 from tests.running import TestDatabase
 
 TABLES = ["sessions", "events", "outbox"]
@@ -18,24 +18,22 @@ TABLES = ["sessions", "events", "outbox"]
 
 @pytest.fixture
 async def theirs(database: TestDatabase, units: Database) -> Session:
-    """Another user's session, failed, with its event."""
-    session = await database.a_session()
-    change = a_change(session, idempotency_key="theirs")
-    async with units.unit_of_work(users_of(session)) as work:
-        await work.save([change])
+    """A failed session of another user, with its event."""
+    change = a_failure(await database.a_session(), idempotency_key="theirs")
+    await write(units, change)
     return change.session
 
 
 @pytest.fixture
 async def as_login(database: TestDatabase) -> AsyncIterator[TestDatabase]:
-    """The same database over a connection of the role that the service logs in as."""
+    """The same database on a connection with the login of the service."""
     connection = await asyncpg.connect(database.api_url)
     yield replace(database, connection=connection)
     await connection.close()
 
 
 async def become_service(database: TestDatabase, *acting_users: UUID) -> None:
-    """For the test's own connection, inside its transaction."""
+    """Within a transaction of the test's connection."""
     await database.execute("SET LOCAL ROLE session_service")
     await database.execute(
         "SELECT set_config('service.acting_users', $1, true)", ",".join(map(str, acting_users))
@@ -43,7 +41,7 @@ async def become_service(database: TestDatabase, *acting_users: UUID) -> None:
 
 
 async def become_client(database: TestDatabase, user_id: UUID | None) -> None:
-    """As PostgREST does for a client of a Supabase project."""
+    """As PostgREST does it for a client of a Supabase project."""
     await database.execute("SET LOCAL ROLE authenticated")
     claims = f'{{"sub": "{user_id}"}}' if user_id else ""
     await database.execute("SELECT set_config('request.jwt.claims', $1, true)", claims)
@@ -60,7 +58,7 @@ async def test_a_query_without_filter_sees_only_rows_of_acting_users(
 
 
 @pytest.mark.parametrize("table", ["sessions", "events"])
-async def test_nothing_is_visible_where_nobody_ever_named_acting_users(
+async def test_nothing_is_visible_if_acting_users_were_never_set(
     database: TestDatabase, theirs: Session, table: str
 ) -> None:
     connection = await database.connect()
@@ -72,7 +70,7 @@ async def test_nothing_is_visible_where_nobody_ever_named_acting_users(
         await connection.close()
 
 
-async def test_the_login_role_by_itself_sees_nothing(
+async def test_the_login_sees_nothing_before_it_becomes_the_service(
     database: TestDatabase, theirs: Session
 ) -> None:
     connection = await asyncpg.connect(database.api_url)
@@ -95,7 +93,7 @@ async def test_an_update_without_filter_reaches_only_rows_of_acting_users(
     assert (await database.row(theirs))["rpe"] == theirs.rpe
 
 
-async def test_a_row_cannot_be_written_for_somebody_else(
+async def test_a_row_of_another_user_cannot_be_written(
     database: TestDatabase, theirs: Session
 ) -> None:
     insert = "INSERT INTO outbox (user_id, event_id) VALUES ($1, $1)"
@@ -129,7 +127,7 @@ async def test_a_row_cannot_be_written_for_somebody_else(
         "UPDATE alembic_version SET version_num = '9999'",
     ],
 )
-async def test_the_service_can_neither_bypass_nor_disable_it(
+async def test_the_service_can_neither_bypass_nor_disable_row_level_security(
     as_login: TestDatabase, statement: str
 ) -> None:
     database = as_login
@@ -139,7 +137,7 @@ async def test_the_service_can_neither_bypass_nor_disable_it(
             await database.execute(statement)
 
 
-async def test_switching_it_off_for_a_query_is_refused(
+async def test_a_query_with_row_security_off_is_refused(
     as_login: TestDatabase, theirs: Session
 ) -> None:
     database = as_login
@@ -150,7 +148,7 @@ async def test_switching_it_off_for_a_query_is_refused(
             await database.fetch("SELECT * FROM sessions")
 
 
-async def test_the_role_has_no_powers(database: TestDatabase) -> None:
+async def test_the_role_of_the_service_has_no_privileges_of_its_own(database: TestDatabase) -> None:
     [role] = await database.fetch(
         "SELECT rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication"
         " FROM pg_roles WHERE rolname = 'session_service'"

@@ -1,7 +1,7 @@
-"""What the relay needs: a role, a place for events that the broker refuses, the trace of a request.
+"""The relay's queue: its role, parked events, and a vacuum that keeps the outbox small.
 
-The outbox lives by inserts and deletes: it is vacuumed when so many rows have gone, however few
-are left, and without pauses, so that it stays as small as its backlog.
+Autovacuum runs after a fixed number of deleted rows, however few rows are left, and without pauses,
+so that the outbox stays as small as its backlog.
 """
 
 from alembic import op
@@ -9,7 +9,8 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-ROLE = (
+UPGRADE = (
+    "SET LOCAL lock_timeout = '5s'",
     """
     DO $$
     BEGIN
@@ -17,23 +18,18 @@ ROLE = (
             BEGIN
                 CREATE ROLE session_relay NOLOGIN;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- a migration of another database of the cluster was first
+                NULL;  -- a migration of another database of this server created it first
             END;
         END IF;
         IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
             BEGIN
                 GRANT session_relay TO CURRENT_USER;
             EXCEPTION WHEN insufficient_privilege THEN
-                NULL;  -- somebody else made it, and only they can grant it
+                NULL;  -- this login did not create the role and cannot grant it
             END;
         END IF;
     END $$
     """,
-)
-
-EVENTS = ("ALTER TABLE events ADD COLUMN traceparent text",)
-
-PARKED_EVENTS = (
     """
     CREATE TABLE parked_events (
         position bigint NOT NULL,
@@ -46,9 +42,6 @@ PARKED_EVENTS = (
     )
     """,
     "CREATE INDEX parked_events_session_idx ON parked_events (user_id, session_id)",
-)
-
-AUTOVACUUM = (
     """
     ALTER TABLE outbox SET (
         autovacuum_vacuum_scale_factor = 0,
@@ -60,10 +53,7 @@ AUTOVACUUM = (
         autovacuum_analyze_threshold = 100000
     )
     """,
-)
-
-# Supabase grants everything on new tables to its API roles.
-PRIVILEGES = (
+    # Supabase grants its API roles every privilege on new tables.
     """
     DO $$
     DECLARE
@@ -78,12 +68,9 @@ PRIVILEGES = (
     """,
     "GRANT SELECT ON events TO session_relay",
     "GRANT SELECT, INSERT, DELETE ON outbox, parked_events TO session_relay",
-)
-
-# A policy for a role is also one for its members: for the login of the API, which has to see
-# nothing. So whoever is meant has to have become the role.
-POLICIES = (
     "ALTER TABLE parked_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    # A policy for a role also holds for its members, such as the login of the API, which must see
+    # nothing. So a policy demands that the login has become the role.
     """
     CREATE POLICY relay_reads_everything ON events FOR SELECT TO session_relay
         USING (current_user = 'session_relay')
@@ -98,12 +85,12 @@ POLICIES = (
     """,
 )
 
-DROP = (
+DOWNGRADE = (
+    "SET LOCAL lock_timeout = '5s'",
     "DROP POLICY relay_empties_the_queue ON outbox",
     "DROP POLICY relay_reads_everything ON events",
     "REVOKE ALL ON events, outbox FROM session_relay",
     "DROP TABLE parked_events",
-    "ALTER TABLE events DROP COLUMN traceparent",
     """
     ALTER TABLE outbox RESET (
         autovacuum_vacuum_scale_factor,
@@ -119,16 +106,10 @@ DROP = (
 
 
 def upgrade() -> None:
-    _execute(ROLE, EVENTS, PARKED_EVENTS, AUTOVACUUM, PRIVILEGES, POLICIES)
+    for statement in UPGRADE:
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    _execute(DROP)
-
-
-def _execute(*scripts: tuple[str, ...]) -> None:
-    """One statement at a time, since the driver prepares each."""
-    op.execute("SET LOCAL lock_timeout = '5s'")
-    for script in scripts:
-        for statement in script:
-            op.execute(statement)
+    for statement in DOWNGRADE:
+        op.execute(statement)

@@ -1,0 +1,136 @@
+"""COMMIT by name, rollback otherwise, and what each failure says about the transaction."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    Contended,
+    DependencyUnavailable,
+    TimedOut,
+    UserGone,
+)
+from service.persistence.database import Database
+from tests.builders import a_command
+from tests.persistence.transacting import a_failure, load, users_of, write
+from tests.running import TestDatabase
+
+KILL_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bool = False) -> None:
+    await database.execute(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE {failure}; END $$
+    """)
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+        if at_commit
+        else "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+
+
+async def test_rolls_back_without_a_commit(units: Database, database: TestDatabase) -> None:
+    session = await database.a_session()
+
+    async with units.unit_of_work(users_of(session)) as work:
+        await work.save([a_failure(session)])
+
+    assert (await database.row(session))["status"] == "in_progress"
+    assert await database.events() == await database.outbox() == []
+
+
+async def test_rolls_back_if_the_block_raises(units: Database, database: TestDatabase) -> None:
+    session = await database.a_session()
+
+    with pytest.raises(ZeroDivisionError):
+        async with units.unit_of_work(users_of(session)) as work:
+            await work.save([a_failure(session)])
+            raise ZeroDivisionError
+
+    assert (await database.row(session))["status"] == "in_progress"
+
+
+@pytest.mark.parametrize(
+    ("failure", "translation"),
+    [
+        ("lock_not_available", Contended),
+        ("deadlock_detected", Contended),
+        ("serialization_failure", Contended),
+        ("query_canceled", TimedOut),
+        ("foreign_key_violation", UserGone),
+        ("read_only_sql_transaction", DependencyUnavailable),
+        ("disk_full", DependencyUnavailable),
+        ("too_many_connections", DependencyUnavailable),
+        ("admin_shutdown", ConnectionLost),
+        ("raise_exception", DBAPIError),
+    ],
+)
+async def test_translates_a_failed_write(
+    units: Database, database: TestDatabase, failure: str, translation: type[Exception]
+) -> None:
+    session = await database.a_session()
+    await raise_on_insert(database, failure)
+
+    with pytest.raises(translation):
+        await write(units, a_failure(session))
+
+    assert (await database.row(session))["status"] == "in_progress"
+    assert await database.outbox() == []
+
+
+async def test_a_refusal_at_commit_means_that_nothing_was_written(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    await raise_on_insert(database, "serialization_failure", at_commit=True)
+
+    with pytest.raises(Contended):
+        await write(units, a_failure(session))
+
+    assert (await database.row(session))["status"] == "in_progress"
+
+
+async def test_a_connection_that_ends_before_the_commit_means_that_nothing_was_written(
+    units: Database, database: TestDatabase
+) -> None:
+    command = a_command()
+
+    with pytest.raises(ConnectionLost):
+        async with units.unit_of_work(frozenset({command.user_id})) as work:
+            await load(work, command)
+            await database.execute(KILL_CONNECTIONS)
+            await load(work, command)
+
+
+async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+
+    with pytest.raises(CommitUnknown):
+        async with units.unit_of_work(users_of(session)) as work:
+            await work.save([a_failure(session)])
+            await database.execute(KILL_CONNECTIONS)
+            await work.commit()
+
+    assert (await database.row(session))["status"] == "in_progress"
+
+
+async def test_a_role_that_the_login_may_not_become_raises_the_error_of_the_database(
+    units: Database, database: TestDatabase
+) -> None:
+    await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
+    try:
+        with pytest.raises(DBAPIError, match="permission denied to set role"):
+            async with units.unit_of_work(frozenset({uuid4()})) as work:
+                await load(work, a_command())
+    finally:
+        await database.execute(f"GRANT session_service TO {database.cluster.api_role}")

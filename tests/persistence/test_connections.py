@@ -1,0 +1,180 @@
+"""Connections: taken in order, cut when the host is gone, and returned without a trace."""
+
+import asyncio
+from dataclasses import replace
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    DependencyUnavailable,
+    Overloaded,
+)
+from service.persistence.database import RESERVED_CONNECTIONS, Database
+from service.persistence.readiness import OK, Readiness
+from tests.builders import a_command
+from tests.group_commit.proxy import Cut, a_proxy
+from tests.persistence.conftest import LIMITS
+from tests.persistence.transacting import a_failure, load, users_of, write
+from tests.running import TestDatabase, an_engine
+
+ONE_CONNECTION = replace(LIMITS, pool_size=1 + RESERVED_CONNECTIONS, pool_timeout=0.01)
+
+
+async def test_requires_acting_users(units: Database) -> None:
+    with pytest.raises(ValueError, match="at least one user"):
+        async with units.unit_of_work(frozenset()):
+            pass
+
+
+async def test_leaves_neither_a_transaction_nor_a_setting_on_the_connection(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    units = Database(engine, LIMITS)
+
+    await write(units, a_failure(session))
+    async with units.unit_of_work(users_of(session)) as work:
+        await load(work, a_command(session))
+
+    assert engine.pool.status().startswith("Pool size: 5  Connections in pool: 1")
+    states = await database.fetch(
+        "SELECT state FROM pg_stat_activity WHERE usename = $1", database.cluster.api_role
+    )
+    assert [each["state"] for each in states if each["state"]] == ["idle"]
+    async with engine.connect() as connection:
+        settings = "SELECT current_user, current_setting('service.acting_users', true)"
+        [row] = await connection.execute(text(settings))
+    assert tuple(row) == (database.cluster.api_role, "")
+
+
+async def test_a_connection_in_use_refuses_statements_before_its_transaction(
+    engine: AsyncEngine,
+) -> None:
+    """They would run with the rights of the login."""
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        driver.opening = "SELECT 1"
+        for statement in (driver.execute("SELECT 2"), driver.prepare("SELECT 2")):
+            with pytest.raises(asyncpg.InterfaceError, match="has not begun"):
+                await statement
+        driver.opening = None
+
+
+async def test_is_overloaded_if_no_connection_becomes_free_in_time(engine: AsyncEngine) -> None:
+    units = Database(engine, ONE_CONNECTION)
+
+    async with units.unit_of_work(frozenset({uuid4()})):
+        with pytest.raises(Overloaded):
+            async with units.reader(frozenset({uuid4()})):
+                pass
+
+
+async def test_transactions_get_a_connection_in_the_order_in_which_they_ask(
+    engine: AsyncEngine,
+) -> None:
+    units = Database(engine, replace(ONE_CONNECTION, pool_timeout=5))
+    served: list[int] = []
+
+    async def take(number: int) -> None:
+        async with units.reader(frozenset({uuid4()})):
+            served.append(number)
+
+    async with units.reader(frozenset({uuid4()})):
+        waiting = [asyncio.create_task(take(number)) for number in range(5)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+
+    assert served == [0, 1, 2, 3, 4]
+
+
+async def test_readiness_has_a_connection_while_all_others_are_in_use(
+    database: TestDatabase,
+) -> None:
+    async with (
+        an_engine(database.api_url, ONE_CONNECTION.pool_size) as engine,
+        Database(engine, ONE_CONNECTION).unit_of_work(frozenset({uuid4()})) as work,
+    ):
+        await load(work, a_command())
+        assert set((await Readiness(engine).checks()).values()) == {OK}
+
+
+async def test_cuts_a_connection_whose_server_does_not_answer_the_commit(
+    database: TestDatabase,
+) -> None:
+    """COMMIT waits for a lock that only the test releases, without the limits of the server."""
+    session = await database.a_session()
+    await database.execute("""
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            SET LOCAL statement_timeout = 0;
+            SET LOCAL lock_timeout = 0;
+            PERFORM pg_advisory_xact_lock(1); RETURN NULL;
+        END $$
+    """)
+    await database.execute("""
+        CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON events
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()
+    """)
+    limits = replace(
+        LIMITS, lock_timeout=0.1, statement_timeout=0.2, idle_in_transaction_timeout=0.3
+    )
+
+    async with database.connection.transaction():
+        await database.execute("SELECT pg_advisory_xact_lock(1)")
+        async with an_engine(database.api_url, LIMITS.pool_size) as engine:
+            with pytest.raises(CommitUnknown):
+                await write(Database(engine, limits), a_failure(session))
+
+
+@pytest.mark.parametrize(
+    ("moment", "failure"),
+    [(b"pg_catalog.version", DependencyUnavailable), (b"acting_users", ConnectionLost)],
+)
+async def test_does_not_wait_for_a_server_that_stops_answering_after_the_login(
+    database: TestDatabase, moment: bytes, failure: type[Exception]
+) -> None:
+    limits = replace(LIMITS, statement_timeout=0.2, idle_in_transaction_timeout=0.3)
+    async with (
+        a_proxy(database.api_url) as proxy,
+        an_engine(proxy.url, LIMITS.pool_size, connect_timeout=0.5) as engine,
+    ):
+        proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
+        with pytest.raises(failure):
+            async with Database(engine, limits).unit_of_work(frozenset({uuid4()})) as work:
+                await load(work, a_command())
+
+        assert proxy.made == [Cut.VANISHED_BEFORE]
+
+
+@pytest.mark.parametrize("path", ["127.0.0.1:1/nothing", "no_such_database"])
+async def test_is_unavailable_if_it_cannot_log_in(database: TestDatabase, path: str) -> None:
+    url = database.cluster.url(path) if "/" not in path else f"postgresql://nobody@{path}"
+    async with an_engine(url, LIMITS.pool_size) as engine:
+        with pytest.raises(DependencyUnavailable):
+            async with Database(engine, LIMITS).unit_of_work(frozenset({uuid4()})):
+                pass
+
+
+@pytest.mark.parametrize(("transaction_pooler", "kept"), [(True, 0), (False, 1)])
+async def test_prepares_no_statement_behind_a_transaction_pooler(
+    database: TestDatabase, transaction_pooler: bool, kept: int
+) -> None:
+    session = await database.a_session()
+    async with an_engine(
+        database.api_url, 1 + RESERVED_CONNECTIONS, transaction_pooler=transaction_pooler
+    ) as engine:
+        units = Database(engine, LIMITS)
+        for _ in range(2):
+            async with units.unit_of_work(users_of(session)) as work:
+                await load(work, a_command(session))
+        async with engine.connect() as connection:
+            prepared = text("SELECT count(*) FROM pg_prepared_statements WHERE statement ~ :what")
+            given = {"what": "SKIP LOCKED"}
+            assert await connection.scalar(prepared, given) == kept
+            assert await connection.scalar(text("SHOW statement_timeout")) == "0"

@@ -1,0 +1,191 @@
+"""LOAD: locks rows and users without waiting, and reads the state that each command meets."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from uuid_utils.compat import uuid7
+
+from service.application.commands import PlanSession, StartSession
+from service.application.ports import LoadRequest
+from service.domain.session import SessionStatus
+from service.persistence.database import Database
+from tests.builders import a_command, a_session
+from tests.persistence.transacting import (
+    a_failure,
+    applied,
+    event_id_of,
+    load,
+    users_of,
+    write,
+)
+from tests.running import TestDatabase
+
+LOCK_USER = "SELECT pg_advisory_xact_lock(1395864371, hashtext($1))"
+
+
+@pytest.fixture
+async def other(database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
+    """Another transaction, which is open."""
+    connection = await database.connect()
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
+
+
+async def test_loads_sessions_as_they_were_stored(units: Database, database: TestDatabase) -> None:
+    sessions = [
+        await database.a_session(sets=sets, rpe=rpe, notes=notes)
+        for sets, rpe, notes in [((), None, None), ((None,), 1, "ból barku"), ((1, 1000), 10, "")]
+    ]
+
+    async with units.unit_of_work(users_of(*sessions)) as work:
+        loaded = await load(work, *map(a_command, sessions), a_command(sessions[0]))
+
+    assert [each.session for each in loaded] == [*sessions, sessions[0]]
+    assert not any(each.must_wait for each in loaded)
+
+
+async def test_loads_no_session_that_does_not_exist(units: Database) -> None:
+    command = a_command()
+
+    async with units.unit_of_work(frozenset({command.user_id})) as work:
+        [loaded] = await load(work, command)
+
+    assert (loaded.session, loaded.must_wait) == (None, False)
+
+
+async def test_locks_the_row_until_the_transaction_ends(
+    units: Database, database: TestDatabase, other: asyncpg.Connection
+) -> None:
+    session = await database.a_session()
+    try_lock = "SELECT count(*) FROM (SELECT FROM sessions FOR UPDATE SKIP LOCKED) AS rows"
+
+    async with units.unit_of_work(users_of(session)) as work:
+        await load(work, a_command(session))
+        assert await other.fetchval(try_lock) == 0
+    assert await other.fetchval(try_lock) == 1
+
+
+async def test_a_row_that_another_transaction_holds_must_wait(
+    units: Database, database: TestDatabase, other: asyncpg.Connection
+) -> None:
+    free, held = await database.a_session(), await database.a_session()
+    await other.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", held.id)
+
+    async with units.unit_of_work(users_of(free, held)) as work:
+        loaded = await load(work, a_command(free), a_command(held))
+
+    assert [each.must_wait for each in loaded] == [False, True]
+
+
+async def test_a_user_whom_another_transaction_holds_must_wait(
+    units: Database, database: TestDatabase, other: asyncpg.Connection
+) -> None:
+    free, held = [await database.a_session(status=SessionStatus.PLANNED) for _ in range(2)]
+    await other.execute(LOCK_USER, str(held.user_id))
+
+    async with units.unit_of_work(users_of(free, held)) as work:
+        loaded = await load(work, *(a_command(each, StartSession) for each in (free, held)))
+
+    assert [each.must_wait for each in loaded] == [False, True]
+
+
+async def test_a_command_that_locks_no_user_does_not_wait_for_one(
+    units: Database, database: TestDatabase, other: asyncpg.Connection
+) -> None:
+    session = await database.a_session()
+    await other.execute(LOCK_USER, str(session.user_id))
+
+    async with units.unit_of_work(users_of(session)) as work:
+        [loaded] = await load(work, a_command(session))
+
+    assert not loaded.must_wait
+
+
+async def test_two_transactions_do_not_lock_the_same_user(
+    units: Database, database: TestDatabase
+) -> None:
+    one = await database.a_session(status=SessionStatus.PLANNED)
+    two = await database.a_session(status=SessionStatus.PLANNED, user_id=one.user_id)
+
+    async with (
+        units.unit_of_work(users_of(one)) as first,
+        units.unit_of_work(users_of(one)) as second,
+    ):
+        [loaded_first] = await load(first, a_command(one, StartSession))
+        [loaded_second] = await load(second, a_command(two, StartSession))
+
+    assert (loaded_first.must_wait, loaded_second.must_wait) == (False, True)
+
+
+async def test_loads_the_session_in_progress_of_locked_users_alone(
+    units: Database, database: TestDatabase
+) -> None:
+    running = await database.a_session()
+    planned = await database.a_session(user_id=running.user_id, status=SessionStatus.PLANNED)
+    ended = await database.a_session(status=SessionStatus.FAILED)
+    plan = a_command(
+        kind=PlanSession, user_id=running.user_id, session_id=uuid7(), idempotency_key="k"
+    )
+
+    async with units.unit_of_work(users_of(running, ended)) as work:
+        loaded = await load(
+            work,
+            a_command(planned, StartSession),
+            a_command(running),
+            a_command(ended, StartSession),
+            plan,
+        )
+
+    assert [each.active_session_id for each in loaded] == [running.id, None, None, running.id]
+
+
+async def test_loads_the_idempotency_record_of_the_users_key(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session(sets=(12, None), notes="ból barku")
+    change = a_failure(session, idempotency_key="retry-1")
+    await write(units, change)
+    stranger = a_session()
+    keys = [(session, "retry-1"), (session, "retry-2"), (stranger, "retry-1"), (session, None)]
+
+    async with units.unit_of_work(users_of(session, stranger)) as work:
+        loaded = await load(work, *(a_command(each, idempotency_key=key) for each, key in keys))
+
+    record, *others = [each.idempotency_record for each in loaded]
+    assert record
+    assert record.session == change.session
+    assert record.fingerprint == change.command.fingerprint()
+    assert others == [None, None, None]
+
+
+async def test_finds_out_whether_an_uncertain_event_was_committed(
+    units: Database, database: TestDatabase
+) -> None:
+    change = a_failure(await database.a_session())
+    await write(units, change)
+    uncertain = [event_id_of(change), uuid7(), None]
+
+    async with units.unit_of_work(users_of(change.session)) as work:
+        loaded = await work.load(
+            [LoadRequest(command=change.command, uncertain_event=each) for each in uncertain]
+        )
+
+    assert [each.is_committed for each in loaded] == [True, False, False]
+
+
+async def test_sees_no_row_of_other_users_than_the_acting_ones(
+    units: Database, database: TestDatabase
+) -> None:
+    theirs = await database.a_session()
+    await write(units, applied(a_command(theirs, idempotency_key="k"), theirs))
+    again = a_command(theirs, idempotency_key="k")
+
+    async with units.unit_of_work(frozenset({uuid4()})) as work:
+        [loaded] = await load(work, again)
+
+    assert (loaded.session, loaded.idempotency_record) == (None, None)

@@ -1,0 +1,49 @@
+"""Commands applied and saved as a group does it, one step at a time."""
+
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from service.application.commands import Command, CommandContext
+from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
+from service.domain.session import Session
+from service.domain.text import Reason
+from service.persistence.database import Database
+from service.persistence.unit_of_work import SqlUnitOfWork
+from tests.builders import A_MINUTE, MORNING, a_command
+
+LATER = MORNING + A_MINUTE
+
+
+def applied(command: Command, session: Session | None = None) -> AppliedCommand:
+    """The command applied to the session, which stays as it is."""
+    after, events = command.apply(session, CommandContext(at=LATER))
+    return AppliedCommand(
+        command=command, session=after, events=tuple((uuid7(), event) for event in events)
+    )
+
+
+def a_failure(session: Session, **overrides: Any) -> AppliedCommand:
+    return applied(a_command(session, reason=Reason("knee hurts"), **overrides), session)
+
+
+def event_id_of(change: AppliedCommand) -> UUID:
+    [(event_id, _)] = change.events
+    return event_id
+
+
+def users_of(*sessions: Session) -> frozenset[UUID]:
+    return frozenset(session.user_id for session in sessions)
+
+
+async def load(work: SqlUnitOfWork, *commands: Command) -> list[LoadedCommand]:
+    return await work.load([LoadRequest(command=command) for command in commands])
+
+
+async def write(database: Database, *changes: AppliedCommand) -> None:
+    """Loads, saves and commits in one transaction."""
+    async with database.unit_of_work(users_of(*(each.session for each in changes))) as work:
+        await load(work, *(each.command for each in changes))
+        await work.save(changes)
+        await work.commit()
