@@ -24,7 +24,7 @@ LIMITS = Limits(
 
 @dataclass
 class Seen:
-    """What went by: statements sent to the database, and groups."""
+    """The statements that were sent to the database, and the metrics of the groups."""
 
     statements: list[str] = field(default_factory=list)
     groups: list[GroupMetrics] = field(default_factory=list)

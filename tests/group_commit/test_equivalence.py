@@ -1,4 +1,4 @@
-"""Whatever the interleaving and the group sizes: the outcome of some order, one at a time."""
+"""For every interleaving and group size, the outcome is that of some order, one at a time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from service.domain.errors import (
 from service.domain.session import SessionStatus
 from service.domain.text import Notes, Reason
 from tests.group_commit.driving import group_commit
-from tests.group_commit.model import Answer, Asked, User
+from tests.group_commit.model import Answer, Request, User
 from tests.running import Cluster, TestDatabase, a_database
 
 USERS = 3
@@ -64,24 +64,24 @@ def answer_of(result: Outcome | BaseException) -> Answer:
     raise result
 
 
-def command_of(user_id: UUID, asked: Asked) -> Command:
+def command_of(user_id: UUID, request: Request) -> Command:
     facts: dict[str, Any] = {
         "user_id": user_id,
-        "session_id": asked.session_id,
+        "session_id": request.session_id,
         "request_id": "a-request",
-        "idempotency_key": asked.key,
+        "idempotency_key": request.key,
     }
-    if asked.is_plan:
-        start_now = asked.kind == "plan_and_start"
-        notes = Notes.parse(asked.words)
+    if request.is_plan:
+        start_now = request.kind == "plan_and_start"
+        notes = Notes.parse(request.text)
         return PlanSession(**facts, sets=(12,), notes=notes, start_now=start_now)
-    facts["if_match"] = asked.if_match
-    match asked.kind:
+    facts["if_match"] = request.if_match
+    match request.kind:
         case "start":
             return StartSession(**facts)
         case "complete":
             return CompleteSession(**facts)
-    return FailSession(**facts, reason=Reason.parse(asked.words))
+    return FailSession(**facts, reason=Reason.parse(request.text))
 
 
 class Lives(RuleBasedStateMachine):
@@ -111,7 +111,7 @@ class Lives(RuleBasedStateMachine):
             )
             for _ in range(2)
         ]
-        # The last is nobody's; those that are planned follow.
+        # The last id belongs to no session; the ids of new sessions follow.
         self.ids = [[uuid7() for _ in range(SESSIONS + 1)] for _ in range(USERS)]
         self.users = {uuid4(): User() for _ in range(USERS)}
         remaining = iter(statuses)
@@ -129,32 +129,32 @@ class Lives(RuleBasedStateMachine):
 
     @rule(batch=st.lists(st.tuples(a_command, st.integers(0, 1)), min_size=1, max_size=12))
     def execute(self, batch: list[tuple[Any, int]]) -> None:
-        asked: list[tuple[UUID, Asked, int]] = []
-        for (number, kind, session, words, key, if_match), replica in batch:
+        requests: list[tuple[UUID, Request, int]] = []
+        for (number, kind, session, text, key, if_match), replica in batch:
             user_id = list(self.users)[number]
-            if sum(each[0] == user_id for each in asked) < AT_ONCE:
+            if sum(each[0] == user_id for each in requests) < AT_ONCE:
                 known = self.ids[number]
                 session_id = uuid7() if kind.startswith("plan") else known[session % len(known)]
-                asked.append((user_id, Asked(kind, session_id, words, key, if_match), replica))
+                requests.append((user_id, Request(kind, session_id, text, key, if_match), replica))
 
-        answers = self.runner.run(self._execute(asked))
+        answers = self.runner.run(self._execute(requests))
 
         for ids, user_id in zip(self.ids, self.users, strict=True):
             ids += [
                 command.session_id
-                for owner, command, _ in asked
+                for owner, command, _ in requests
                 if owner == user_id and command.is_plan
             ]
             mine = [
                 (command, answer)
-                for (owner, command, _), answer in zip(asked, answers, strict=True)
+                for (owner, command, _), answer in zip(requests, answers, strict=True)
                 if owner == user_id
             ]
-            self.users[user_id] = self._as_if_one_at_a_time(user_id, mine)
+            self.users[user_id] = self._explain(user_id, mine)
 
     @rule(user=st.integers(0, USERS - 1), session=st.integers(0, SESSIONS - 1))
     def start(self, user: int, session: int) -> None:
-        """Somebody starts a planned session by other means, if none is in progress."""
+        """Another program starts a planned session, if the user has none in progress."""
         user_id = list(self.users)[user]
         model, session_id = self.users[user_id], self.ids[user][session]
         status, version = model.sessions[session_id]
@@ -171,29 +171,23 @@ class Lives(RuleBasedStateMachine):
         if hasattr(self, "replicas"):
             self.runner.run(self.replicas.aclose())
 
-    async def _execute(self, asked: list[tuple[UUID, Asked, int]]) -> list[Answer]:
+    async def _execute(self, requests: list[tuple[UUID, Request, int]]) -> list[Answer]:
         results = await asyncio.gather(
             *(
                 self.commands[replica].execute(command_of(user_id, command))
-                for user_id, command, replica in asked
+                for user_id, command, replica in requests
             ),
             return_exceptions=True,
         )
         return [answer_of(result) for result in results]
 
-    def _as_if_one_at_a_time(self, user_id: UUID, mine: list[tuple[Asked, Answer]]) -> User:
-        """The user after the order that explains every answer and every row."""
+    def _explain(self, user_id: UUID, mine: list[tuple[Request, Answer]]) -> User:
+        """The user after an order of the commands that explains every answer and every row."""
         stored = self.runner.run(self._stored(user_id))
         for order in permutations(mine):
             user, answers = self.users[user_id].after([command for command, _ in order])
-            if (
-                answers == [answer for _, answer in order]
-                and (
-                    user.sessions,
-                    user.events,
-                )
-                == stored
-            ):
+            is_answered = answers == [answer for _, answer in order]
+            if is_answered and (user.sessions, user.events) == stored:
                 return user
         raise AssertionError(f"no order explains {mine} and {stored}")
 

@@ -1,4 +1,4 @@
-"""The database stands still, and everybody goes on asking."""
+"""The database stands still while clients go on sending requests."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ MEMORY_MAX_BYTES = 200 * 1024 * 1024
 
 @pytest.fixture
 def server() -> Iterator[embedded.Server]:
-    """One of the test's own, which it may stop."""
+    """A server for this test alone, which the test may stop."""
     with tempfile.TemporaryDirectory(prefix="overload-") as home:
         Path(home).chmod(0o755)
         with embedded.running(Path(home) / "server", {"fsync": "off"}) as server:
@@ -47,7 +47,7 @@ async def its_database(server: embedded.Server) -> AsyncIterator[TestDatabase]:
 
 @asynccontextmanager
 async def in_process(**overrides: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """The app that ships, without sockets: 5,000 of them are more than a process may open."""
+    """The app that ships, without sockets: a process may not open 5,000 of them."""
     app = create_app(test_settings(**overrides))
 
     async with app.router.lifespan_context(app) as state:
@@ -84,7 +84,7 @@ async def fail(client: httpx2.AsyncClient, session: Session) -> tuple[Session, h
     return session, await client.post(f"/sessions/{session.id}/fail", headers=token)
 
 
-async def test_answers_200_or_503_and_executes_nothing_that_it_answered_503(
+async def test_answers_200_or_503_and_executes_no_command_that_it_answered_with_503(
     server: embedded.Server, its_database: TestDatabase
 ) -> None:
     sessions = [a_session() for _ in range(REQUESTS)]
@@ -98,8 +98,8 @@ async def test_answers_200_or_503_and_executes_nothing_that_it_answered_503(
         before = psutil.Process().memory_info().rss
 
         async with standing_still(server, its_database):
-            asked = [asyncio.create_task(fail(client, each)) for each in sessions]
-            answered, under_way = await first(asked, REQUESTS - 2)
+            tasks = [asyncio.create_task(fail(client, each)) for each in sessions]
+            answered, under_way = await first(tasks, REQUESTS - 2)
             while_standing_still = psutil.Process().memory_info().rss
         answers = [*answered, *await asyncio.gather(*under_way)]
         later = [await fail(client, session) for session, _ in answered[:100]]
@@ -115,7 +115,7 @@ async def test_answers_200_or_503_and_executes_nothing_that_it_answered_503(
 
 
 async def first(tasks: list[asyncio.Task[Any]], number: int) -> tuple[list[Any], set[Any]]:
-    """The results of the first that are done, and the tasks that are not."""
+    """The results of the tasks that end first, and the tasks that still run."""
     under_way = set(tasks)
     while len(tasks) - len(under_way) < number:
         _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)

@@ -1,19 +1,17 @@
-"""Whole lives of sessions as the contract promises them, in plain terms: the model."""
+"""The model: whole lives of sessions as the contract promises them."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-ENDS = {"start": "in_progress", "complete": "completed", "fail": "failed"}
-REQUIRED = {"start": "planned", "complete": "in_progress", "fail": "in_progress"}
-ORDER = ["planned", "in_progress", "completed", "failed"]
+from tests.contract import BECOMES, REQUIRED, is_too_early
 
 Expected = tuple[int, str | None]
-"""The status of the answer, and the error's code where it is one."""
+"""The status of the answer, and the code if the answer is an error."""
 
 
 @dataclass
 class Life:
-    """A session, as its JSON has it but for the times of its changes, and what happened to it."""
+    """A session with the fields of its JSON, without times of changes, and its events."""
 
     id: str
     date: str
@@ -32,20 +30,20 @@ class Life:
     def total_reps(self) -> int:
         return sum(reps or 0 for reps in self.sets)
 
-    def happened(self, kind: str, data: dict[str, Any]) -> None:
+    def record(self, kind: str, data: dict[str, Any]) -> None:
         self.events.append((kind, data))
 
-    def do(self, verb: str, body: dict[str, Any]) -> None:
-        self.status = ENDS[verb]
+    def execute(self, verb: str, body: dict[str, Any]) -> None:
+        self.status = BECOMES[verb]
         if verb == "complete":
             self.sets = body.get("sets", self.sets)
             self.rpe = body.get("rpe", self.rpe)
             facts = {"sets": self.sets, "totalReps": self.total_reps, "rpe": self.rpe}
-            self.happened("session_completed", facts)
+            self.record("session_completed", facts)
         elif verb == "fail":
-            self.happened("session_failed", {"reason": body.get("reason")})
+            self.record("session_failed", {"reason": body.get("reason")})
         else:
-            self.happened("session_started", {})
+            self.record("session_started", {})
 
     def dto(self) -> dict[str, Any]:
         return {
@@ -61,14 +59,16 @@ class Life:
 
 @dataclass
 class Person:
-    """Their sessions, and for each idempotency key what was asked and answered."""
+    """A user's sessions, and the request and answer of each idempotency key."""
 
     sessions: dict[str, Life] = field(default_factory=dict)
     keys: dict[str, tuple[Any, bytes]] = field(default_factory=dict)
 
     @property
     def active(self) -> Life | None:
-        return next((each for each in self.sessions.values() if each.status == ENDS["start"]), None)
+        return next(
+            (each for each in self.sessions.values() if each.status == BECOMES["start"]), None
+        )
 
     def answer_to_plan(self, body: dict[str, Any]) -> Expected:
         if body.get("startNow") and self.active:
@@ -82,8 +82,7 @@ class Person:
         if life is None:
             return 404, "SESSION_NOT_FOUND"
         if life.status != REQUIRED[verb]:
-            early = ORDER.index(life.status) < ORDER.index(REQUIRED[verb])
-            return (422 if early else 409), "INVALID_STATUS"
+            return (422 if is_too_early(life.status, verb) else 409), "INVALID_STATUS"
         if verb == "start" and self.active:
             return 409, "ACTIVE_SESSION_EXISTS"
         if verb == "complete" and not any(body.get("sets", life.sets)):

@@ -61,9 +61,9 @@ class Lives(RuleBasedStateMachine):
         if self._is_new(model, response, key, asked):
             session_id = response.json()["data"]["session"]["id"]
             life = Life(session_id, body["sessionDate"], body.get("sets", []), body.get("notes"))
-            life.happened("session_planned", {"sessionDate": life.date})
+            life.record("session_planned", {"sessionDate": life.date})
             if body.get("startNow"):
-                life.do("start", {})
+                life.execute("start", {})
             assert response.headers["Location"] == f"/sessions/{session_id}"
             model.sessions[session_id] = life
             self._is_told(life, response)
@@ -94,7 +94,7 @@ class Lives(RuleBasedStateMachine):
         response = self._command(user_id, path, expected, body=body, key=key, if_match=if_match)
         if self._is_new(model, response, key, asked):
             life = model.sessions[session_id]
-            life.do(verb, body)
+            life.execute(verb, body)
             self._is_told(life, response)
         if expected[1] == "ACTIVE_SESSION_EXISTS":
             assert model.active

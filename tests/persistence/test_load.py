@@ -1,6 +1,8 @@
 """LOAD: locks rows and users without waiting, and reads the state that each command meets."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import asyncpg
@@ -12,6 +14,7 @@ from service.application.ports import LoadRequest
 from service.domain.session import SessionStatus
 from service.persistence.database import Database
 from tests.builders import a_command, a_session
+from tests.persistence.conftest import LIMITS
 from tests.persistence.transacting import (
     a_failure,
     applied,
@@ -20,7 +23,7 @@ from tests.persistence.transacting import (
     users_of,
     write,
 )
-from tests.running import TestDatabase
+from tests.running import TestDatabase, an_engine, eventually
 
 LOCK_USER = "SELECT pg_advisory_xact_lock(1395864371, hashtext($1))"
 
@@ -189,3 +192,35 @@ async def test_sees_no_row_of_other_users_than_the_acting_ones(
         [loaded] = await load(work, again)
 
     assert (loaded.session, loaded.idempotency_record) == (None, None)
+
+
+async def test_a_row_that_changed_after_the_statement_began_must_wait(
+    database: TestDatabase,
+) -> None:
+    """LOAD sees the old row, but another transaction has committed a new version before the lock.
+
+    The policy's function waits for the test, so that LOAD stands still after it took its snapshot.
+    """
+    session = await database.a_session()
+    await database.execute("""
+        CREATE OR REPLACE FUNCTION service_acting_users() RETURNS uuid[] LANGUAGE sql STABLE AS $$
+            SELECT string_to_array(current_setting('service.acting_users'), ',')::uuid[]
+            FROM (SELECT pg_advisory_xact_lock_shared(7)) AS waited
+        $$
+    """)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    limits = replace(LIMITS, lock_timeout=4)
+
+    async with (
+        an_engine(database.api_url, LIMITS.pool_size) as engine,
+        Database(engine, limits).unit_of_work(users_of(session)) as work,
+    ):
+        await database.execute("SELECT pg_advisory_lock(7)")
+        loading = asyncio.create_task(load(work, a_command(session)))
+        await eventually(lambda: database.value(waiting))
+        await database.execute("UPDATE sessions SET version = 2, notes = 'changed'")
+        await database.execute("SELECT pg_advisory_unlock(7)")
+        [loaded] = await loading
+
+    assert loaded.session == session
+    assert loaded.must_wait

@@ -1,4 +1,4 @@
-"""When two commands are the same."""
+"""Fingerprints: equal for the same command, different for any other."""
 
 from typing import Any
 
@@ -38,44 +38,44 @@ PLANS: list[tuple[type[Command], dict[str, Any]]] = [
 ]
 
 
-def test_commands_that_ask_for_something_else_have_another_fingerprint() -> None:
-    commands = [a_command(SESSION, kind, **asked) for kind, asked in CHANGES + PLANS]
+def test_commands_with_other_arguments_have_another_fingerprint() -> None:
+    commands = [a_command(SESSION, kind, **arguments) for kind, arguments in CHANGES + PLANS]
     assert len({command.fingerprint() for command in commands}) == len(commands)
 
 
-@pytest.mark.parametrize(("kind", "asked"), CHANGES + PLANS)
-def test_who_asks_when_and_with_which_key_makes_no_difference(
-    kind: type[Command], asked: dict[str, Any]
+@pytest.mark.parametrize(("kind", "arguments"), CHANGES + PLANS)
+def test_request_id_and_key_do_not_change_the_fingerprint(
+    kind: type[Command], arguments: dict[str, Any]
 ) -> None:
-    one = a_command(SESSION, kind, **asked)
-    other = a_command(SESSION, kind, request_id="another", idempotency_key="k", **asked)
+    one = a_command(SESSION, kind, **arguments)
+    other = a_command(SESSION, kind, request_id="another", idempotency_key="k", **arguments)
     assert one.fingerprint() == other.fingerprint()
 
 
-@pytest.mark.parametrize(("kind", "asked"), CHANGES)
-def test_the_same_of_another_session_is_another_command(
-    kind: type[Command], asked: dict[str, Any]
+@pytest.mark.parametrize(("kind", "arguments"), CHANGES)
+def test_the_same_change_of_another_session_has_another_fingerprint(
+    kind: type[Command], arguments: dict[str, Any]
 ) -> None:
-    one, other = (a_command(kind=kind, session_id=uuid7(), **asked) for _ in range(2))
+    one, other = (a_command(kind=kind, session_id=uuid7(), **arguments) for _ in range(2))
     assert one.fingerprint() != other.fingerprint()
 
 
-@pytest.mark.parametrize(("kind", "asked"), PLANS)
-def test_a_plan_is_the_same_whatever_id_its_session_gets(
-    kind: type[Command], asked: dict[str, Any]
+@pytest.mark.parametrize(("kind", "arguments"), PLANS)
+def test_the_id_of_a_new_session_does_not_change_the_fingerprint(
+    kind: type[Command], arguments: dict[str, Any]
 ) -> None:
-    one, other = (a_command(kind=kind, session_id=uuid7(), **asked) for _ in range(2))
+    one, other = (a_command(kind=kind, session_id=uuid7(), **arguments) for _ in range(2))
     assert one.fingerprint() == other.fingerprint()
 
 
 @pytest.mark.parametrize("kind", [StartSession, CompleteSession, FailSession])
-def test_only_a_session_that_exists_can_change(kind: type[Command]) -> None:
+def test_refuses_to_change_a_session_that_does_not_exist(kind: type[Command]) -> None:
     with pytest.raises(SessionNotFound):
         a_command(kind=kind).apply(None, CommandContext(at=MORNING))
 
 
 @pytest.mark.parametrize(
-    ("command", "claims"),
+    ("command", "locks"),
     [
         (a_command(kind=StartSession), True),
         (a_command(kind=PlanSession, start_now=True), True),
@@ -86,5 +86,5 @@ def test_only_a_session_that_exists_can_change(kind: type[Command]) -> None:
     ],
     ids=["start", "plan and start", "plan with a key", "plan", "complete", "fail"],
 )
-def test_claims_its_user_where_no_rows_lock_would_do(command: Command, claims: bool) -> None:
-    assert command.claims_user is claims
+def test_locks_the_user_if_the_lock_of_one_row_is_not_enough(command: Command, locks: bool) -> None:
+    assert command.locks_user is locks

@@ -102,10 +102,10 @@ def test_refuses_a_wrong_setting_in_a_sentence_without_its_value(
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("NATS_URL", "", "is not set"),
-        ("NATS_URL", f"http://api:{PASSWORD}@broker", "begins with nats://"),
-        ("NATS_URL", f"nats://broker,api:{PASSWORD}@other", "begins with nats://"),
-        ("NATS_URL", "nats://broker:port", "begins with nats://"),
+        ("NATS_URL", "", "must be set"),
+        ("NATS_URL", f"http://api:{PASSWORD}@broker", "begin with nats://"),
+        ("NATS_URL", f"nats://broker,api:{PASSWORD}@other", "begin with nats://"),
+        ("NATS_URL", "nats://broker:port", "begin with nats://"),
         ("NATS_STREAM", "TRAINING.SESSIONS", "match"),
         ("RELAY_LEASE_SECONDS", "0", "greater than 0"),
         ("EVENTS_SOURCE", "a gym", "match"),
@@ -126,7 +126,7 @@ def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     for name in GOOD:
         monkeypatch.delenv(name, raising=False)
 
-    with pytest.raises(WrongSettings, match="SERVICE_DATABASE_URL is not set"):
+    with pytest.raises(WrongSettings, match="SERVICE_DATABASE_URL must be set"):
         load(Settings)
     monkeypatch.setenv("SERVICE_DATABASE_URL", DATABASE_URL)
     with pytest.raises(WrongSettings, match="SERVICE_JWT_SECRET or SERVICE_JWKS_URL"):

@@ -1,0 +1,8 @@
+import pytest
+
+from tests.unit.in_memory import InMemoryDatabase
+
+
+@pytest.fixture
+async def database() -> InMemoryDatabase:
+    return InMemoryDatabase()

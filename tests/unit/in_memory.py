@@ -1,0 +1,206 @@
+"""A database in memory, whose transactions a test can hold and break."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from service.application.commands import Command, SessionKey, StartSession
+from service.application.errors import CommitUnknown
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.ports import (
+    AppliedCommand,
+    Clock,
+    IdempotencyRecord,
+    LoadedCommand,
+    LoadRequest,
+    Outcome,
+)
+from service.domain.session import Session, SessionStatus
+from tests.builders import MORNING, a_command, a_session
+
+
+@dataclass
+class InMemoryDatabase:
+    """`applied` is what was committed. `open_failures` and the like are raised in order.
+
+    `gate` holds every unit of work that has begun, and `read_gate` every reader; `begun` counts
+    both, and `groups` lists their acting users. `held_sessions` and `held_users` are those that
+    another transaction holds.
+    """
+
+    sessions: dict[SessionKey, Session] = field(default_factory=dict)
+    applied: list[AppliedCommand] = field(default_factory=list)
+    held_sessions: set[SessionKey] = field(default_factory=set)
+    held_users: set[UUID] = field(default_factory=set)
+    open_failures: deque[Exception | None] = field(default_factory=deque)
+    save_failures: deque[Exception | None] = field(default_factory=deque)
+    commit_hooks: deque[Callable[["InMemoryUnitOfWork"], None]] = field(default_factory=deque)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    read_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    groups: list[frozenset[UUID]] = field(default_factory=list)
+    open_now: int = 0
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+        self.read_gate.set()
+
+    def add(self, **overrides: Any) -> Session:
+        session = a_session(**overrides)
+        self.sessions[session.user_id, session.id] = session
+        return session
+
+    def add_start(self, **overrides: Any) -> Command:
+        """A planned session, and the command that starts it."""
+        session = self.add(status=SessionStatus.PLANNED, **overrides)
+        return a_command(session, StartSession)
+
+    @asynccontextmanager
+    async def unit_of_work(
+        self, acting_users: frozenset[UUID]
+    ) -> AsyncIterator["InMemoryUnitOfWork"]:
+        async with self._transaction(acting_users, self.gate):
+            yield InMemoryUnitOfWork(self)
+
+    @asynccontextmanager
+    async def reader(self, acting_users: frozenset[UUID]) -> AsyncIterator["InMemoryReader"]:
+        async with self._transaction(acting_users, self.read_gate):
+            yield InMemoryReader(self, acting_users)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, acting_users: frozenset[UUID], gate: asyncio.Event
+    ) -> AsyncIterator[None]:
+        self.groups.append(acting_users)
+        self.open_now += 1
+        self.begun.release()
+        try:
+            await gate.wait()
+            if self.open_failures and (failure := self.open_failures.popleft()):
+                raise failure
+            yield
+        finally:
+            self.open_now -= 1
+
+
+class InMemoryUnitOfWork:
+    def __init__(self, database: InMemoryDatabase) -> None:
+        self._database = database
+        self._saved: list[AppliedCommand] = []
+
+    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+        return [self._load(each) for each in requests]
+
+    def _load(self, request: LoadRequest) -> LoadedCommand:
+        command, database = request.command, self._database
+        is_user_held = command.locks_user and command.user_id in database.held_users
+        return LoadedCommand(
+            command=command,
+            session=copy(database.sessions.get(command.session_key)),
+            must_wait=is_user_held or command.session_key in database.held_sessions,
+            idempotency_record=self._record(command),
+            active_session_id=self._active(command) if command.locks_user else None,
+            is_committed=any(
+                event_id == request.uncertain_event
+                for each in database.applied
+                for event_id, _ in each.events
+            ),
+        )
+
+    def _record(self, command: Command) -> IdempotencyRecord | None:
+        for each in self._database.applied:
+            if command.record_key and each.command.record_key == command.record_key:
+                fingerprint = each.command.fingerprint()
+                return IdempotencyRecord(fingerprint=fingerprint, session=each.session)
+        return None
+
+    def _active(self, command: Command) -> UUID | None:
+        for session in self._database.sessions.values():
+            is_active = session.status is SessionStatus.IN_PROGRESS
+            if is_active and session.user_id == command.user_id:
+                return session.id
+        return None
+
+    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+        if self._database.save_failures and (failure := self._database.save_failures.popleft()):
+            raise failure
+        self._saved = list(applied)
+
+    async def commit(self) -> None:
+        if self._database.commit_hooks:
+            self._database.commit_hooks.popleft()(self)
+        self.commit_now()
+
+    def commit_now(self) -> None:
+        for each in self._saved:
+            self._database.sessions[each.command.session_key] = each.session
+            self._database.applied.append(each)
+
+
+class InMemoryReader:
+    def __init__(self, database: InMemoryDatabase, acting_users: frozenset[UUID]) -> None:
+        self._database = database
+        self._acting_users = acting_users
+
+    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
+        assert {user_id for user_id, _ in keys} == self._acting_users
+        return {key: self._database.sessions[key] for key in keys if key in self._database.sessions}
+
+    async def newest(self, user_id: UUID, *_filter: Any) -> list[Session]:
+        return [each for key, each in self._database.sessions.items() if key[0] == user_id]
+
+    async def history(self, *_key: Any) -> None:
+        return None
+
+
+def lose_before_commit(_work: InMemoryUnitOfWork) -> None:
+    raise CommitUnknown
+
+
+def lose_after_commit(work: InMemoryUnitOfWork) -> None:
+    work.commit_now()
+    raise CommitUnknown
+
+
+def commands_on(
+    database: InMemoryDatabase, clock: Clock = lambda: MORNING, **overrides: Any
+) -> GroupCommit:
+    limits: dict[str, Any] = {
+        "groups_in_flight": 1,
+        "group_size_max": 100,
+        "queue_max": 1000,
+        "timeout": 60.0,
+        "resolve_timeout": 60.0,
+    }
+    return GroupCommit(database.unit_of_work, clock, uuid7, **limits | overrides)
+
+
+async def hold_slot(database: InMemoryDatabase, commands: GroupCommit) -> asyncio.Task[Outcome]:
+    """A command that keeps the only slot until the gate opens."""
+    database.gate.clear()
+    task = asyncio.create_task(commands.execute(a_command(database.add())))
+    await database.begun.acquire()
+    return task
+
+
+async def execute_together(
+    database: InMemoryDatabase, commands: GroupCommit, *group: Command
+) -> list[asyncio.Task[Outcome]]:
+    """Executes the commands in one group, behind a command of another session."""
+    first = await hold_slot(database, commands)
+    tasks = [asyncio.create_task(commands.execute(each)) for each in group]
+    await asyncio.sleep(0)
+    database.gate.set()
+    await first
+    return tasks
+
+
+async def results_of(*awaitables: Any) -> list[Any]:
+    return await asyncio.gather(*awaitables, return_exceptions=True)
