@@ -12,11 +12,11 @@ COPY alembic.ini ./
 COPY migrations/ migrations/
 COPY service/ service/
 
-# By number, so that an orchestrator can see that it is not root.
+# A number lets an orchestrator verify that the user is not root.
 USER 10001:10001
 EXPOSE 8000
 
-# Without a proxy, which a container may have been given.
+# Ignores proxy settings of the container.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-c", "\
 import os, urllib.request as http; \
 url = 'http://127.0.0.1:' + os.environ.get('SERVICE_PORT', '8000') + '/livez'; \
