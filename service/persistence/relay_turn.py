@@ -100,8 +100,8 @@ _RETRY_PARKED = text("""
 """)
 
 _BACKLOG = select(
-    select(func.count()).select_from(outbox).scalar_subquery(),
-    select(func.count()).select_from(parked_events).scalar_subquery(),
+    select(func.count()).select_from(outbox).scalar_subquery().label("pending"),
+    select(func.count()).select_from(parked_events).scalar_subquery().label("parked"),
 )
 
 _PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
@@ -162,8 +162,8 @@ class SqlTurn:
         await self.remove([each.queued.position for each in to_park])
 
     async def backlog(self) -> Backlog:
-        row = (await self.execute(_BACKLOG)).one()
-        return Backlog(pending=row[0], parked=row[1])
+        [counts] = (await self.execute(_BACKLOG)).mappings()
+        return Backlog(**counts)
 
     async def history(self, since: datetime, page: int) -> AsyncIterator[list[OutboxEvent]]:
         given: dict[str, Any] = {"since": since, "page": page}
