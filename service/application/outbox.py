@@ -10,7 +10,7 @@ from uuid import UUID
 from service.application.commands import SessionKey
 
 
-class RecordedEvent(NamedTuple):
+class OutboxEvent(NamedTuple):
     """An event as it was committed. A tuple, since a relay makes thousands in a second."""
 
     id: UUID
@@ -31,18 +31,18 @@ class RecordedEvent(NamedTuple):
 class QueuedEvent(NamedTuple):
     """A row of the outbox. `event` is None where the event is gone, as with a deleted user.
 
-    `waits`: an earlier event of the same session is parked.
+    `is_blocked`: an earlier event of the same session is parked.
     """
 
     position: int
     user_id: UUID
     event_id: UUID
-    event: RecordedEvent | None
-    waits: bool
+    event: OutboxEvent | None
+    is_blocked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parked:
+class EventToPark:
     """An event that was taken out of the queue, and why."""
 
     queued: QueuedEvent
@@ -91,12 +91,12 @@ class Turn(Leadership, Protocol):
 
     async def remove(self, positions: Sequence[int]) -> None: ...
 
-    async def park(self, parked: Sequence[Parked]) -> None:
+    async def park(self, parked: Sequence[EventToPark]) -> None:
         """Takes events out of the queue, and keeps them with the reason."""
 
     async def backlog(self) -> Backlog: ...
 
-    def history(self, since: datetime, page: int) -> AsyncIterator[Sequence[RecordedEvent]]:
+    def history(self, since: datetime, page: int) -> AsyncIterator[Sequence[OutboxEvent]]:
         """All events that happened since, but for those that wait in the queue or are parked.
 
         Those of one session come in order.

@@ -10,8 +10,8 @@ from service.application.outbox import ParkedEvent
 from service.bootstrap.clock import now
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.settings import RelaySettings
+from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
-from service.persistence.statements import create_pool
 from service.relay import stream
 from service.relay.broker import Broker
 from service.relay.observing import Observe, ignore
@@ -81,20 +81,20 @@ async def publish_history(
 
 @asynccontextmanager
 async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
-    pool = await create_pool(
+    engine = create_engine(
         settings.database_url.get_secret_value(),
-        size=2,  # one to lead, one to take turns
         connect_timeout=settings.database_connect_timeout_seconds,
+        pool_size=2,  # one connection for leadership, one for turns
         transaction_pooler=settings.database_transaction_pooler,
     )
     try:
         yield Outbox(
-            pool,
+            engine,
             lease=settings.relay_lease_seconds,
             statement_timeout=settings.relay_statement_timeout_seconds,
         )
     finally:
-        pool.terminate()
+        await engine.dispose()
 
 
 @asynccontextmanager

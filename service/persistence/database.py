@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.application.errors import Overloaded
-from service.persistence.engine import milliseconds, transaction
+from service.persistence.engine import cut_after, driver_connection, milliseconds, transaction
 from service.persistence.errors import translate_errors
 from service.persistence.reader import SqlSessionReader
 from service.persistence.unit_of_work import SqlUnitOfWork
@@ -85,10 +85,9 @@ class Database:
         settings = self._settings | {"service.acting_users": ",".join(map(str, acting_users))}
         async with self._slot():
             with translate_errors():
-                async with transaction(
-                    self._engine, settings, max_seconds=self.limits.transaction_max
-                ) as connection:
-                    yield connection
+                async with transaction(self._engine, settings) as connection:
+                    with cut_after(driver_connection(connection), self.limits.transaction_max):
+                        yield connection
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:

@@ -97,13 +97,11 @@ def create_engine(
 
 @asynccontextmanager
 async def transaction(
-    engine: AsyncEngine, settings: Mapping[str, str], *, max_seconds: float
+    engine: AsyncEngine, settings: Mapping[str, str]
 ) -> AsyncIterator[AsyncConnection]:
     """A transaction that begins with these settings, and is rolled back unless committed.
 
-    Its first statement begins it. The connection is cut after `max_seconds`, because a host that
-    has vanished never answers. A cut is no cancellation: whether a COMMIT happened can be found
-    out on another connection.
+    Its first statement begins it. The caller limits its time by `cut_after`.
 
     Raises DependencyUnavailable.
     """
@@ -114,8 +112,7 @@ async def transaction(
     driver = driver_connection(connection)
     driver.opening = opening(settings)
     try:
-        with cut_after(driver, max_seconds):
-            yield connection
+        yield connection
     finally:
         driver.opening = None
         await _release(connection, driver)
@@ -138,6 +135,10 @@ def driver_connection(connection: AsyncConnection) -> _Connection:
 
 @contextmanager
 def cut_after(driver: _Connection, seconds: float) -> Iterator[None]:
+    """Cuts the connection if the block takes longer: a host that has vanished never answers.
+
+    A cut is no cancellation. Whether a COMMIT happened can be found out on another connection.
+    """
     watchdog = asyncio.get_running_loop().call_later(seconds, _cut, driver)
     try:
         yield

@@ -14,13 +14,13 @@ from sqlalchemy import (
     func,
     literal_column,
 )
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 PLACE = "place"
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
+DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
 
 
 class AsyncpgArray(UserDefinedType[Sequence[Any]]):
@@ -33,7 +33,7 @@ class AsyncpgArray(UserDefinedType[Sequence[Any]]):
         self.item = item
 
     def get_col_spec(self, **_options: Any) -> str:
-        return f"{self.item.compile(_DIALECT)}[]"
+        return f"{self.item.compile(DIALECT)}[]"
 
 
 def rows_given_as(name: str, *columns: Column[Any]) -> TableValuedAlias:

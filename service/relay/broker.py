@@ -14,7 +14,7 @@ from nats.errors import ConnectionClosedError
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
-from service.application.outbox import RecordedEvent
+from service.application.outbox import OutboxEvent
 from service.relay.errors import BrokerUnavailable, EventRefused
 from service.relay.messages import Message, message
 from service.relay.waiting import happens
@@ -80,7 +80,7 @@ class Broker:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._client.close()
 
-    async def publish(self, event: RecordedEvent) -> bool:
+    async def publish(self, event: OutboxEvent) -> bool:
         """Whether the stream had the event already. Raises BrokerUnavailable and EventRefused."""
         self._require_connection()
         sent = self._message(event)
@@ -89,7 +89,7 @@ class Broker:
         reply = self._reply()
         return self._was_there(await self._answer_to(sent.published(reply=reply), reply))
 
-    async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
+    async def publish_together(self, events: Sequence[OutboxEvent]) -> bool:
         """Whether the stream stored all of them, in this order. Raises BrokerUnavailable.
 
         It stores all or none: it has one of them, finds fault with one, or takes no batches.
@@ -139,7 +139,7 @@ class Broker:
         await self._client.subscribe(f"{self._inbox}.*", cb=self._answer)
         self._has_connected.set()
 
-    def _message(self, event: RecordedEvent, place: str = "") -> Message:
+    def _message(self, event: OutboxEvent, place: str = "") -> Message:
         named = f"Nats-Msg-Id: {event.id!s}\r\n" if self._with_ids else ""
         return message(event, self._source, f"{_ONCE}{named}{place}")
 

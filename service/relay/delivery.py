@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from service.application.outbox import RecordedEvent
+from service.application.outbox import OutboxEvent
 from service.relay.errors import BrokerUnavailable, EventRefused
 
 TOGETHER_MIN = 30
@@ -18,10 +18,10 @@ TOGETHER_MAX = 1000
 class Publisher(Protocol):
     """Raises BrokerUnavailable."""
 
-    async def publish(self, event: RecordedEvent) -> bool:
+    async def publish(self, event: OutboxEvent) -> bool:
         """Whether the stream had the event already. Raises EventRefused."""
 
-    async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
+    async def publish_together(self, events: Sequence[OutboxEvent]) -> bool:
         """Whether the stream stored all of them, in this order, or else none."""
 
 
@@ -35,23 +35,23 @@ class Delivery:
     `held_back`: events whose session has an earlier one that was refused.
     """
 
-    published: list[RecordedEvent] = field(default_factory=list)
-    duplicates: list[RecordedEvent] = field(default_factory=list)
-    refused: list[tuple[RecordedEvent, str]] = field(default_factory=list)
-    held_back: list[RecordedEvent] = field(default_factory=list)
+    published: list[OutboxEvent] = field(default_factory=list)
+    duplicates: list[OutboxEvent] = field(default_factory=list)
+    refused: list[tuple[OutboxEvent, str]] = field(default_factory=list)
+    held_back: list[OutboxEvent] = field(default_factory=list)
     outage: BrokerUnavailable | None = None
 
     @property
-    def acknowledged(self) -> list[RecordedEvent]:
+    def acknowledged(self) -> list[OutboxEvent]:
         return self.published + self.duplicates
 
-    def is_complete(self, events: Sequence[RecordedEvent]) -> bool:
+    def is_complete(self, events: Sequence[OutboxEvent]) -> bool:
         """Whether it is known of all of them what became of them."""
         return len(self.acknowledged + self.held_back) + len(self.refused) == len(events)
 
 
 async def deliver(
-    events: Sequence[RecordedEvent], publisher: Publisher, *, in_flight: int, may_go_on: MayGoOn
+    events: Sequence[OutboxEvent], publisher: Publisher, *, in_flight: int, may_go_on: MayGoOn
 ) -> Delivery:
     """Sends an event behind the one before it in its session, in one batch with it or once that
     has been acknowledged.
@@ -65,8 +65,8 @@ async def deliver(
     return work.delivery
 
 
-def _by_session(events: Iterable[RecordedEvent]) -> list[list[RecordedEvent]]:
-    chains: dict[object, list[RecordedEvent]] = {}
+def _by_session(events: Iterable[OutboxEvent]) -> list[list[OutboxEvent]]:
+    chains: dict[object, list[OutboxEvent]] = {}
     for event in events:
         chains.setdefault(event.session_key, []).append(event)
     return list(chains.values())
@@ -74,7 +74,7 @@ def _by_session(events: Iterable[RecordedEvent]) -> list[list[RecordedEvent]]:
 
 class _Work:
     def __init__(
-        self, events: Sequence[RecordedEvent], publisher: Publisher, may_go_on: MayGoOn
+        self, events: Sequence[OutboxEvent], publisher: Publisher, may_go_on: MayGoOn
     ) -> None:
         self._events = events
         self._publisher = publisher
@@ -101,11 +101,11 @@ class _Work:
         workers = min(in_flight, len(chains))
         await asyncio.gather(*(self._publish_chains(left) for _ in range(workers)))
 
-    async def _publish_chains(self, chains: Iterable[Sequence[RecordedEvent]]) -> None:
+    async def _publish_chains(self, chains: Iterable[Sequence[OutboxEvent]]) -> None:
         for chain in chains:
             await self._publish_chain(chain)
 
-    async def _publish_chain(self, chain: Sequence[RecordedEvent]) -> None:
+    async def _publish_chain(self, chain: Sequence[OutboxEvent]) -> None:
         delivery = self.delivery
         for place, event in enumerate(chain):
             if delivery.outage or not self._may_go_on():

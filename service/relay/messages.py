@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from service.application.outbox import RecordedEvent
+from service.application.outbox import OutboxEvent
 
 SUBJECTS = "training.session.v1.>"
 SUBJECT = "training.session.v1.*.*"
@@ -38,7 +38,7 @@ class Message:
         return b"".join((command.encode(), self.headers, self.payload, b"\r\n"))
 
 
-def message(event: RecordedEvent, source: str, headers: str) -> Message:
+def message(event: OutboxEvent, source: str, headers: str) -> Message:
     """`headers`: lines besides the CloudEvents attributes, each with its end.
 
     No other event has its subject: of each kind a session has one, as its statuses lead on.
@@ -51,7 +51,7 @@ def message(event: RecordedEvent, source: str, headers: str) -> Message:
     )
 
 
-def _attributes(event: RecordedEvent, kind: str, source: str) -> str:
+def _attributes(event: OutboxEvent, kind: str, source: str) -> str:
     trace = f"ce-traceparent: {_one_line(event.traceparent)}\r\n" if event.traceparent else ""
     return (
         "ce-specversion: 1.0\r\n"
@@ -71,7 +71,7 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else text.translate(_ENDS_OF_LINES)
 
 
-def _payload(event: RecordedEvent) -> bytes:
+def _payload(event: OutboxEvent) -> bytes:
     whose = {
         "sessionId": str(event.session_id),
         "userId": str(event.user_id),

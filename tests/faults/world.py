@@ -12,7 +12,7 @@ import asyncpg
 import httpx2
 from uuid_utils.compat import uuid7
 
-from service.persistence.outbox import TURN
+from service.persistence.outbox import TURN_LOCK
 from tests.builders import a_token, bearer
 from tests.faults.postgres import Postgres
 from tests.nats_server import NatsServer
@@ -153,4 +153,4 @@ class World:
                 AND state = 'idle in transaction'
                 AND (classid::bigint << 32) + objid::bigint = $1
         """
-        return bool(await self.load.pool.fetchval(held, TURN))
+        return bool(await self.load.pool.fetchval(held, TURN_LOCK))

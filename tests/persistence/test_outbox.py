@@ -1,4 +1,4 @@
-"""The queue as the relay sees it: who leads, whose turn it is, and what becomes of rows."""
+"""The relay's queue: leadership, turns, and the rows that a turn removes or parks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,14 +6,15 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import ConnectionLost
-from service.application.outbox import Parked
-from service.persistence.outbox import _DECLARE_OLDEST, PAGE, Outbox
-from service.persistence.statements import Statement
+from service.application.outbox import EventToPark
+from service.persistence.outbox import Outbox
+from service.persistence.relay_turn import DECLARE_OLDEST, FETCH_OLDEST, FETCH_SIZE, SqlTurn
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.relay.queue import an_event, many_events
-from tests.running import TestDatabase, a_pool, eventually
+from tests.running import TestDatabase, an_engine, eventually
 
 MANY = 100_000
 A_SHORT_LEASE = 0.2
@@ -26,19 +27,24 @@ SNAPSHOTS = """
 
 
 @pytest.fixture
-async def pools(database: TestDatabase) -> AsyncIterator[list[asyncpg.Pool]]:
-    async with a_pool(database.api_url, 2) as one, a_pool(database.api_url, 2) as other:
+async def engines(database: TestDatabase) -> AsyncIterator[list[AsyncEngine]]:
+    """Of two relays."""
+    async with an_engine(database.api_url) as one, an_engine(database.api_url) as other:
         yield [one, other]
 
 
-def an_outbox(pool: asyncpg.Pool, lease: float = 10) -> Outbox:
-    return Outbox(pool, lease=lease, statement_timeout=5)
+def an_outbox(engine: AsyncEngine, lease: float = 10) -> Outbox:
+    return Outbox(engine, lease=lease, statement_timeout=5)
 
 
-async def test_one_leads_and_takes_turns_and_the_other_does_not(
-    pools: list[asyncpg.Pool],
+def driver_of(turn: SqlTurn) -> Any:
+    return turn._driver  # noqa: SLF001  to look at the connection below SQLAlchemy
+
+
+async def test_of_two_relays_one_leads_and_takes_turns(
+    engines: list[AsyncEngine],
 ) -> None:
-    one, other = map(an_outbox, pools)
+    one, other = map(an_outbox, engines)
     async with one.leadership() as leadership, one.turn() as turn:
         assert leadership
         assert turn
@@ -51,27 +57,27 @@ async def test_one_leads_and_takes_turns_and_the_other_does_not(
         assert turn
 
 
-@pytest.mark.parametrize("moment", [b"BEGIN", b"pg_try_advisory_xact_lock"])
+@pytest.mark.parametrize("moment", [b"set_config", b"pg_try_advisory_xact_lock"])
 async def test_does_not_wait_for_a_host_that_vanished(
     database: TestDatabase, moment: bytes
 ) -> None:
-    """Nothing tells that it is gone: the relay has to stop waiting by itself."""
-    async with a_proxy(database.api_url) as proxy, a_pool(proxy.url, 1) as pool:
+    """No packet says that the host is gone, so the relay must stop waiting by itself."""
+    async with a_proxy(database.api_url) as proxy, an_engine(proxy.url, 1) as engine:
         proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
-        outbox = Outbox(pool, lease=A_SHORT_LEASE, statement_timeout=A_SHORT_LEASE)
+        outbox = Outbox(engine, lease=A_SHORT_LEASE, statement_timeout=A_SHORT_LEASE)
 
         with pytest.raises(ConnectionLost):
             async with outbox.turn():
                 pass
 
-        async with an_outbox(pool).turn() as turn:
+        async with an_outbox(engine).turn() as turn:
             assert turn
 
 
-async def test_whoever_is_not_heard_of_loses_the_lead_and_finds_out(
-    pools: list[asyncpg.Pool],
+async def test_a_silent_leader_loses_leadership_and_finds_out(
+    engines: list[AsyncEngine],
 ) -> None:
-    silent, other = an_outbox(pools[0], A_SHORT_LEASE), an_outbox(pools[1])
+    silent, other = an_outbox(engines[0], A_SHORT_LEASE), an_outbox(engines[1])
 
     async def other_leads() -> bool:
         async with other.leadership() as leadership:
@@ -85,10 +91,10 @@ async def test_whoever_is_not_heard_of_loses_the_lead_and_finds_out(
 
 
 async def test_a_turn_that_is_not_committed_changes_nothing(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
     await an_event(database, await database.a_session(), 1)
-    outbox = an_outbox(pools[0])
+    outbox = an_outbox(engines[0])
     for committed, left in ((False, 1), (True, 0)):
         async with outbox.turn() as turn:
             assert turn
@@ -99,65 +105,69 @@ async def test_a_turn_that_is_not_committed_changes_nothing(
         assert len(await database.outbox()) == left
 
 
-async def test_takes_as_many_of_the_first_as_it_is_asked_for(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+async def test_reads_the_oldest_rows_up_to_the_limit(
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
-    await many_events(database, sessions=PAGE, each=3)
-    for asked, got in ((1, 1), (PAGE, PAGE), (2 * PAGE, 2 * PAGE), (4 * PAGE, 3 * PAGE)):
-        async with an_outbox(pools[0]).turn() as turn:
+    await many_events(database, sessions=FETCH_SIZE, each=3)
+    for limit, expected in (
+        (1, 1),
+        (FETCH_SIZE, FETCH_SIZE),
+        (2 * FETCH_SIZE, 2 * FETCH_SIZE),
+        (4 * FETCH_SIZE, 3 * FETCH_SIZE),
+    ):
+        async with an_outbox(engines[0]).turn() as turn:
             assert turn
-            taken = [queued.position for queued in await turn.oldest(asked)]
-        assert taken == sorted(await _positions(database))[:got]
+            taken = [queued.position for queued in await turn.oldest(limit)]
+        assert taken == sorted(await _positions(database))[:expected]
 
 
 async def _positions(database: TestDatabase) -> list[int]:
     return [row["position"] for row in await database.fetch("SELECT position FROM outbox")]
 
 
-async def test_takes_what_was_there_at_one_moment(
-    database: TestDatabase, pools: list[asyncpg.Pool], monkeypatch: pytest.MonkeyPatch
+async def test_reads_all_pages_from_one_snapshot(
+    database: TestDatabase, engines: list[AsyncEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it could take a later event of a session, and pass over an earlier one: one with a
-    smaller position that was committed between two pages.
+    """A later snapshot could hold a later event of a session and miss an earlier one, whose smaller
+    position was committed between two pages.
     """
-    await many_events(database, sessions=PAGE)
-    async with an_outbox(pools[0]).turn() as turn:
+    await many_events(database, sessions=FETCH_SIZE)
+    async with an_outbox(engines[0]).turn() as turn:
         assert turn
-        rows = turn._rows  # noqa: SLF001  others do something in between
+        execute = turn.execute
 
-        async def and_another(*given: Any) -> list[asyncpg.Record]:
-            found = await rows(*given)
+        async def execute_and_add_another(*given: Any) -> Any:
+            result = await execute(*given)
             await many_events(database, sessions=1)
-            return found
+            return result
 
-        monkeypatch.setattr(turn, "_rows", and_another)
-        taken = await turn.oldest(2 * PAGE)
+        monkeypatch.setattr(turn, "execute", execute_and_add_another)
+        taken = await turn.oldest(2 * FETCH_SIZE)
 
-    assert len(taken) == PAGE
-    assert len(await _positions(database)) > PAGE
+    assert len(taken) == FETCH_SIZE
+    assert len(await _positions(database)) > FETCH_SIZE
 
 
-async def test_holds_up_no_vacuum_while_it_publishes(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+async def test_keeps_no_snapshot_that_would_delay_vacuum_while_it_publishes(
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
-    await many_events(database, sessions=PAGE)
-    async with an_outbox(pools[0]).turn() as turn:
+    await many_events(database, sessions=FETCH_SIZE)
+    async with an_outbox(engines[0]).turn() as turn:
         assert turn
-        for asked in (1, PAGE, 2 * PAGE):
-            await turn.oldest(asked)
+        for limit in (1, FETCH_SIZE, 2 * FETCH_SIZE):
+            await turn.oldest(limit)
             assert await database.value(SNAPSHOTS) == 0
 
 
-async def test_finds_the_first_by_an_index_however_many_there_are(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+async def test_finds_the_oldest_rows_by_index_in_a_large_queue(
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
-    """The planner takes the relay's policies for filters that hardly a row passes."""
+    """The planner takes the relay's policies for filters that few rows pass."""
     await many_events(database, sessions=MANY // 10)
     await database.execute("ANALYZE outbox, events")
-    async with an_outbox(pools[0]).turn() as turn:
+    async with an_outbox(engines[0]).turn() as turn:
         assert turn
-        connection = turn._connection  # noqa: SLF001  to ask what it would do
-        plan = await connection.fetch(f"EXPLAIN {_DECLARE_OLDEST.text}", 2 * PAGE)
+        plan = await driver_of(turn).fetch(f"EXPLAIN {DECLARE_OLDEST}", 2 * FETCH_SIZE)
 
     lines = "\n".join(line for (line,) in plan)
     assert "Index Scan using outbox_pkey on outbox" in lines
@@ -166,69 +176,69 @@ async def test_finds_the_first_by_an_index_however_many_there_are(
 
 
 async def test_a_relay_that_is_frozen_before_it_reads_a_page_loses_its_turn(
-    database: TestDatabase, pools: list[asyncpg.Pool], monkeypatch: pytest.MonkeyPatch
+    database: TestDatabase, engines: list[AsyncEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server gets rid of the page, and notices that it hears nothing more."""
-    await many_events(database, sessions=2 * PAGE)
-    silent, other = an_outbox(pools[0], A_SHORT_LEASE), an_outbox(pools[1])
+    """The server can send the whole page, and then notices that the relay is silent."""
+    await many_events(database, sessions=2 * FETCH_SIZE)
+    silent, other = an_outbox(engines[0], A_SHORT_LEASE), an_outbox(engines[1])
     async with silent.turn() as turn:
         assert turn
-        await turn.oldest(1)  # from now on the connection knows the statements
+        await turn.oldest(1)  # which prepares the statements
 
-    async def other_has_its_turn() -> bool:
+    async def other_takes_a_turn() -> bool:
         async with other.turn() as another:
             return another is not None
 
     with pytest.raises(ConnectionLost):
         async with silent.turn() as turn:
             assert turn
-            connection: Any = turn._connection  # noqa: SLF001  to freeze it amid its work
-            execute = turn._rows  # noqa: SLF001  as above
+            transport = driver_of(turn)._transport  # noqa: SLF001  to freeze the connection
+            execute = turn.execute
 
-            async def frozen(statement: Statement, *given: Any) -> list[asyncpg.Record]:
-                if "FETCH" in statement.text:
-                    connection._transport.pause_reading()  # noqa: SLF001  as above
+            async def execute_frozen(statement: Any, *given: Any) -> Any:
+                if statement is FETCH_OLDEST:
+                    transport.pause_reading()
                 return await execute(statement, *given)
 
-            monkeypatch.setattr(turn, "_rows", frozen)
-            taking = asyncio.create_task(turn.oldest(2 * PAGE))
-            await eventually(other_has_its_turn)
-            connection._transport.resume_reading()  # noqa: SLF001  it wakes up
+            monkeypatch.setattr(turn, "execute", execute_frozen)
+            taking = asyncio.create_task(turn.oldest(2 * FETCH_SIZE))
+            await eventually(other_takes_a_turn)
+            transport.resume_reading()
             await taking
 
 
-async def test_a_later_event_of_a_session_waits_while_an_earlier_one_is_parked(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+async def test_a_later_event_of_a_session_is_blocked_while_an_earlier_one_is_parked(
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
     session, other = await database.a_session(), await database.a_session()
     for each in (session, other):
         await an_event(database, each, 1)
-    outbox = an_outbox(pools[0])
+    outbox = an_outbox(engines[0])
     async with outbox.turn() as turn:
         assert turn
         first, _ = await turn.oldest(10)
-        await turn.park([Parked(queued=first, reason="it is too large")])
+        await turn.park([EventToPark(queued=first, reason="it is too large")])
         await turn.commit()
     await an_event(database, session, 2)
 
     async with outbox.turn() as turn:
         assert turn
-        assert [each.waits for each in await turn.oldest(10)] == [False, True]
+        assert [each.is_blocked for each in await turn.oldest(10)] == [False, True]
         backlog = await turn.backlog()
     assert (backlog.pending, backlog.parked) == (2, 1)
     [parked] = await outbox.parked()
     assert (parked.session_id, parked.reason) == (session.id, "it is too large")
 
 
-async def test_a_parked_event_goes_back_to_its_own_place(
-    database: TestDatabase, pools: list[asyncpg.Pool]
+async def test_a_parked_event_returns_to_its_former_position(
+    database: TestDatabase, engines: list[AsyncEngine]
 ) -> None:
     session = await database.a_session()
     first = await an_event(database, session, 1)
-    outbox = an_outbox(pools[0])
+    outbox = an_outbox(engines[0])
     async with outbox.turn() as turn:
         assert turn
-        await turn.park([Parked(queued=each, reason="full") for each in await turn.oldest(1)])
+        await turn.park([EventToPark(queued=each, reason="full") for each in await turn.oldest(1)])
         await turn.commit()
     second = await an_event(database, session, 2)
 
@@ -247,7 +257,7 @@ async def test_the_outbox_is_small_again_after_many_events(database: TestDatabas
     )
     full = await _size(database)
     await database.execute("DELETE FROM outbox")
-    await database.execute("VACUUM outbox")  # what autovacuum does as often as it was told
+    await database.execute("VACUUM outbox")  # as autovacuum does
 
     assert await _size(database) < full / 3
     heap = "SELECT pg_relation_size('outbox')"
@@ -272,7 +282,7 @@ async def _size(database: TestDatabase) -> int:
         "SELECT * FROM alembic_version",
     ],
 )
-async def test_the_relay_may_do_no_more_than_it_has_to(
+async def test_the_role_of_the_relay_may_only_work_on_its_queue(
     database: TestDatabase, forbidden: str
 ) -> None:
     async with database.connection.transaction():
@@ -281,7 +291,7 @@ async def test_the_relay_may_do_no_more_than_it_has_to(
             await database.execute(forbidden)
 
 
-async def test_who_is_a_member_of_the_relays_role_and_has_not_become_it_sees_nothing(
+async def test_a_member_of_the_relays_role_sees_nothing_before_it_becomes_the_role(
     database: TestDatabase,
 ) -> None:
     await an_event(database, await database.a_session(), 1)
@@ -294,7 +304,9 @@ async def test_who_is_a_member_of_the_relays_role_and_has_not_become_it_sees_not
         await connection.close()
 
 
-async def test_the_api_sees_neither_the_queue_nor_what_is_parked(database: TestDatabase) -> None:
+async def test_the_role_of_the_service_sees_neither_the_queue_nor_parked_events(
+    database: TestDatabase,
+) -> None:
     for table in ("outbox", "parked_events"):
         async with database.connection.transaction():
             await database.execute("SET LOCAL ROLE session_service")

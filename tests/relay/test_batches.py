@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.application.outbox import RecordedEvent
+from service.application.outbox import OutboxEvent
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
 from service.relay.batch import WAITS
@@ -35,7 +35,7 @@ async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
         yield connected
 
 
-def some_events(count: int = 5) -> list[RecordedEvent]:
+def some_events(count: int = 5) -> list[OutboxEvent]:
     return [an_event(uuid4()) for _ in range(count)]
 
 
@@ -67,11 +67,11 @@ async def test_each_message_of_a_batch_says_so_and_is_as_it_is_alone_otherwise(
     assert [message.payload.keys() for message in found] == [expected.payload.keys()] * 3
 
 
-def with_its_id_known(event: RecordedEvent) -> RecordedEvent:
+def with_its_id_known(event: OutboxEvent) -> OutboxEvent:
     return an_event(uuid4())._replace(id=event.id)
 
 
-def with_its_subject_taken(event: RecordedEvent) -> RecordedEvent:
+def with_its_subject_taken(event: OutboxEvent) -> OutboxEvent:
     return event._replace(id=uuid4())
 
 
@@ -80,7 +80,7 @@ def with_its_subject_taken(event: RecordedEvent) -> RecordedEvent:
 async def test_nothing_is_stored_of_a_batch_with_a_double(
     stream: NatsServer,
     connected: Broker,
-    double: Callable[[RecordedEvent], RecordedEvent],
+    double: Callable[[OutboxEvent], OutboxEvent],
     place: int,
 ) -> None:
     known = an_event(uuid4())

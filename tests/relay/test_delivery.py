@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.application.outbox import QueuedEvent, RecordedEvent
+from service.application.outbox import OutboxEvent, QueuedEvent
 from service.domain.session import REQUIRED_STATUS, SessionStatus
 from service.relay.batch import GONE, WAITS, Batch
 from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN, Delivery, deliver
@@ -19,8 +19,8 @@ from tests.builders import MORNING
 OWNER = uuid4()
 
 
-def an_event(session_id: UUID, version: int = 1) -> RecordedEvent:
-    return RecordedEvent(
+def an_event(session_id: UUID, version: int = 1) -> OutboxEvent:
+    return OutboxEvent(
         id=uuid4(),
         user_id=OWNER,
         session_id=session_id,
@@ -33,7 +33,7 @@ def an_event(session_id: UUID, version: int = 1) -> RecordedEvent:
     )
 
 
-def histories(*lengths: int) -> list[RecordedEvent]:
+def histories(*lengths: int) -> list[OutboxEvent]:
     """Of as many sessions, their events interleaved as they would have happened."""
     ids = [uuid4() for _ in lengths]
     return [
@@ -48,16 +48,16 @@ def histories(*lengths: int) -> list[RecordedEvent]:
 class FakeBroker:
     """Acknowledges in an order of its own; refuses or fails where it is told to."""
 
-    refuses: Sequence[RecordedEvent] = ()
-    fails_at: Sequence[RecordedEvent] = ()
-    knows: Sequence[RecordedEvent] = ()
+    refuses: Sequence[OutboxEvent] = ()
+    fails_at: Sequence[OutboxEvent] = ()
+    knows: Sequence[OutboxEvent] = ()
     takes_batches: bool = False
-    taken: list[RecordedEvent] = field(default_factory=list)
+    taken: list[OutboxEvent] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
     asked: int = 0
 
-    async def publish(self, event: RecordedEvent) -> bool:
+    async def publish(self, event: OutboxEvent) -> bool:
         self.asked += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -68,7 +68,7 @@ class FakeBroker:
         finally:
             self.under_way -= 1
 
-    async def publish_together(self, events: Sequence[RecordedEvent]) -> bool:
+    async def publish_together(self, events: Sequence[OutboxEvent]) -> bool:
         self.asked += 1
         if self.fails_at:
             raise BrokerUnavailable("it is full")
@@ -76,7 +76,7 @@ class FakeBroker:
             self.taken.extend(events)
         return self.takes_batches
 
-    def _answer(self, event: RecordedEvent) -> bool:
+    def _answer(self, event: OutboxEvent) -> bool:
         if event in self.refuses:
             raise EventRefused("it is too large")
         if event in self.fails_at:
@@ -85,7 +85,7 @@ class FakeBroker:
         return event in self.knows
 
 
-async def sent(events: Sequence[RecordedEvent], broker: FakeBroker) -> Delivery:
+async def sent(events: Sequence[OutboxEvent], broker: FakeBroker) -> Delivery:
     return await deliver(events, broker, in_flight=3, may_go_on=lambda: True)
 
 
@@ -187,14 +187,14 @@ async def test_no_batch_is_sent_when_it_may_not_go_on() -> None:
     assert broker.asked == 0
 
 
-def queued(*events: RecordedEvent, waits: Sequence[RecordedEvent] = ()) -> list[QueuedEvent]:
+def queued(*events: OutboxEvent, waits: Sequence[OutboxEvent] = ()) -> list[QueuedEvent]:
     return [
         QueuedEvent(
             position=position,
             user_id=event.user_id,
             event_id=event.id,
             event=event,
-            waits=event in waits,
+            is_blocked=event in waits,
         )
         for position, event in enumerate(events)
     ]
@@ -202,7 +202,7 @@ def queued(*events: RecordedEvent, waits: Sequence[RecordedEvent] = ()) -> list[
 
 def test_parks_what_was_refused_what_is_behind_it_and_what_is_gone() -> None:
     refused, behind, waiting, published = histories(1, 1, 1, 1)
-    gone = QueuedEvent(position=9, user_id=OWNER, event_id=uuid4(), event=None, waits=False)
+    gone = QueuedEvent(position=9, user_id=OWNER, event_id=uuid4(), event=None, is_blocked=False)
     batch = Batch([*queued(refused, behind, waiting, published, waits=[waiting]), gone])
     delivery = Delivery(
         published=[published], refused=[(refused, "it is too large")], held_back=[behind]

@@ -1,0 +1,193 @@
+"""The statements of a relay's turn: read the oldest events, delete or park them, commit."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    CursorResult,
+    DateTime,
+    Executable,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
+from service.persistence.engine import cut_after, driver_connection
+from service.persistence.errors import translate_commit_errors
+from service.persistence.tables import events, outbox, parked_events
+from service.persistence.unnest import DIALECT, AsyncpgArray, parameters, rows_given_as
+
+FETCH_SIZE = 500
+"""Rows of ordinary size that fit into the buffers of a socket.
+
+A server that cannot send its rows does not notice that the relay is frozen.
+"""
+
+EVENT_COLUMNS = (
+    events.c.id,
+    events.c.user_id,
+    events.c.session_id,
+    events.c.session_version,
+    events.c.event_type,
+    events.c.event_data,
+    events.c.occurred_at,
+    events.c.request_id,
+    events.c.traceparent,
+)
+"""The fields of OutboxEvent, in this order."""
+
+_first = select(outbox).order_by(outbox.c.position).limit(bindparam("limit", type_=Integer()))
+_first_rows = _first.subquery("first")
+_is_blocked = exists().where(
+    parked_events.c.user_id == events.c.user_id, parked_events.c.session_id == events.c.session_id
+)
+OLDEST = (
+    select(
+        _first_rows.c.position,
+        _first_rows.c.user_id.label("queued_user_id"),
+        _first_rows.c.event_id,
+        _is_blocked.label("is_blocked"),
+        *EVENT_COLUMNS,
+    )
+    .outerjoin_from(
+        _first_rows,
+        events,
+        and_(events.c.user_id == _first_rows.c.user_id, events.c.id == _first_rows.c.event_id),
+    )
+    .order_by(_first_rows.c.position)
+)
+DECLARE_OLDEST = f"DECLARE oldest NO SCROLL CURSOR FOR {OLDEST.compile(dialect=DIALECT)}"
+FETCH_OLDEST = text(f"FETCH {FETCH_SIZE} FROM oldest").columns(*OLDEST.selected_columns)
+CLOSE_OLDEST = text("CLOSE oldest")
+
+_REMOVE = delete(outbox).where(
+    outbox.c.position == func.any(bindparam("positions", type_=AsyncpgArray(BigInteger())))
+)
+
+_to_park = rows_given_as(
+    "to_park",
+    Column("position", BigInteger),
+    Column("user_id", Uuid),
+    Column("event_id", Uuid),
+    Column("session_id", Uuid),
+    Column("reason", Text),
+)
+_PARK = insert(parked_events).from_select(
+    ["position", "user_id", "event_id", "session_id", "reason", "parked_at"],
+    select(*[each for each in _to_park.c if each.name != "place"], func.now()),
+)
+
+# To their former positions, so that they go before the later events of their sessions.
+_RETRY_PARKED = text("""
+    WITH freed AS (DELETE FROM parked_events RETURNING position, user_id, event_id)
+    INSERT INTO outbox (position, user_id, event_id) OVERRIDING SYSTEM VALUE
+    SELECT position, user_id, event_id FROM freed
+    RETURNING position
+""")
+
+_BACKLOG = select(
+    select(func.count()).select_from(outbox).scalar_subquery().label("pending"),
+    select(func.count()).select_from(parked_events).scalar_subquery().label("parked"),
+)
+
+_PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
+_FIRST_OF_HISTORY = (
+    select(*EVENT_COLUMNS)
+    .where(
+        events.c.occurred_at >= bindparam("since", type_=DateTime(timezone=True)),
+        ~exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
+        ~exists().where(
+            parked_events.c.user_id == events.c.user_id, parked_events.c.event_id == events.c.id
+        ),
+    )
+    .order_by(events.c.user_id, events.c.session_id, events.c.session_version)
+    .limit(bindparam("page", type_=Integer()))
+)
+_REST_OF_HISTORY = _FIRST_OF_HISTORY.where(
+    tuple_(*(events.c[name] for name in _PLACE_IN_HISTORY))
+    > tuple_(*(bindparam(name, type_=events.c[name].type) for name in _PLACE_IN_HISTORY))
+)
+
+_NOTHING = text("SELECT 1")
+
+
+class SqlTurn:
+    """`patience`: after so many seconds without an answer the connection is cut."""
+
+    def __init__(self, connection: AsyncConnection, patience: float) -> None:
+        self._connection = connection
+        self._driver = driver_connection(connection)
+        self._patience = patience
+
+    async def execute(
+        self, statement: Executable, given: Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
+        with cut_after(self._driver, self._patience):
+            return await self._connection.execute(statement, given)
+
+    async def renew(self) -> None:
+        await self.execute(_NOTHING)
+
+    async def oldest(self, limit: int) -> list[QueuedEvent]:
+        with cut_after(self._driver, self._patience):
+            await self._connection.exec_driver_sql(DECLARE_OLDEST, (limit,))
+        queued: list[QueuedEvent] = []
+        while len(queued) < limit:
+            page = [_to_queued(row) for row in await self.execute(FETCH_OLDEST)]
+            queued += page
+            if len(page) < FETCH_SIZE:
+                break
+        await self.execute(CLOSE_OLDEST)  # an open cursor keeps its snapshot, and delays vacuum
+        return queued
+
+    async def remove(self, positions: Sequence[int]) -> None:
+        await self.execute(_REMOVE, {"positions": positions})
+
+    async def park(self, to_park: Sequence[EventToPark]) -> None:
+        await self.execute(_PARK, parameters(_to_park, [_to_row(each) for each in to_park]))
+        await self.remove([each.queued.position for each in to_park])
+
+    async def backlog(self) -> Backlog:
+        [counts] = (await self.execute(_BACKLOG)).mappings()
+        return Backlog(**counts)
+
+    async def history(self, since: datetime, page: int) -> AsyncIterator[list[OutboxEvent]]:
+        given: dict[str, Any] = {"since": since, "page": page}
+        found = [OutboxEvent._make(row) for row in await self.execute(_FIRST_OF_HISTORY, given)]
+        while found:
+            yield found
+            given |= {name: getattr(found[-1], name) for name in _PLACE_IN_HISTORY}
+            found = [OutboxEvent._make(row) for row in await self.execute(_REST_OF_HISTORY, given)]
+
+    async def retry_parked(self) -> int:
+        return len((await self.execute(_RETRY_PARKED)).all())
+
+    async def commit(self) -> None:
+        with translate_commit_errors(), cut_after(self._driver, self._patience):
+            await self._connection.commit()
+
+
+def _to_queued(row: Iterable[Any]) -> QueuedEvent:
+    position, user_id, event_id, is_blocked, *facts = row
+    event = None if facts[0] is None else OutboxEvent._make(facts)
+    return QueuedEvent(position, user_id, event_id, event, is_blocked)
+
+
+def _to_row(each: EventToPark) -> tuple[Any, ...]:
+    queued = each.queued
+    session_id = queued.event.session_id if queued.event else None
+    return queued.position, queued.user_id, queued.event_id, session_id, each.reason
