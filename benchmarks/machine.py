@@ -11,7 +11,7 @@ import psutil
 
 from benchmarks.cluster import Cluster
 
-PACKAGES = ("uvicorn", "starlette", "sqlalchemy", "asyncpg", "joserfc", "fastapi", "pyjwt")
+PACKAGES = ("uvicorn", "starlette", "sqlalchemy", "asyncpg", "pyjwt", "fastapi", "pyjwt")
 
 
 def described(cluster: Cluster) -> dict[str, str]:

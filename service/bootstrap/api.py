@@ -20,10 +20,10 @@ from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
-from service.http.errors import on_http_exception, on_service_error
+from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
-from service.http.routes import AppState, routes
+from service.http.routes import AppResources, routes
 from service.persistence.database import Database, Limits
 from service.persistence.engine import create_engine
 from service.persistence.readiness import Readiness
@@ -38,7 +38,7 @@ def create_app(
     shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[AppState]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[AppResources]:
         async with AsyncExitStack() as stack:
             if shutdown:
                 stack.enter_context(shutdown.intercept_sigterm())
@@ -62,16 +62,15 @@ def create_app(
                 "queries": queries,
                 "check_readiness": _readiness(engine, shutdown),
                 "new_id": new_id,
-                "max_lengths": {
-                    "reason": settings.reason_max_length,
-                    "notes": settings.notes_max_length,
-                },
             }
 
     app = Starlette(
         routes=routes,
         middleware=[Middleware(RequestMiddleware)],
-        exception_handlers={ServiceError: on_service_error, HTTPException: on_http_exception},
+        exception_handlers={
+            ServiceError: respond_to_service_error,
+            HTTPException: respond_to_http_exception,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

@@ -133,9 +133,6 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
         3.0, "Time limit for a fetch of the key set.", unit="s"
     )
 
-    reason_max_length: int = _setting(500, "The longest reason.", unit="code points", ge=1, le=4000)
-    notes_max_length: int = _setting(2000, "The longest notes.", unit="code points", ge=1, le=4000)
-
     database_pool_size: int = _setting(
         10, "Database connections of each worker.", unit="connections", ge=5, le=1000
     )

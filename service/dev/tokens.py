@@ -3,11 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from joserfc import jwt
-from joserfc.jwk import OctKey
+import jwt
 
 from service.bootstrap.settings import TokenSettings, WrongSettings
-from service.http.auth import ROLE
+from service.http.auth import REQUIRED_ROLE
 
 
 class NoSecretError(WrongSettings):
@@ -22,11 +21,10 @@ def mint(settings: TokenSettings, user_id: UUID, *, lifetime: timedelta) -> str:
     claims = {
         "sub": str(user_id),
         "aud": settings.jwt_audience,
-        "role": ROLE,
+        "role": REQUIRED_ROLE,
         "iat": issued,
         "exp": issued + lifetime,
     }
     if settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
-    key = OctKey.import_key(settings.jwt_secret.get_secret_value())
-    return jwt.encode({"alg": "HS256"}, claims, key)
+    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), "HS256")

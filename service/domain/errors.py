@@ -1,20 +1,20 @@
-"""What the domain refuses, and why.
+"""Errors of the domain: each names the rule that refuses a command.
 
-    ServiceError                 a stable code, a message, the facts behind it
+    ServiceError                 a stable code, a message, and the facts in `details`
     └── DomainError
         ├── SessionNotFound      no such session of this user
         ├── InvalidStatus        the session's status forbids the transition
-        │   ├── StatusTooEarly   it has not come that far
-        │   └── StatusTooLate    it has gone past that
+        │   ├── StatusTooEarly   the session has not reached the required status
+        │   └── StatusTooLate    the session has passed the required status
         ├── ActiveSessionExists  another session of the user is in progress
-        ├── NoRepetitions        nothing was trained, so nothing was completed
-        ├── InvalidText          a text cannot be kept as it is
+        ├── NoRepetitions        the session to complete has no repetition
+        ├── InvalidText          a text is too long or has a forbidden character
         │   ├── InvalidReason
         │   └── InvalidNotes
-        ├── PreconditionFailed   the caller knows another version of the session
-        └── IdempotencyKeyReused the key stands for another command
+        ├── PreconditionFailed   If-Match names another version of the session
+        └── IdempotencyKeyReused the key was used for another command
 
-`code` is what clients switch on; every changing part of `message` is in `details`.
+Clients switch on `code`; every variable part of `message` is in `details`.
 """
 
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ class ServiceError(Exception):
 
 
 class DomainError(ServiceError):
-    """A rule of training sessions forbids the command; nothing was changed."""
+    """A rule of training sessions refuses the command; nothing was changed."""
 
 
 class SessionNotFound(DomainError):
-    """Says the same of a session that never was and of another user's."""
+    """The same answer for a session that does not exist and for another user's session."""
 
     code = "SESSION_NOT_FOUND"
 
     def __init__(self) -> None:
-        super().__init__("There is no such session.")
+        super().__init__("This session does not exist.")
 
 
 class InvalidStatus(DomainError):
@@ -49,7 +49,7 @@ class InvalidStatus(DomainError):
 
     def __init__(self, session_id: UUID, *, current: str, required: str) -> None:
         super().__init__(
-            f"The session is {current}; it has to be {required}.",
+            f"The session is {current}; it must be {required}.",
             {"sessionId": str(session_id), "currentStatus": current, "requiredStatus": required},
         )
         self.current = current
@@ -69,7 +69,7 @@ class ActiveSessionExists(DomainError):
 
     def __init__(self, active_session_id: UUID) -> None:
         super().__init__(
-            f"The session {active_session_id} is in progress; it has to end before another starts.",
+            f"The session {active_session_id} is in progress; it must end before another starts.",
             {"activeSessionId": str(active_session_id)},
         )
 
@@ -84,12 +84,12 @@ class NoRepetitions(DomainError):
 
 
 class InvalidText(DomainError):
-    what: ClassVar[str]
+    text_name: ClassVar[str]
 
     @classmethod
     def too_long(cls, *, length: int, max_length: int) -> Self:
         return cls(
-            f"The {cls.what} may have {max_length} characters, not {length}.",
+            f"The {cls.text_name} may have {max_length} characters, not {length}.",
             {"maxLength": max_length, "length": length},
         )
 
@@ -97,19 +97,19 @@ class InvalidText(DomainError):
     def forbidden(cls, character: str, *, index: int) -> Self:
         code_point = f"U+{ord(character):04X}"
         return cls(
-            f"The {cls.what} may not contain {code_point}, which it has at {index}.",
+            f"The {cls.text_name} may not contain {code_point}, found at index {index}.",
             {"codePoint": code_point, "index": index},
         )
 
 
 class InvalidReason(InvalidText):
     code = "INVALID_REASON"
-    what = "reason"
+    text_name = "reason"
 
 
 class InvalidNotes(InvalidText):
     code = "INVALID_NOTES"
-    what = "notes"
+    text_name = "notes"
 
 
 class PreconditionFailed(DomainError):

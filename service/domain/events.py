@@ -1,4 +1,4 @@
-"""What has happened to a session, in the past tense."""
+"""Events of a session, named in the past tense."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

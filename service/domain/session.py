@@ -1,4 +1,4 @@
-"""The training session: the only place that decides what may follow what."""
+"""The training session: the only place that decides which transitions are allowed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,11 +32,14 @@ REQUIRED_STATUS = {
     SessionStatus.COMPLETED: SessionStatus.IN_PROGRESS,
     SessionStatus.FAILED: SessionStatus.IN_PROGRESS,
 }
-"""What a session has to be, to become what the key says. Every session begins as planned."""
+"""The status that a session must have before it gets the status of the key.
+
+Every session begins as planned.
+"""
 
 
 def _stage(status: SessionStatus) -> int:
-    """How many transitions lead to it."""
+    """The number of transitions from `planned` to this status."""
     required = REQUIRED_STATUS.get(status)
     return 0 if required is None else _stage(required) + 1
 
@@ -97,7 +100,7 @@ class Session:
         return session, SessionPlanned(**facts, session_date=session_date)
 
     def start(self, *, at: datetime, active_session_id: UUID | None = None) -> SessionStarted:
-        """`active_session_id`: the user's session in progress, of which there is one at most."""
+        """`active_session_id`: the user's session in progress, if there is one."""
         self._require_status_for(SessionStatus.IN_PROGRESS)
         if active_session_id is not None:
             raise ActiveSessionExists(active_session_id)
@@ -110,7 +113,7 @@ class Session:
         sets: tuple[int | None, ...] | None = None,
         rpe: int | None = None,
     ) -> SessionCompleted:
-        """Given `sets` and `rpe` replace what is there; absent ones leave it."""
+        """Given `sets` and `rpe` replace those of the session; None keeps them."""
         self._require_status_for(SessionStatus.COMPLETED)
         sets = self.sets if sets is None else sets
         if not any(sets):
@@ -121,7 +124,7 @@ class Session:
         return SessionCompleted(**facts, sets=sets, total_reps=self.total_reps, rpe=self.rpe)
 
     def fail(self, reason: Reason | None, *, at: datetime) -> SessionFailed:
-        """The reason goes into the event alone; what was trained stays as it was."""
+        """The reason goes into the event alone; sets, rpe and notes stay as they were."""
         self._require_status_for(SessionStatus.FAILED)
         facts = self._become(SessionStatus.FAILED, at)
         return SessionFailed(**facts, reason=reason.text if reason else None)

@@ -1,4 +1,4 @@
-"""What users put in their own words: why a training was interrupted, notes on one."""
+"""Texts that users write: the reason of a failure, and notes."""
 
 import re
 import unicodedata
@@ -10,50 +10,49 @@ from service.domain.errors import InvalidNotes, InvalidReason, InvalidText
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
-def normal_form(text: str) -> str:
-    """Unicode NFC without white space at the ends: the form that is measured and stored."""
+def normalize(text: str) -> str:
+    """Unicode NFC, trimmed: the form whose length counts, and which is stored."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in its normal form; never empty.
+    """A normalized text, never empty. `max_length` is in code points.
 
-    Newline and tab are fine. PostgreSQL can store neither NUL nor lone surrogates, and the
-    other control characters would let a text forge lines in whatever log or terminal shows it.
+    Newline and tab are allowed. PostgreSQL stores neither NUL nor lone surrogates, and the other
+    control characters would let a text forge lines of a log or a terminal.
     """
 
-    refusal: ClassVar[type[InvalidText]]
+    error: ClassVar[type[InvalidText]]
     max_length: ClassVar[int]
 
     text: str
 
     @classmethod
-    def parse(cls, text: str | None, *, max_length: int | None = None) -> Self | None:
-        """`text` in its normal form, or None where nothing is left of it.
+    def parse(cls, text: str | None) -> Self | None:
+        """The normalized text, or None if nothing is left of it.
 
-        Raises an InvalidText for forbidden characters, and for more code points than `max_length`.
+        Raises InvalidText for forbidden characters and for too many code points.
         """
-        normal = normal_form(text or "")
-        if not normal:
+        normalized = normalize(text or "")
+        if not normalized:
             return None
-        allowed = cls.max_length if max_length is None else max_length
-        if len(normal) > allowed:
-            raise cls.refusal.too_long(length=len(normal), max_length=allowed)
-        if forbidden := _FORBIDDEN.search(normal):
-            raise cls.refusal.forbidden(forbidden.group(), index=forbidden.start())
-        return cls(normal)
+        if len(normalized) > cls.max_length:
+            raise cls.error.too_long(length=len(normalized), max_length=cls.max_length)
+        if forbidden := _FORBIDDEN.search(normalized):
+            raise cls.error.forbidden(forbidden.group(), index=forbidden.start())
+        return cls(normalized)
 
 
 class Reason(Text):
     """Why a training was interrupted."""
 
-    refusal = InvalidReason
+    error = InvalidReason
     max_length = 500
 
 
 class Notes(Text):
-    """What a user wants to remember of a training."""
+    """A user's notes on a training."""
 
-    refusal = InvalidNotes
+    error = InvalidNotes
     max_length = 2000

@@ -1,57 +1,53 @@
-"""Who is calling: Supabase access tokens (RFC 7519), checked as RFC 8725 advises."""
+"""Authentication: Supabase access tokens (RFC 7519), checked as RFC 8725 advises."""
 
+import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey, RSAKey
-from joserfc.jwt import JWTClaimsRegistry
+import jwt
 
 from service.http.errors import Unauthenticated
-from service.http.fields import canonical_uuid
-from service.http.key_set import KeySet
+from service.http.fields import parse_canonical_uuid
+from service.http.key_set import ASYMMETRIC_ALGORITHMS, KeySet
 
 LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192
-TOKENS_KNOWN = 4096
-ROLE = "authenticated"
+VERIFIED_TOKENS_MAX = 4096
+REQUIRED_ROLE = "authenticated"
+REQUIRED_CLAIMS = ["exp", "sub", "aud", "role"]
 
-_ASYMMETRIC = {"ES256", "RS256"}
-_ONLY = {
-    algorithm: jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    for algorithm in ("HS256", *_ASYMMETRIC)
-}
-_NOT_UNDERSTOOD = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
-"""Headers that ask for more than is done here, or bring a key of their own."""
-
-
-Key = OctKey | ECKey | RSAKey
+_REFUSED_HEADERS = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
+"""Headers that demand features which are missing here, or that bring a key of their own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What was found out about a token when it was checked."""
+class TokenHeader:
+    algorithm: str
+    key_id: str | None
 
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
     user_id: UUID
-    expires: float
-    header: dict[str, Any]
-    key: Key
+    expires: int
+    header: TokenHeader
+    key: jwt.PyJWK
 
 
 class Authenticator:
     """Checks tokens with `secret` (HS256), with keys of `key_set` (ES256, RS256), or both.
 
-    Where a key came from decides which algorithm it is for; what the token says only chooses
-    among the keys. `issuer` None takes any.
+    The origin of a key fixes its algorithm; the header of a token only chooses among the keys.
+    `issuer` None accepts any issuer.
 
-    A token that is known, as up to `TOKENS_KNOWN` are, is not checked again for as long as it has
-    not expired and its key is still the issuer's: clients use a token many times.
+    Clients use a token many times, so up to `VERIFIED_TOKENS_MAX` verified tokens are kept. A kept
+    token is accepted until it expires or its key is no longer the issuer's.
     """
 
     def __init__(
@@ -64,72 +60,82 @@ class Authenticator:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
-        self._known: dict[bytes, Known] = {}
-        self._secret = OctKey.import_key(secret) if secret else None
+        self._verified: dict[bytes, VerifiedToken] = {}
+        self._secret = _symmetric_key(secret) if secret else None
         self._key_set = key_set
-        of_issuer: dict[str, Any] = {"iss": {"essential": True, "value": issuer}} if issuer else {}
-        self._claims = JWTClaimsRegistry(
-            now=lambda: int(clock()),
-            leeway=LEEWAY_SECONDS,
-            exp={"essential": True},
-            sub={"essential": True},
-            aud={"essential": True, "value": audience},
-            **of_issuer,
-        )
+        self._audience = audience
+        self._issuer = issuer
 
-    async def user_id(self, authorization: Sequence[str]) -> UUID:
-        """The user whom these `Authorization` headers name.
+    async def authenticate(self, authorization: Sequence[str]) -> UUID:
+        """The user of the token in these `Authorization` headers.
 
-        Raises Unauthenticated, and DependencyUnavailable where the keys cannot be had.
+        Raises Unauthenticated, and DependencyUnavailable if the key set cannot be fetched.
         """
-        token = _bearer_token(authorization).encode()
-        digest = hashlib.sha256(token).digest()
-        known = self._known.get(digest)
-        if known is None or not await self._is_valid(known):
-            known = await self._check(token)
-            self._keep(digest, known)
-        return known.user_id
+        token = _parse_bearer_token(authorization)
+        digest = hashlib.sha256(token.encode()).digest()
+        verified = self._verified.get(digest)
+        if verified is None or not await self._is_still_valid(verified):
+            verified = await self._verify(token)
+            self._keep(digest, verified)
+        return verified.user_id
 
-    async def _is_valid(self, known: Known) -> bool:
-        key, _ = await self._key_for(known.header)
-        return key is known.key and int(self._clock()) < known.expires + LEEWAY_SECONDS
+    async def _is_still_valid(self, verified: VerifiedToken) -> bool:
+        key = await self._find_key(verified.header)
+        return key is verified.key and not self._is_expired(verified)
 
-    def _keep(self, digest: bytes, known: Known) -> None:
-        if len(self._known) >= TOKENS_KNOWN:
-            self._known.clear()
-        self._known[digest] = known
+    def _is_expired(self, verified: VerifiedToken) -> bool:
+        return int(self._clock()) >= verified.expires + LEEWAY_SECONDS
 
-    async def _check(self, token: bytes) -> Known:
+    def _keep(self, digest: bytes, verified: VerifiedToken) -> None:
+        if len(self._verified) >= VERIFIED_TOKENS_MAX:
+            self._verified.clear()
+        self._verified[digest] = verified
+
+    async def _verify(self, token: str) -> VerifiedToken:
+        header = _parse_header(token.partition(".")[0])
+        key = await self._find_key(header)
         try:
-            signed = jws.extract_compact(token)
-            key, algorithm = await self._key_for(signed.headers())
-            if not jws.validate_compact(signed, key, registry=_ONLY[algorithm]):
-                raise Unauthenticated
-            claims = json.loads(signed.payload)
-            if not isinstance(claims, dict):
-                raise Unauthenticated
-            self._claims.validate(claims)
-        except (JoseError, ValueError, TypeError, RecursionError):
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": REQUIRED_CLAIMS},
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthenticated from None
-        user_id = canonical_uuid(claims["sub"])
-        if user_id is None or claims.get("role") != ROLE:
+        user_id = parse_canonical_uuid(claims["sub"])
+        if user_id is None or claims["role"] != REQUIRED_ROLE or not _has_numeric_dates(claims):
             raise Unauthenticated
-        return Known(user_id, claims["exp"], signed.headers(), key)
+        verified = VerifiedToken(user_id, int(claims["exp"]), header, key)
+        if self._is_expired(verified):
+            raise Unauthenticated
+        return verified
 
-    async def _key_for(self, header: Any) -> tuple[Key, str]:
-        if not isinstance(header, dict) or _NOT_UNDERSTOOD & header.keys():
-            raise Unauthenticated
-        algorithm, key_id = header.get("alg"), header.get("kid")
-        if algorithm == "HS256" and self._secret:
-            return self._secret, "HS256"
-        if algorithm in _ASYMMETRIC and self._key_set and isinstance(key_id, str):
-            found = await self._key_set.find(key_id)
-            if found:
-                return found.key, found.algorithm
+    async def _find_key(self, header: TokenHeader) -> jwt.PyJWK:
+        if header.algorithm == "HS256" and self._secret:
+            return self._secret
+        if header.algorithm in ASYMMETRIC_ALGORITHMS and self._key_set and header.key_id:
+            key = await self._key_set.find(header.key_id)
+            if key:
+                return key
         raise Unauthenticated
 
 
-def _bearer_token(authorization: Sequence[str]) -> str:
+def _symmetric_key(secret: str) -> jwt.PyJWK:
+    encoded = base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()
+    return jwt.PyJWK({"kty": "oct", "k": encoded}, "HS256")
+
+
+def _has_numeric_dates(claims: Mapping[str, Any]) -> bool:
+    """RFC 7519, section 2. PyJWT also accepts strings of digits and booleans."""
+    dates = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
+    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in dates)
+
+
+def _parse_bearer_token(authorization: Sequence[str]) -> str:
     if not authorization:
         raise Unauthenticated(token_given=False)
     if len(authorization) > 1:
@@ -140,3 +146,21 @@ def _bearer_token(authorization: Sequence[str]) -> str:
     if len(token) > TOKEN_MAX_LENGTH or not token.isascii():
         raise Unauthenticated
     return token.strip()
+
+
+@lru_cache(maxsize=64)
+def _parse_header(segment: str) -> TokenHeader:
+    """Chooses the key. All tokens of a key have the same header, so the result is kept.
+
+    PyJWT parses the header again, more strictly, when it verifies the signature.
+    """
+    try:
+        header: Any = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except (ValueError, RecursionError):
+        raise Unauthenticated from None
+    if not isinstance(header, dict) or _REFUSED_HEADERS & header.keys():
+        raise Unauthenticated
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str) or not isinstance(key_id, str | None):
+        raise Unauthenticated
+    return TokenHeader(algorithm, key_id)

@@ -6,17 +6,17 @@ from typing import Any
 from starlette.requests import Request
 
 from service.http.errors import (
+    Issue,
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
-    issue,
 )
 
 BODY_MAX_BYTES = 16 * 1024
 
 
-async def json_object(request: Request[Any]) -> dict[str, Any]:
-    """The body; an absent one is an empty object.
+async def read_json_object(request: Request[Any]) -> dict[str, Any]:
+    """The body; an empty one counts as an empty object.
 
     Raises PayloadTooLarge, UnsupportedMediaType, ValidationFailed.
     """
@@ -29,9 +29,13 @@ async def json_object(request: Request[Any]) -> dict[str, Any]:
     try:
         value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
-        raise ValidationFailed(issue([], "invalid_json", "The body has to be JSON.")) from None
+        raise ValidationFailed(
+            Issue(path=[], code="invalid_json", message="The body must be JSON.")
+        ) from None
     if not isinstance(value, dict):
-        raise ValidationFailed(issue([], "invalid_type", "The body has to be an object."))
+        raise ValidationFailed(
+            Issue(path=[], code="invalid_type", message="The body must be an object.")
+        )
     return value
 
 
@@ -47,8 +51,8 @@ async def _read(request: Request[Any]) -> bytes:
     return body
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two reasons, which one was meant?"""
+def _require_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses a name that occurs twice: either value could be the one that was meant."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("a name occurs twice")
@@ -59,4 +63,4 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)
+_DECODER = json.JSONDecoder(object_pairs_hook=_require_unique_names, parse_constant=_refuse)

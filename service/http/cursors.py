@@ -1,7 +1,6 @@
-"""Positions in a list, as clients carry them from page to page: opaque, and checked. Pure.
+"""Cursors: positions in a list, opaque to clients. Pure.
 
-A cursor holds nothing that its bearer may not see: it only says where among the caller's own rows
-to go on, so it needs no signature.
+A cursor needs no signature: it only says where to go on among the caller's own rows.
 """
 
 import base64
@@ -23,43 +22,43 @@ class InvalidCursor(ValueError):
     pass
 
 
-def cursor_of_position(position: Position) -> str:
+def encode_position(position: Position) -> str:
     moment, session_id = position
-    return _encoded(_POSITION.pack((moment - _EPOCH) // _MICROSECOND, session_id.bytes))
+    return _encode(_POSITION.pack((moment - _EPOCH) // _MICROSECOND, session_id.bytes))
 
 
-def position_of(cursor: str) -> Position:
+def decode_position(cursor: str) -> Position:
     """Raises InvalidCursor."""
-    microseconds, session_id = _unpacked(_POSITION, cursor)
+    microseconds, session_id = _decode(_POSITION, cursor)
     try:
         return _EPOCH + microseconds * _MICROSECOND, UUID(bytes=session_id)
     except OverflowError:
         raise InvalidCursor(cursor) from None
 
 
-def cursor_of_version(version: int) -> str:
-    return _encoded(_VERSION.pack(version))
+def encode_version(version: int) -> str:
+    return _encode(_VERSION.pack(version))
 
 
-def version_of(cursor: str) -> int:
+def decode_version(cursor: str) -> int:
     """Raises InvalidCursor."""
-    version: int = _unpacked(_VERSION, cursor)[0]
+    version: int = _decode(_VERSION, cursor)[0]
     if version >= 2**31:
         raise InvalidCursor(cursor)
     return version
 
 
-def _encoded(content: bytes) -> str:
+def _encode(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def _unpacked(form: struct.Struct, cursor: str) -> tuple[Any, ...]:
-    """Only what `_encoded` makes: a decoder lets much else pass."""
+def _decode(form: struct.Struct, cursor: str) -> tuple[Any, ...]:
+    """Accepts only the output of `_encode`: the decoder of base64 alone accepts more."""
     try:
         content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         unpacked = form.unpack(content)
     except (ValueError, binascii.Error, struct.error):
         raise InvalidCursor(cursor) from None
-    if _encoded(content) != cursor:
+    if _encode(content) != cursor:
         raise InvalidCursor(cursor)
     return unpacked

@@ -1,4 +1,4 @@
-"""Request headers that say more than text. Pure.
+"""Parsers of request headers. Pure.
 
 Entity tags: RFC 9110, section 8.8.3. Preconditions: sections 13.1.1 and 13.1.2.
 traceparent: W3C Trace Context, section 3.2, version 00.
@@ -8,7 +8,7 @@ Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941
 import re
 from collections.abc import Sequence
 
-from service.http.errors import ValidationFailed, issue
+from service.http.errors import Issue, ValidationFailed
 
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
@@ -17,10 +17,10 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
 
-def versions_accepted(if_match: Sequence[str]) -> frozenset[int] | None:
-    """The versions that `If-Match` names; None where it is absent or `*`.
+def parse_if_match(if_match: Sequence[str]) -> frozenset[int] | None:
+    """The versions that `If-Match` names; None if it is absent or `*`.
 
-    Weak tags never match (strong comparison), nor do tags that this service never gave.
+    Weak tags never match (strong comparison), nor do tags that this service does not issue.
     """
     if not if_match:
         return None
@@ -31,13 +31,13 @@ def versions_accepted(if_match: Sequence[str]) -> frozenset[int] | None:
     return frozenset(int(match[1]) for match in matches if match)
 
 
-def is_named_by(if_none_match: Sequence[str], etag: str) -> bool:
-    """Whether `If-None-Match` names this tag (weak comparison), or is `*`."""
+def matches_etag(if_none_match: Sequence[str], etag: str) -> bool:
+    """True if `If-None-Match` names this tag (weak comparison) or is `*`."""
     value = ",".join(if_none_match)
     return value.strip() == "*" or etag in (tag for _, tag in _ENTITY_TAG.findall(value))
 
 
-def idempotency_key(values: Sequence[str]) -> str | None:
+def parse_idempotency_key(values: Sequence[str]) -> str | None:
     """Raises ValidationFailed."""
     if not values:
         return None
@@ -45,12 +45,14 @@ def idempotency_key(values: Sequence[str]) -> str | None:
     if quoted := _QUOTED.fullmatch(key):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     if len(values) > 1 or not _KEY.fullmatch(key):
-        message = "It has to be one header of 1 to 255 visible ASCII characters."
-        raise ValidationFailed(issue(["Idempotency-Key"], "invalid_header", message))
+        message = "It must be one header of 1 to 255 visible ASCII characters."
+        raise ValidationFailed(
+            Issue(path=["Idempotency-Key"], code="invalid_header", message=message)
+        )
     return key
 
 
-def traceparent(values: Sequence[str]) -> str | None:
-    """What is not valid is ignored, as the specification asks: a trace is no reason to refuse."""
+def parse_traceparent(values: Sequence[str]) -> str | None:
+    """An invalid value is ignored, as the specification demands."""
     value = values[0].strip(" \t") if len(values) == 1 else ""
     return value if _TRACEPARENT.fullmatch(value) else None

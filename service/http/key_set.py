@@ -1,43 +1,35 @@
-"""The key set that tokens are checked with (RFC 7517), fetched and kept."""
+"""The JSON Web Key Set (RFC 7517) that verifies tokens: fetched, kept, refreshed."""
 
 import asyncio
 import json
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 import structlog
-from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import ECKey, RSAKey
+from jwt import PyJWK, PyJWKSet
+from jwt.exceptions import PyJWKSetError
 
 from service.application.errors import DependencyUnavailable
 
 KEY_SET_MAX_BYTES = 256 * 1024
 
-_KINDS: dict[tuple[Any, Any], tuple[type[ECKey | RSAKey], str]] = {
-    ("EC", "P-256"): (ECKey, "ES256"),
-    ("RSA", None): (RSAKey, "RS256"),
-}
-"""What a key is, and which algorithm it is for, by its `kty` and `crv`."""
+_ALGORITHMS: dict[tuple[Any, Any], str] = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+"""The algorithm of a key by its `kty` and `crv`."""
+
+ASYMMETRIC_ALGORITHMS = frozenset(_ALGORITHMS.values())
 
 log = structlog.get_logger("service.jwks")
-
-
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    key: ECKey | RSAKey
-    algorithm: str
 
 
 class KeySet:
     """The issuer's keys by their `kid`. Times in seconds.
 
-    A set is good for `lifetime` and fetched anew, ahead of need, from half of it on. After a
-    failed fetch it is good for `outage` longer, and nobody waits whose key is in it. One fetch
-    at a time; `cooldown` between fetches for unknown keys, and after a failed one.
+    A fetched set is valid for `lifetime`; from half of it on, the next use starts a new fetch in
+    the background. After a failed fetch the set is valid for `outage` longer, and a key in it is
+    found without waiting. One fetch runs at a time, with a pause of `cooldown` between fetches for
+    unknown keys and after a failed fetch.
     """
 
     def __init__(
@@ -58,16 +50,16 @@ class KeySet:
         self._cooldown = cooldown
         self._timeout = timeout
         self._clock = clock
-        self._keys: dict[str, PublicKey] = {}
+        self._keys: dict[str, PyJWK] = {}
         self._fetched_at = float("-inf")
         self._failed_at: float | None = None
         self._searched_at = float("-inf")
         self._fetch: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str) -> PublicKey | None:
-        """The key with this id; None where the issuer has no such key.
+    async def find(self, key_id: str) -> PyJWK | None:
+        """The key with this id, or None if the issuer has no such key.
 
-        Raises DependencyUnavailable where that cannot be known.
+        Raises DependencyUnavailable if the key set cannot be fetched.
         """
         if self._is_too_old():
             await self._refresh()
@@ -95,7 +87,7 @@ class KeySet:
         return self._age() > self._lifetime + outage
 
     async def _search(self) -> None:
-        """For a key that may be newer than the set; anybody can make one up."""
+        """Fetches a key that may be newer than the set. Any client can invent a key id."""
         if self._clock() - self._searched_at >= self._cooldown or self._fetch:
             self._searched_at = self._clock()
             await self._refresh()
@@ -116,7 +108,7 @@ class KeySet:
     async def _fetch_and_keep(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                self._keys = _usable_keys(await self._download())
+                self._keys = usable_keys(await self._download())
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as exc:
             self._failed_at = self._clock()
             log.warning("key set not fetched", error=type(exc).__name__)
@@ -128,7 +120,7 @@ class KeySet:
 
     async def _download(self) -> Any:
         body = b""
-        # The time limit is the whole fetch's, not that of each read.
+        # The caller limits the time of the whole fetch.
         async with self._client.stream("GET", self._url, timeout=None) as response:
             response.raise_for_status()
             async for chunk in response.aiter_bytes():
@@ -138,22 +130,23 @@ class KeySet:
         return json.loads(body)
 
 
-def _usable_keys(key_set: Any) -> dict[str, PublicKey]:
-    """Raises ValueError where this is no key set; leaves out what no token is checked with."""
+def usable_keys(key_set: Any) -> dict[str, PyJWK]:
+    """Raises ValueError if this is not a key set; leaves out keys that may verify no token."""
     if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
-        raise ValueError("not a key set")  # noqa: TRY004  it came as text
-    return {data["kid"]: key for data in key_set["keys"] if (key := _usable_key(data))}
-
-
-def _usable_key(data: Any) -> PublicKey | None:
-    """The library alone would take private keys, weak ones, and those of another curve."""
-    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or "d" in data:
-        return None
+        raise ValueError("not a key set")  # noqa: TRY004  the value came as text
     try:
-        kind, algorithm = _KINDS[data.get("kty"), data.get("crv")]
-        if data.get("alg", algorithm) != algorithm or data.get("use", "sig") != "sig":
-            return None
-        with warnings.catch_warnings(action="error", category=SecurityWarning):
-            return PublicKey(kind.import_key(data), algorithm)
-    except (JoseError, SecurityWarning, LookupError, TypeError, ValueError):
-        return None
+        keys = PyJWKSet([data for data in key_set["keys"] if _may_verify(data)]).keys
+    except PyJWKSetError:  # no usable key is left
+        return {}
+    return {str(key.key_id): key for key in keys if not key.Algorithm.check_key_length(key.key)}
+
+
+def _may_verify(data: Any) -> bool:
+    """PyJWT alone would also accept private keys and other curves and uses."""
+    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or "d" in data:
+        return False
+    try:
+        algorithm = _ALGORITHMS[data.get("kty"), data.get("crv")]
+    except (KeyError, TypeError):
+        return False
+    return (data.get("alg", algorithm), data.get("use", "sig")) == (algorithm, "sig")

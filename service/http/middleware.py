@@ -1,4 +1,4 @@
-"""What every request and every response has: an id, safe headers, a line in the log."""
+"""Middleware for every request: its id, safe response headers, a line in the log."""
 
 import re
 import time
@@ -9,18 +9,19 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.errors import InternalError, error_response
+from service.http.error_responses import error_response
+from service.http.errors import InternalError
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_SAFE_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _CLIENT_CLOSED_REQUEST = 499
-"""No status of HTTP: what nginx logs when nobody is left to answer."""
+"""Not a status of HTTP: nginx logs it when the client has closed the connection."""
 
 log = structlog.get_logger("service.http")
 
 
 class RequestMiddleware:
-    """Goes round everything, so that the answer to a bug has the same headers and format."""
+    """Outermost middleware: also wraps the answer to an unhandled exception."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,8 +39,8 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                of_request = (b"x-request-id", request_id.encode())
-                message["headers"] = [*message["headers"], of_request, *_ALWAYS]
+                id_header = (b"x-request-id", request_id.encode())
+                message["headers"] = [*message["headers"], id_header, *_SAFE_HEADERS]
             await send(message)
 
         try:

@@ -1,4 +1,4 @@
-"""What is in the path and the query of a request."""
+"""Parameters in the path and the query of a request."""
 
 import re
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from service.application.ports import Position
 from service.domain.session import SessionStatus
-from service.http.cursors import InvalidCursor, position_of, version_of
-from service.http.errors import ValidationFailed, issue
-from service.http.fields import DateTime, canonical_uuid, issue_of
+from service.http.cursors import InvalidCursor, decode_position, decode_version
+from service.http.errors import Issue, ValidationFailed
+from service.http.fields import DateTime, parse_canonical_uuid, to_issue
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
@@ -21,58 +21,62 @@ LIMIT_MAX = 100
 T = TypeVar("T")
 
 
-def session_id_of(request: Request[Any]) -> UUID:
+def parse_session_id(request: Request[Any]) -> UUID:
     """Raises ValidationFailed."""
-    session_id = canonical_uuid(request.path_params["session_id"])
+    session_id = parse_canonical_uuid(request.path_params["session_id"])
     if session_id is None:
-        raise ValidationFailed(issue(["sessionId"], "invalid_uuid", "It has to be a UUID."))
+        raise ValidationFailed(
+            Issue(path=["sessionId"], code="invalid_uuid", message="It must be a UUID.")
+        )
     return session_id
 
 
-def _to_number(value: str) -> int:
+def _parse_number(value: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", value):
-        raise PydanticCustomError("invalid_type", "It has to be a whole number.")
+        raise PydanticCustomError("invalid_type", "It must be a whole number.")
     return int(value)
 
 
-def _from(parse: Callable[[str], T]) -> BeforeValidator:
-    def to_position(value: str) -> T:
+def _decoded_by(decode: Callable[[str], T]) -> BeforeValidator:
+    def validate(value: str) -> T:
         try:
-            return parse(value)
+            return decode(value)
         except InvalidCursor:
             raise PydanticCustomError(
-                "invalid_cursor", "It has to be the nextCursor of an answer to this request."
+                "invalid_cursor", "It must be the nextCursor of an answer to this request."
             ) from None
 
-    return BeforeValidator(to_position)
+    return BeforeValidator(validate)
 
 
-Limit = Annotated[int, BeforeValidator(_to_number), Field(ge=1, le=LIMIT_MAX)]
+Limit = Annotated[int, BeforeValidator(_parse_number), Field(ge=1, le=LIMIT_MAX)]
 
 
-class Parameters(BaseModel):
-    """Of the query. One that may be repeated is a list; of two others, which one was meant?"""
+class QueryParameters(BaseModel):
+    """Query parameters. A parameter given twice is an error unless it is repeatable."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: Limit = LIMIT_DEFAULT
 
     @classmethod
-    def of(cls, request: Request[Any]) -> Self:
+    def parse(cls, request: Request[Any]) -> Self:
         """Raises ValidationFailed."""
         given = request.query_params
         values = {name: cls._values(name, given.getlist(name)) for name in given}
         try:
             return cls.model_validate(values)
         except ValidationError as exc:
-            raise ValidationFailed(*map(issue_of, exc.errors())) from None
+            raise ValidationFailed(*map(to_issue, exc.errors())) from None
 
     @classmethod
     def _values(cls, name: str, values: list[str]) -> str | list[str]:
         if name in cls.repeatable():
             return values
         if len(values) > 1:
-            raise ValidationFailed(issue([name], "repeated", "It may be given once."))
+            raise ValidationFailed(
+                Issue(path=[name], code="repeated", message="It may be given once.")
+            )
         return values[0]
 
     @classmethod
@@ -80,18 +84,18 @@ class Parameters(BaseModel):
         return frozenset()
 
 
-class ListParameters(Parameters):
-    """`since` is in, `until` is out."""
+class ListParameters(QueryParameters):
+    """`since` is inclusive, `until` exclusive."""
 
     status: frozenset[SessionStatus] = frozenset()
     since: Annotated[DateTime, Field(alias="from")] = None
     until: Annotated[DateTime, Field(alias="to")] = None
-    cursor: Annotated[Position | None, _from(position_of)] = None
+    cursor: Annotated[Position | None, _decoded_by(decode_position)] = None
 
     @classmethod
     def repeatable(cls) -> frozenset[str]:
         return frozenset({"status"})
 
 
-class HistoryParameters(Parameters):
-    cursor: Annotated[int | None, _from(version_of)] = None
+class HistoryParameters(QueryParameters):
+    cursor: Annotated[int | None, _decoded_by(decode_version)] = None

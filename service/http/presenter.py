@@ -1,4 +1,4 @@
-"""Sessions and their events as clients see them. Pure."""
+"""Builds the JSON of sessions and events. Pure."""
 
 from collections.abc import Sequence
 from typing import Any

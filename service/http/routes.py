@@ -1,6 +1,6 @@
-"""The paths, and for each the way from a request to a command or a query and back."""
+"""Routes: each endpoint parses a request, executes a command or query, and presents the result."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TypedDict
 from uuid import UUID
 
@@ -13,10 +13,15 @@ from service.application.ports import CheckReadiness, NewId, Outcome, SessionFil
 from service.application.queries import Queries
 from service.domain.session import Session
 from service.http.auth import Authenticator
-from service.http.cursors import cursor_of_position, cursor_of_version
+from service.http.cursors import encode_position, encode_version
 from service.http.errors import NotReady
-from service.http.headers import idempotency_key, is_named_by, traceparent, versions_accepted
-from service.http.parameters import HistoryParameters, ListParameters, session_id_of
+from service.http.headers import (
+    matches_etag,
+    parse_idempotency_key,
+    parse_if_match,
+    parse_traceparent,
+)
+from service.http.parameters import HistoryParameters, ListParameters, parse_session_id
 from service.http.presenter import (
     envelope,
     etag,
@@ -26,113 +31,106 @@ from service.http.presenter import (
     sessions_envelope,
 )
 from service.http.schemas import (
-    Asked,
     CommandBody,
+    CommandFields,
     CompleteSessionBody,
-    Facts,
     FailSessionBody,
     PlanSessionBody,
     StartSessionBody,
 )
 
 
-class AppState(TypedDict):
-    """What the routes work with, for as long as the app runs.
-
-    `max_lengths`: of each text, in code points.
-    """
+class AppResources(TypedDict):
+    """Objects that the routes use; they live as long as the app."""
 
     authenticator: Authenticator
     commands: GroupCommit
     queries: Queries
     check_readiness: CheckReadiness
     new_id: NewId
-    max_lengths: Mapping[str, int]
 
 
-class State(AppState):
-    """The same, and what belongs to one request."""
+class RequestResources(AppResources):
+    """The resources of the app, with those of one request."""
 
     request_id: str
 
 
-Endpoint = Callable[[Request[State]], Awaitable[Response]]
+Endpoint = Callable[[Request[RequestResources]], Awaitable[Response]]
 
 
-def executes(body_type: type[CommandBody]) -> Endpoint:
-    """The endpoint of the command that such a body asks for."""
+def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
+    """An endpoint that executes the command of this body."""
 
-    async def endpoint(request: Request[State]) -> Response:
+    async def endpoint(request: Request[RequestResources]) -> Response:
         state = request.state
         state["commands"].require_room()
-        facts = await _facts(request)
-        body = await body_type.of(request, state["max_lengths"])
-        asked = Asked(
-            facts=facts,
-            if_match=versions_accepted(request.headers.getlist("if-match")),
-            max_lengths=state["max_lengths"],
-        )
-        command = body.command(asked)
+        fields = await _parse_command_fields(request)
+        body = await body_type.parse(request)
+        command = body.command(fields, parse_if_match(request.headers.getlist("if-match")))
         outcome = await state["commands"].execute(command)
         return _outcome_response(outcome, created=command.creates)
 
     return endpoint
 
 
-async def get_session(request: Request[State]) -> Response:
-    user_id = await _user_id(request)
-    session = await request.state["queries"].session(user_id, session_id_of(request))
-    if is_named_by(request.headers.getlist("if-none-match"), etag(session.version)):
+async def get_session(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    session = await request.state["queries"].session(user_id, parse_session_id(request))
+    if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
         return Response(status_code=304, headers={"ETag": etag(session.version)})
     return _session_response(session)
 
 
-async def list_sessions(request: Request[State]) -> Response:
-    user_id = await _user_id(request)
-    given = ListParameters.of(request)
-    wanted = SessionFilter(statuses=given.status, since=given.since, until=given.until)
-    page = await request.state["queries"].sessions(
-        user_id, wanted, after=given.cursor, limit=given.limit
+async def list_sessions(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    parameters = ListParameters.parse(request)
+    wanted = SessionFilter(
+        statuses=parameters.status, since=parameters.since, until=parameters.until
     )
-    cursor = cursor_of_position(page.next) if page.next else None
+    page = await request.state["queries"].sessions(
+        user_id, wanted, after=parameters.cursor, limit=parameters.limit
+    )
+    cursor = encode_position(page.next) if page.next else None
     return _json_response(sessions_envelope(page.items, cursor))
 
 
-async def list_events(request: Request[State]) -> Response:
-    user_id = await _user_id(request)
-    session_id = session_id_of(request)
-    given = HistoryParameters.of(request)
+async def list_events(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    session_id = parse_session_id(request)
+    parameters = HistoryParameters.parse(request)
     page = await request.state["queries"].history(
-        user_id, session_id, after=given.cursor, limit=given.limit
+        user_id, session_id, after=parameters.cursor, limit=parameters.limit
     )
-    cursor = cursor_of_version(page.next) if page.next else None
+    cursor = encode_version(page.next) if page.next else None
     return _json_response(events_envelope(page.items, cursor))
 
 
-async def livez(_request: Request[State]) -> Response:
+async def livez(_request: Request[RequestResources]) -> Response:
     return _json_response(envelope({"status": "alive"}))
 
 
-async def readyz(request: Request[State]) -> Response:
+async def readyz(request: Request[RequestResources]) -> Response:
     checks = await request.state["check_readiness"]()
     if set(checks.values()) != {"ok"}:
         raise NotReady(dict(checks))
     return _json_response(envelope({"checks": dict(checks)}))
 
 
-async def _user_id(request: Request[State]) -> UUID:
-    return await request.state["authenticator"].user_id(request.headers.getlist("authorization"))
+async def _authenticate(request: Request[RequestResources]) -> UUID:
+    authenticator = request.state["authenticator"]
+    return await authenticator.authenticate(request.headers.getlist("authorization"))
 
 
-async def _facts(request: Request[State]) -> Facts:
-    """A session that a command makes gets its id here, since no path names it."""
-    named = "session_id" in request.path_params
+async def _parse_command_fields(request: Request[RequestResources]) -> CommandFields:
+    """A new session gets its id here, because no path names it."""
+    has_session_id = "session_id" in request.path_params
     return {
-        "user_id": await _user_id(request),
-        "session_id": session_id_of(request) if named else request.state["new_id"](),
+        "user_id": await _authenticate(request),
+        "session_id": parse_session_id(request) if has_session_id else request.state["new_id"](),
         "request_id": request.state["request_id"],
-        "traceparent": traceparent(request.headers.getlist("traceparent")),
-        "idempotency_key": idempotency_key(request.headers.getlist("idempotency-key")),
+        "traceparent": parse_traceparent(request.headers.getlist("traceparent")),
+        "idempotency_key": parse_idempotency_key(request.headers.getlist("idempotency-key")),
     }
 
 
@@ -157,23 +155,25 @@ def _json_response(body: bytes, *, status: int = 200) -> Response:
 
 
 def _get_or_post(get: Endpoint, post: Endpoint) -> Endpoint:
-    """Of two routes with one path, the first would refuse the other's method."""
+    """Of two routes with the same path, Starlette's first would refuse the other's method."""
 
-    async def endpoint(request: Request[State]) -> Response:
+    async def endpoint(request: Request[RequestResources]) -> Response:
         return await (post if request.method == "POST" else get)(request)
 
     return endpoint
 
 
 routes = [
-    Route("/sessions/{session_id}/fail", executes(FailSessionBody), methods=["POST"]),
-    Route("/sessions/{session_id}/complete", executes(CompleteSessionBody), methods=["POST"]),
-    Route("/sessions/{session_id}/start", executes(StartSessionBody), methods=["POST"]),
+    Route("/sessions/{session_id}/fail", command_endpoint(FailSessionBody), methods=["POST"]),
+    Route(
+        "/sessions/{session_id}/complete", command_endpoint(CompleteSessionBody), methods=["POST"]
+    ),
+    Route("/sessions/{session_id}/start", command_endpoint(StartSessionBody), methods=["POST"]),
     Route("/sessions/{session_id}/events", list_events),
     Route("/sessions/{session_id}", get_session),
     Route(
         "/sessions",
-        _get_or_post(list_sessions, executes(PlanSessionBody)),
+        _get_or_post(list_sessions, command_endpoint(PlanSessionBody)),
         methods=["GET", "POST"],
     ),
     Route("/livez", livez),

@@ -1,8 +1,6 @@
-"""What the bodies of commands have to look like, and the commands that they ask for."""
+"""Bodies of commands, and the commands that they describe."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self, TypedDict
 from uuid import UUID
 
@@ -18,13 +16,13 @@ from service.application.commands import (
     StartSession,
 )
 from service.domain.text import Notes, Reason
-from service.http.body import json_object
+from service.http.body import read_json_object
 from service.http.errors import ValidationFailed
-from service.http.fields import BoundedText, DateTime, Rpe, Sets, issue_of
+from service.http.fields import DateTime, NotesText, ReasonText, Rpe, Sets, to_issue
 
 
-class Facts(TypedDict):
-    """What every command has that is not in its body."""
+class CommandFields(TypedDict):
+    """Fields of every command that are not in its body."""
 
     user_id: UUID
     session_id: UUID
@@ -33,65 +31,55 @@ class Facts(TypedDict):
     idempotency_key: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """`max_lengths`: of each text, in code points."""
-
-    facts: Facts
-    if_match: frozenset[int] | None
-    max_lengths: Mapping[str, int]
-
-
 class CommandBody(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
     @classmethod
-    async def of(cls, request: Request[Any], max_lengths: Mapping[str, int]) -> Self:
+    async def parse(cls, request: Request[Any]) -> Self:
         """Raises PayloadTooLarge, UnsupportedMediaType, ValidationFailed."""
-        body = await json_object(request)
+        body = await read_json_object(request)
         try:
-            return cls.model_validate(body, context=max_lengths)
+            return cls.model_validate(body)
         except ValidationError as exc:
-            raise ValidationFailed(*map(issue_of, exc.errors())) from None
+            raise ValidationFailed(*map(to_issue, exc.errors())) from None
 
     @abstractmethod
-    def command(self, asked: Asked) -> Command:
+    def command(self, fields: CommandFields, if_match: frozenset[int] | None) -> Command:
         """Raises InvalidText."""
 
 
 class PlanSessionBody(CommandBody):
     session_date: DateTime = None
     sets: Sets | None = None
-    notes: BoundedText | None = None
+    notes: NotesText | None = None
     start_now: StrictBool | None = None
 
-    def command(self, asked: Asked) -> PlanSession:
+    def command(self, fields: CommandFields, _if_match: frozenset[int] | None) -> PlanSession:
         return PlanSession(
-            **asked.facts,
+            **fields,
             session_date=self.session_date,
             sets=tuple(self.sets or ()),
-            notes=Notes.parse(self.notes, max_length=asked.max_lengths["notes"]),
+            notes=Notes.parse(self.notes),
             start_now=bool(self.start_now),
         )
 
 
 class StartSessionBody(CommandBody):
-    def command(self, asked: Asked) -> StartSession:
-        return StartSession(**asked.facts, if_match=asked.if_match)
+    def command(self, fields: CommandFields, if_match: frozenset[int] | None) -> StartSession:
+        return StartSession(**fields, if_match=if_match)
 
 
 class CompleteSessionBody(CommandBody):
     sets: Sets | None = None
     rpe: Rpe | None = None
 
-    def command(self, asked: Asked) -> CompleteSession:
+    def command(self, fields: CommandFields, if_match: frozenset[int] | None) -> CompleteSession:
         sets = None if self.sets is None else tuple(self.sets)
-        return CompleteSession(**asked.facts, if_match=asked.if_match, sets=sets, rpe=self.rpe)
+        return CompleteSession(**fields, if_match=if_match, sets=sets, rpe=self.rpe)
 
 
 class FailSessionBody(CommandBody):
-    reason: BoundedText | None = None
+    reason: ReasonText | None = None
 
-    def command(self, asked: Asked) -> FailSession:
-        reason = Reason.parse(self.reason, max_length=asked.max_lengths["reason"])
-        return FailSession(**asked.facts, if_match=asked.if_match, reason=reason)
+    def command(self, fields: CommandFields, if_match: frozenset[int] | None) -> FailSession:
+        return FailSession(**fields, if_match=if_match, reason=Reason.parse(self.reason))

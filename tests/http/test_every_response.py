@@ -3,7 +3,7 @@
 import asyncio
 import re
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -237,8 +237,7 @@ def _everything(response: httpx2.Response) -> str:
 async def test_readyz_answers_when_every_other_connection_is_taken(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(groups_in_flight=1, database_pool_size=5, database_lock_timeout_seconds=4)
-    sessions = [await database.a_session() for _ in range(9)]
+    app = await start_app(groups_in_flight=1, database_pool_size=6, database_lock_timeout_seconds=4)
 
     await database.execute("""
         CREATE OR REPLACE FUNCTION service_acting_users() RETURNS uuid[] LANGUAGE sql AS $$
@@ -248,8 +247,9 @@ async def test_readyz_answers_when_every_other_connection_is_taken(
     """)
     async with database.connection.transaction():
         await database.execute("SELECT pg_advisory_xact_lock(1)")
-        waiting = [asyncio.create_task(app.get(each)) for each in sessions]
-        await eventually(lambda: _waiting(database, 4))
+        lists = [app.call(uuid4(), "GET", "/sessions") for _ in range(9)]
+        waiting = [asyncio.create_task(each) for each in lists]
+        await eventually(lambda: _waiting(database, 5))
         ready = await app.client.get("/readyz")
 
     assert ready.status_code == 200

@@ -108,8 +108,8 @@ async def test_finds_a_key_that_the_issuer_publishes(
     found = await key_set.find(key.id)
 
     assert found is not None
-    assert found.algorithm == key.algorithm
-    assert found.key.public_key == key.private.public_key()
+    assert found.algorithm_name == key.algorithm
+    assert found.key == key.private.public_key()
 
 
 # Rotation

@@ -1,5 +1,6 @@
-"""Tokens that were checked before: known for as long as they are valid, and no longer."""
+"""Verified tokens are kept until they expire or their key changes, and no longer."""
 
+import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from tests.running import NO_AUTHORITIES
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIFETIME = 60
+NOW = int(time.time())
 KEY, NEXT_KEY = an_es256_key("autumn"), an_es256_key("autumn")
 
 
@@ -41,22 +43,22 @@ def an_authenticator(clock: HandClock, key_set: KeySet | None = None) -> Authent
     )
 
 
-async def test_a_known_token_expires() -> None:
+async def test_a_kept_token_expires() -> None:
     user_id = uuid4()
-    clock = HandClock(1_000_000)
+    clock = HandClock(NOW)
     authenticator = an_authenticator(clock)
-    header = [f"Bearer {a_token(user_id, iat=1_000_000, exp=1_000_000 + LIFETIME)}"]
-    assert await authenticator.user_id(header) == user_id
+    header = [f"Bearer {a_token(user_id, iat=NOW, exp=NOW + LIFETIME)}"]
+    assert await authenticator.authenticate(header) == user_id
 
     clock.now += LIFETIME + LEEWAY_SECONDS - 1
-    assert await authenticator.user_id(header) == user_id
+    assert await authenticator.authenticate(header) == user_id
     clock.now += 1
     with pytest.raises(Unauthenticated):
-        await authenticator.user_id(header)
+        await authenticator.authenticate(header)
 
 
-async def test_a_known_token_ends_with_its_key(new_issuer: NewIssuer) -> None:
-    """The issuer gives another key the same name."""
+async def test_a_kept_token_is_refused_once_its_key_has_changed(new_issuer: NewIssuer) -> None:
+    """The issuer publishes another key with the same id."""
     user_id = uuid4()
     issuer = new_issuer(KEY)
     keys_age = HandClock(0)
@@ -64,24 +66,24 @@ async def test_a_known_token_ends_with_its_key(new_issuer: NewIssuer) -> None:
         key_set = KeySet(
             client, issuer.url, lifetime=60, outage=0, cooldown=0, timeout=30, clock=keys_age
         )
-        authenticator = an_authenticator(HandClock(1_000_000), key_set)
-        token = KEY.token(user_id, iat=1_000_000, exp=1_003_600)
-        assert await authenticator.user_id([f"Bearer {token}"]) == user_id
-        assert await authenticator.user_id([f"Bearer {token}"]) == user_id
+        authenticator = an_authenticator(HandClock(NOW), key_set)
+        token = KEY.token(user_id, iat=NOW, exp=NOW + 3600)
+        assert await authenticator.authenticate([f"Bearer {token}"]) == user_id
+        assert await authenticator.authenticate([f"Bearer {token}"]) == user_id
 
         issuer.publish(NEXT_KEY)
         keys_age.now += 61
         with pytest.raises(Unauthenticated):
-            await authenticator.user_id([f"Bearer {token}"])
+            await authenticator.authenticate([f"Bearer {token}"])
         await key_set.close()
 
 
-async def test_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "TOKENS_KNOWN", 2)
+async def test_keeps_a_bounded_number_of_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "VERIFIED_TOKENS_MAX", 2)
     users = [uuid4() for _ in range(5)]
-    authenticator = an_authenticator(HandClock(1_000_000))
-    headers = [[f"Bearer {a_token(each, iat=1_000_000, exp=1_003_600)}"] for each in users]
+    authenticator = an_authenticator(HandClock(NOW))
+    headers = [[f"Bearer {a_token(each, iat=NOW, exp=NOW + 3600)}"] for each in users]
 
     for _ in range(2):
-        assert [await authenticator.user_id(each) for each in headers] == users
-    assert len(authenticator._known) <= 2  # noqa: SLF001  nothing else can tell
+        assert [await authenticator.authenticate(each) for each in headers] == users
+    assert len(authenticator._verified) <= 2  # noqa: SLF001  no public way shows it

@@ -24,7 +24,7 @@ from tests.running import App, Cluster, TestDatabase, a_database, running_app, t
 ISSUER = "https://abc.supabase.co/auth/v1"
 USER = uuid4()
 
-NO_TOKEN = ('Bearer realm="training-sessions"', "An access token is needed.")
+NO_TOKEN = ('Bearer realm="training-sessions"', "An access token is required.")
 BAD_TOKEN = (
     'Bearer realm="training-sessions", error="invalid_token"',
     "The access token is not valid.",

@@ -9,7 +9,7 @@ from tests.system.processes import a_service
 async def test_of_50_planned_sessions_one_starts_across_processes(database: TestDatabase) -> None:
     sessions = await planned_sessions(database)
 
-    async with a_service(database.api_url, workers="3", database_pool_size="5") as (_, app):
+    async with a_service(database.api_url, workers="3", database_pool_size="8") as (_, app):
         responses = await on_independent_connections(app, [starting(each) for each in sessions])
 
     await assert_one_started(database, responses)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from service.http.cursors import (
     InvalidCursor,
-    cursor_of_position,
-    cursor_of_version,
-    position_of,
-    version_of,
+    decode_position,
+    decode_version,
+    encode_position,
+    encode_version,
 )
 
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  bounds are given without
@@ -21,22 +21,22 @@ moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.j
 
 @given(moment=moments, session_id=st.uuids())
 def test_a_position_comes_back_as_it_was(moment: datetime, session_id: UUID) -> None:
-    cursor = cursor_of_position((moment, session_id))
-    assert position_of(cursor) == (moment, session_id)
+    cursor = encode_position((moment, session_id))
+    assert decode_position(cursor) == (moment, session_id)
     assert cursor.isascii()
     assert cursor.replace("-", "").replace("_", "").isalnum()
 
 
 @given(st.integers(0, 2**31 - 1))
 def test_a_version_comes_back_as_it_was(version: int) -> None:
-    assert version_of(cursor_of_version(version)) == version
+    assert decode_version(encode_version(version)) == version
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9_-]{32}=?", fullmatch=True))
 def test_whatever_else_is_taken_is_what_would_have_been_given(text: str) -> None:
     both: list[tuple[Any, Any]] = [
-        (position_of, cursor_of_position),
-        (version_of, cursor_of_version),
+        (decode_position, encode_position),
+        (decode_version, encode_version),
     ]
     for parse, cursor_of in both:
         try:
@@ -48,4 +48,4 @@ def test_whatever_else_is_taken_is_what_would_have_been_given(text: str) -> None
 @pytest.mark.parametrize("cursor", ["AAAAAR", "AAAAAQ==", "AAAAAQ=", "AAAA AQ", "_____w", "AAAA"])
 def test_refuses_a_version_in_another_spelling(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
-        version_of(cursor)
+        decode_version(cursor)

@@ -22,8 +22,8 @@ from service.domain.errors import (
     StatusTooEarly,
     StatusTooLate,
 )
+from service.http.error_responses import STATUS_BY_ERROR, error_response
 from service.http.errors import (
-    STATUS,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -33,7 +33,6 @@ from service.http.errors import (
     Unauthenticated,
     UnsupportedMediaType,
     ValidationFailed,
-    error_response,
 )
 
 ABSTRACT = {DomainError, InvalidStatus, InvalidText, RequestError}
@@ -71,7 +70,7 @@ def every_error(kind: type[ServiceError] = ServiceError) -> Iterator[type[Servic
 
 def test_the_table_of_statuses_and_these_answers_are_complete() -> None:
     answerable = set(every_error()) - ABSTRACT
-    assert answerable == STATUS.keys() == {type(error) for error, _, _ in ANSWERS}
+    assert answerable == STATUS_BY_ERROR.keys() == {type(error) for error, _, _ in ANSWERS}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@
 import pytest
 
 from service.http.errors import ValidationFailed
-from service.http.headers import idempotency_key, is_named_by, traceparent, versions_accepted
+from service.http.headers import (
+    matches_etag,
+    parse_idempotency_key,
+    parse_if_match,
+    parse_traceparent,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +31,7 @@ from service.http.headers import idempotency_key, is_named_by, traceparent, vers
     ],
 )
 def test_if_match_names_versions(if_match: list[str], versions: set[int] | None) -> None:
-    assert versions_accepted(if_match) == versions
+    assert parse_if_match(if_match) == versions
 
 
 @pytest.mark.parametrize(
@@ -44,7 +49,7 @@ def test_if_match_names_versions(if_match: list[str], versions: set[int] | None)
     ],
 )
 def test_if_none_match_compares_weakly(if_none_match: list[str], named: bool) -> None:
-    assert is_named_by(if_none_match, '"2"') is named
+    assert matches_etag(if_none_match, '"2"') is named
 
 
 @pytest.mark.parametrize(
@@ -61,11 +66,11 @@ def test_if_none_match_compares_weakly(if_none_match: list[str], named: bool) ->
     ids=["bare", "quoted", "escaped", "padded", "any visible", "longest", "longest quoted"],
 )
 def test_a_key_is_bare_or_quoted(value: str, key: str) -> None:
-    assert idempotency_key([value]) == key
+    assert parse_idempotency_key([value]) == key
 
 
 def test_no_key_is_no_key() -> None:
-    assert idempotency_key([]) is None
+    assert parse_idempotency_key([]) is None
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,7 @@ def test_no_key_is_no_key() -> None:
 )
 def test_refuses_other_keys(values: list[str]) -> None:
     with pytest.raises(ValidationFailed):
-        idempotency_key(values)
+        parse_idempotency_key(values)
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -97,4 +102,4 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     ],
 )
 def test_a_trace_is_taken_or_ignored(values: list[str], found: str | None) -> None:
-    assert traceparent(values) == found
+    assert parse_traceparent(values) == found

@@ -82,7 +82,7 @@ def test_takes_a_database_url_in_any_usual_spelling(
         ("LOG_LEVEL", "loud", "match"),
         ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "must be less than"),
         ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE must be at least"),
-        ("REASON_MAX_LENGHT", "9", "did you mean SERVICE_REASON_MAX_LENGTH?"),
+        ("GROUP_SIZE_MAXX", "9", "did you mean SERVICE_GROUP_SIZE_MAX?"),
     ],
 )
 def test_refuses_a_wrong_setting_in_a_sentence_without_its_value(

@@ -59,15 +59,15 @@ def test_counts_code_points_of_the_normal_form() -> None:
     assert Reason.parse("💪" * 500) is not None
 
 
-def test_refuses_a_longer_one() -> None:
+def test_refuses_more_than_500_code_points() -> None:
     with pytest.raises(InvalidReason) as refused:
-        Reason.parse("a" * 8, max_length=7)
+        Reason.parse("a" * 501)
 
     assert refused.value.code == "INVALID_REASON"
-    assert refused.value.details == {"maxLength": 7, "length": 8}
+    assert refused.value.details == {"maxLength": 500, "length": 501}
 
 
-def test_notes_are_kept_by_the_same_rules_under_a_name_of_their_own() -> None:
+def test_notes_follow_the_same_rules_with_another_limit_and_error() -> None:
     assert Notes.parse(" leg day\n") == Notes("leg day")
     assert Notes.parse(" ") is None
     assert Notes.parse("a" * 2000) == Notes("a" * 2000)

@@ -1,0 +1,104 @@
+"""Responses to errors: the table of statuses, the format of an error, and Starlette's handlers."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.application.errors import DependencyUnavailable, Overloaded, UserGone
+from service.domain.errors import (
+    ActiveSessionExists,
+    IdempotencyKeyReused,
+    InvalidNotes,
+    InvalidReason,
+    NoRepetitions,
+    PreconditionFailed,
+    ServiceError,
+    SessionNotFound,
+    StatusTooEarly,
+    StatusTooLate,
+)
+from service.http.errors import (
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+
+log = structlog.get_logger("service.http")
+
+STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    UserGone: HTTPStatus.UNAUTHORIZED,
+    ValidationFailed: HTTPStatus.BAD_REQUEST,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    InvalidReason: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidNotes: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoRepetitions: HTTPStatus.UNPROCESSABLE_ENTITY,
+    IdempotencyKeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SessionNotFound: HTTPStatus.NOT_FOUND,
+    StatusTooEarly: HTTPStatus.UNPROCESSABLE_ENTITY,
+    StatusTooLate: HTTPStatus.CONFLICT,
+    ActiveSessionExists: HTTPStatus.CONFLICT,
+    PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    DependencyUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotFound: HTTPStatus.NOT_FOUND,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def challenge(*, token_given: bool) -> str:
+    """The value of `WWW-Authenticate` (RFC 6750, section 3)."""
+    return 'Bearer realm="training-sessions"' + (', error="invalid_token"' if token_given else "")
+
+
+def error_response(error: ServiceError, request_id: str) -> Response:
+    body = {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "details": {**error.details, "requestId": request_id},
+        }
+    }
+    response = Response(
+        orjson.dumps(body), STATUS_BY_ERROR[type(error)], media_type="application/json"
+    )
+    if isinstance(error, Unauthenticated | UserGone):
+        response.headers["WWW-Authenticate"] = challenge(token_given=error.token_given)
+    if isinstance(error, Overloaded | DependencyUnavailable | NotReady):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+async def respond_to_service_error(request: Request[Any], exc: Exception) -> Response:
+    assert isinstance(exc, ServiceError)  # noqa: S101  the handler is registered for this type
+    request_id: str = request.state["request_id"]
+    if isinstance(exc, DependencyUnavailable):
+        log.warning(
+            "unavailable", dependency=exc.dependency, request_id=request_id, exc_info=exc.__cause__
+        )
+    return error_response(exc, request_id)
+
+
+async def respond_to_http_exception(request: Request, exc: Exception) -> Response:
+    """Gives the 404 and 405 of Starlette's router the format of all errors."""
+    assert isinstance(exc, HTTPException)  # noqa: S101  the handler is registered for this type
+    wrong_method = exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    error = MethodNotAllowed() if wrong_method else NotFound()
+    response = error_response(error, request.state["request_id"])
+    if wrong_method:
+        allowed = (exc.headers or {})["Allow"].split(", ")
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
