@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 from service.http.errors import Unauthenticated
 from service.http.fields import parse_canonical_uuid
@@ -124,9 +125,19 @@ class Authenticator:
         raise Unauthenticated
 
 
+class _PreparedHMAC(HMACAlgorithm):
+    """Skips the check of the key's form, which PyJWT repeats for every token."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        return key if isinstance(key, bytes) else super().prepare_key(key)
+
+
 def _symmetric_key(secret: str) -> jwt.PyJWK:
     encoded = base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()
-    return jwt.PyJWK({"kty": "oct", "k": encoded}, "HS256")
+    key = jwt.PyJWK({"kty": "oct", "k": encoded}, "HS256")
+    key.Algorithm.prepare_key(key.key)
+    key.Algorithm = _PreparedHMAC(HMACAlgorithm.SHA256)
+    return key
 
 
 def _has_numeric_dates(claims: Mapping[str, Any]) -> bool:

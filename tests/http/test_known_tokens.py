@@ -18,7 +18,7 @@ from tests.running import NO_AUTHORITIES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-LIFETIME = 60
+LIFETIME = 3600
 NOW = int(time.time())
 KEY, NEXT_KEY = an_es256_key("autumn"), an_es256_key("autumn")
 
