@@ -1,4 +1,4 @@
-"""What the relay needs of the database: the events that the world has not been told of yet."""
+"""The relay's view of the database: events that are not published yet."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +11,7 @@ from service.application.commands import SessionKey
 
 
 class OutboxEvent(NamedTuple):
-    """An event as it was committed. A tuple, since a relay makes thousands in a second."""
+    """A committed event. A tuple, because a relay reads thousands in a second."""
 
     id: UUID
     user_id: UUID
@@ -29,7 +29,7 @@ class OutboxEvent(NamedTuple):
 
 
 class QueuedEvent(NamedTuple):
-    """A row of the outbox. `event` is None where the event is gone, as with a deleted user.
+    """A row of the outbox. `event` is None if the event was deleted, for example with its user.
 
     `is_blocked`: an earlier event of the same session is parked.
     """
@@ -43,7 +43,7 @@ class QueuedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventToPark:
-    """An event that was taken out of the queue, and why."""
+    """An event to take out of the queue, and the reason."""
 
     queued: QueuedEvent
     reason: str
@@ -51,7 +51,7 @@ class EventToPark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedEvent:
-    """A parked event as it is shown. `session_id` and `type` are None where the event is gone."""
+    """A parked event in a list. `session_id` and `type` are None if the event was deleted."""
 
     position: int
     event_id: UUID
@@ -63,59 +63,52 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How many events are in the queue, and how many were taken out of it."""
+    """The number of events in the queue, and of parked events."""
 
     pending: int
     parked: int
 
 
 class Leadership(Protocol):
-    """What one process has at a time, for as long as a transaction that does nothing else.
+    """A lock that one relay holds, in a transaction of its own.
 
-    The database ends it when it hears nothing for the lease.
+    The database ends the transaction if the relay is silent for longer than its lease.
     """
 
     async def renew(self) -> None:
-        """Shows the database that somebody is still there."""
+        """Shows the database that the relay is alive."""
 
 
 class Turn(Leadership, Protocol):
-    """The right to publish a batch, and the transaction that gives it: the leader takes turn after
-    turn, and others have theirs in between, to put the queue in order.
+    """A transaction that holds the lock of the queue; rolled back unless committed.
 
-    Nothing is kept unless committed.
+    The leader takes one turn after another; an operator's command takes a turn in between.
     """
 
     async def oldest(self, limit: int) -> Sequence[QueuedEvent]:
-        """The first of the queue; those of one session in the order in which they happened."""
+        """The first rows of the queue; events of one session in the order of their versions."""
 
     async def remove(self, positions: Sequence[int]) -> None: ...
 
     async def park(self, parked: Sequence[EventToPark]) -> None:
-        """Takes events out of the queue, and keeps them with the reason."""
+        """Moves events from the queue to the parked events."""
 
     async def backlog(self) -> Backlog: ...
 
     def history(self, since: datetime, page: int) -> AsyncIterator[Sequence[OutboxEvent]]:
-        """All events that happened since, but for those that wait in the queue or are parked.
+        """Pages of all events since then that are neither queued nor parked.
 
-        Those of one session come in order.
+        Events of one session come in the order of their versions.
         """
 
     async def retry_parked(self) -> int:
-        """Puts parked events back to their places in the queue; returns how many."""
+        """Moves parked events back to their positions in the queue; returns their number."""
 
     async def commit(self) -> None: ...
 
 
-Lead = Callable[[], AbstractAsyncContextManager[Leadership | None]]
-"""None where another process leads.
-
-Raises DependencyUnavailable, and from within TransactionFailed.
-"""
+OpenLeadership = Callable[[], AbstractAsyncContextManager[Leadership | None]]
+"""None if another process leads. Raises DependencyUnavailable; the block, TransactionFailed."""
 
 OpenTurn = Callable[[], AbstractAsyncContextManager[Turn | None]]
-"""None where another process has its turn.
-
-Raises DependencyUnavailable, and from within TransactionFailed.
-"""
+"""None if another process has a turn. Raises as `OpenLeadership` does."""

@@ -1,4 +1,4 @@
-"""Composes the relay: what `python -m service relay` does, and its lesser commands."""
+"""Composes the relay and its commands from settings."""
 
 import asyncio
 import signal
@@ -14,14 +14,14 @@ from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
 from service.relay import stream
 from service.relay.broker import Broker
-from service.relay.observing import Observe, ignore
+from service.relay.observing import ObserveTurn, ignore_turn
 from service.relay.relay import Pace, Relay
 from service.relay.replay import Replayed, replay
 from service.relay.stream import Stream
 
 
 async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
-    """Relays until SIGTERM or SIGINT. Raises WrongStream."""
+    """Runs the relay until SIGTERM or SIGINT. Raises WrongStream."""
     freeze_startup_objects()
     async with a_relay(settings, ensure_stream=ensure_stream) as relay:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,15 +31,15 @@ async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
 
 @asynccontextmanager
 async def a_relay(
-    settings: RelaySettings, *, ensure_stream: bool = False, observe: Observe = ignore
+    settings: RelaySettings, *, ensure_stream: bool = False, observe: ObserveTurn = ignore_turn
 ) -> AsyncIterator[Relay]:
-    look = _look(ensure_stream=ensure_stream)
+    check_stream = _stream_check(settings, ensure_stream=ensure_stream)
     async with _outbox(settings) as outbox, _broker(settings) as broker:
         yield Relay(
             outbox.leadership,
             outbox.turn,
             broker,
-            lambda: look(broker, _stream(settings)),
+            lambda: check_stream(broker),
             clock=now,
             pace=_pace(settings),
             observe=observe,
@@ -61,18 +61,18 @@ async def retry_parked(settings: RelaySettings) -> int:
 async def publish_history(
     settings: RelaySettings, since: datetime, *, ensure_stream: bool = False
 ) -> Replayed:
-    """A stream that has to be made is made in the same turn, before anything new gets into it.
+    """Publishes the events since then again. Raises WrongStream and BrokerUnavailable.
 
-    Raises WrongStream and BrokerUnavailable.
+    Creates a missing stream in the same turn, before the relay publishes new events to it.
     """
-    look = _look(ensure_stream=ensure_stream)
+    check_stream = _stream_check(settings, ensure_stream=ensure_stream)
     async with _outbox(settings) as outbox, _broker(settings, with_ids=False) as broker:
         await broker.jetstream()
         async with outbox.long_turn() as turn:
             return await replay(
                 turn,
                 broker,
-                lambda: look(broker, _stream(settings)),
+                lambda: check_stream(broker),
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,
                 lease=settings.relay_lease_seconds,
@@ -109,16 +109,18 @@ async def _broker(settings: RelaySettings, *, with_ids: bool = True) -> AsyncIte
         yield broker
 
 
-def _look(*, ensure_stream: bool) -> Callable[[Broker, Stream], Awaitable[None]]:
-    """Makes a stream only once: one that goes missing later has a history, which comes first."""
-    may_make = ensure_stream
+def _stream_check(
+    settings: RelaySettings, *, ensure_stream: bool
+) -> Callable[[Broker], Awaitable[None]]:
+    """Creates a stream only once: a stream that goes missing later needs its history first."""
+    may_create = ensure_stream
 
-    async def look(broker: Broker, wanted: Stream) -> None:
-        nonlocal may_make
-        await (stream.ensure if may_make else stream.require)(broker, wanted)
-        may_make = False
+    async def check(broker: Broker) -> None:
+        nonlocal may_create
+        await (stream.ensure if may_create else stream.require)(broker, _stream(settings))
+        may_create = False
 
-    return look
+    return check
 
 
 def _urls(settings: RelaySettings) -> Sequence[str]:

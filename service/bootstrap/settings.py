@@ -22,8 +22,8 @@ class WrongSettings(Exception):
     """One sentence for each wrong setting: its name and the reason, never its value."""
 
 
-def _setting(default: Any, purpose: str, *, unit: str = "", **constraints: Any) -> Any:
-    return Field(default, description=purpose, json_schema_extra={"unit": unit}, **constraints)
+def _setting(default: Any, purpose: str, **constraints: Any) -> Any:
+    return Field(default, description=purpose, **constraints)
 
 
 def _is_database_url(value: SecretStr) -> SecretStr:
@@ -83,9 +83,7 @@ class DatabaseSettings(_Environment):
     database_url: Annotated[SecretStr, AfterValidator(_is_database_url)] = _setting(
         ..., "URL of PostgreSQL, with the login; parameters such as `sslmode` belong here."
     )
-    database_connect_timeout_seconds: Seconds = _setting(
-        5.0, "Time limit for a new connection.", unit="s"
-    )
+    database_connect_timeout_seconds: Seconds = _setting(5.0, "Time limit for a new connection.")
     database_transaction_pooler: bool = _setting(
         False,
         "True if the URL leads to a pooler in transaction mode; prepared statements are then off.",
@@ -116,70 +114,51 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     jwks_url: Annotated[str, AfterValidator(_is_http_url)] | None = _setting(
         None, "URL of the JSON Web Key Set that verifies ES256 and RS256 tokens."
     )
-    jwks_lifetime_seconds: float = _setting(
-        600.0, "Lifetime of fetched keys.", unit="s", gt=0, le=600
-    )
+    jwks_lifetime_seconds: float = _setting(600.0, "Lifetime of fetched keys.", gt=0, le=600)
     jwks_outage_seconds: float = _setting(
         3600.0,
         "Extra lifetime of fetched keys while the key set cannot be fetched.",
-        unit="s",
         ge=0,
         le=86_400,
     )
     jwks_cooldown_seconds: Seconds = _setting(
-        10.0, "Pause between fetches for unknown keys, and after a failed fetch.", unit="s"
+        10.0, "Pause between fetches for unknown keys, and after a failed fetch."
     )
-    jwks_timeout_seconds: Seconds = _setting(
-        3.0, "Time limit for a fetch of the key set.", unit="s"
-    )
+    jwks_timeout_seconds: Seconds = _setting(3.0, "Time limit for a fetch of the key set.")
 
-    database_pool_size: int = _setting(
-        10, "Database connections of each worker.", unit="connections", ge=5, le=1000
-    )
-    database_pool_timeout_seconds: Seconds = _setting(
-        5.0, "Time limit for a free connection.", unit="s"
-    )
-    database_lock_timeout_seconds: Seconds = _setting(2.0, "Time limit for a lock.", unit="s")
-    database_statement_timeout_seconds: Seconds = _setting(
-        5.0, "Time limit for a statement.", unit="s"
-    )
+    database_pool_size: int = _setting(10, "Database connections of each worker.", ge=5, le=1000)
+    database_pool_timeout_seconds: Seconds = _setting(5.0, "Time limit for a free connection.")
+    database_lock_timeout_seconds: Seconds = _setting(2.0, "Time limit for a lock.")
+    database_statement_timeout_seconds: Seconds = _setting(5.0, "Time limit for a statement.")
     database_idle_in_transaction_timeout_seconds: Seconds = _setting(
-        10.0, "Time limit for a transaction that waits for its next statement.", unit="s"
+        10.0, "Time limit for a transaction that waits for its next statement."
     )
 
     groups_in_flight: int = _setting(
         2,
         "Groups of commands that run at the same time in each worker; as many groups of reads.",
-        unit="groups",
         ge=1,
         le=100,
     )
     group_size_max: int = _setting(
-        256, "Most commands or reads that share a transaction.", unit="commands", ge=1, le=10_000
+        256, "Most commands or reads that share a transaction.", ge=1, le=10_000
     )
     queue_max: int = _setting(
-        5000,
-        "Most commands that wait in each worker; as many reads.",
-        unit="commands",
-        ge=1,
-        le=1_000_000,
+        5000, "Most commands that wait in each worker; as many reads.", ge=1, le=1_000_000
     )
-    command_timeout_seconds: Seconds = _setting(
-        5.0, "Time limit for a command or a read to begin.", unit="s"
-    )
+    command_timeout_seconds: Seconds = _setting(5.0, "Time limit for a command or a read to begin.")
 
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(8000, "Port to listen on.", ge=0, le=65_535)
-    workers: int = _setting(1, "Worker processes.", unit="processes", ge=1, le=256)
+    workers: int = _setting(1, "Worker processes.", ge=1, le=256)
     shutdown_notice_seconds: float = _setting(
         0.0,
         "Time after SIGTERM in which the service answers but is not ready, for balancers.",
-        unit="s",
         ge=0,
         le=3600,
     )
     shutdown_timeout_seconds: int = _setting(
-        20, "Time limit for running requests at shutdown.", unit="s", ge=1, le=3600
+        20, "Time limit for running requests at shutdown.", ge=1, le=3600
     )
 
     @model_validator(mode="after")
@@ -224,12 +203,12 @@ class RelaySettings(DatabaseSettings, LogSettings):
         "TRAINING_SESSIONS", "Name of the stream for the events.", pattern=r"^[A-Za-z0-9_-]{1,255}$"
     )
     nats_stream_replicas: int = _setting(
-        1, "Least number of servers that store the stream.", unit="servers", ge=1, le=5
+        1, "Least number of servers that store the stream.", ge=1, le=5
     )
     nats_duplicate_window_seconds: float = _setting(
-        120.0, "Least time for which the stream remembers event ids.", unit="s", ge=1, le=86_400
+        120.0, "Least time for which the stream remembers event ids.", ge=1, le=86_400
     )
-    nats_timeout_seconds: Seconds = _setting(5.0, "Time limit for an acknowledgement.", unit="s")
+    nats_timeout_seconds: Seconds = _setting(5.0, "Time limit for an acknowledgement.")
     events_source: str = _setting(
         "/training-sessions",
         "`source` of the events, a URI reference.",
@@ -237,29 +216,25 @@ class RelaySettings(DatabaseSettings, LogSettings):
     )
 
     relay_batch_size: int = _setting(
-        1000, "Most events that a turn takes from the queue.", unit="events", ge=1, le=1000
+        1000, "Most events that a turn takes from the queue.", ge=1, le=1000
     )
     relay_publishes_in_flight: int = _setting(
-        256,
-        "Most events, of different sessions, that wait for acknowledgement.",
-        unit="events",
-        ge=1,
+        256, "Most events, of different sessions, that wait for acknowledgement.", ge=1
     )
     relay_poll_min_seconds: float = _setting(
-        0.05, "Pause after a turn that found a few events.", unit="s", gt=0, le=10
+        0.05, "Pause after a turn that found a few events.", gt=0, le=10
     )
     relay_poll_max_seconds: float = _setting(
         0.25,
         "Pause after a turn that found none or many, and time to wait for a turn.",
-        unit="s",
         gt=0,
         le=10,
     )
     relay_lease_seconds: float = _setting(
-        1.0, "Time after which another relay takes over from a silent one.", unit="s", gt=0, le=60
+        1.0, "Time after which another relay takes over from a silent one.", gt=0, le=60
     )
     relay_statement_timeout_seconds: Seconds = _setting(
-        5.0, "Time limit for a statement of the relay.", unit="s"
+        5.0, "Time limit for a statement of the relay."
     )
 
 

@@ -1,4 +1,4 @@
-"""Events on their way to the broker: all at once, or sessions side by side, each one's in order."""
+"""Publishes events: in one atomic batch, or sessions side by side with each session in order."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -8,21 +8,21 @@ from typing import Protocol
 from service.application.outbox import OutboxEvent
 from service.relay.errors import BrokerUnavailable, EventRefused
 
-TOGETHER_MIN = 30
-"""Fewer cost less one by one: the broker makes and removes a file for each batch."""
+ATOMIC_MIN = 30
+"""Fewer events cost less one by one: the broker creates and removes a file for each batch."""
 
-TOGETHER_MAX = 1000
-"""More the broker does not take by default."""
+ATOMIC_MAX = 1000
+"""The default limit of the broker."""
 
 
 class Publisher(Protocol):
     """Raises BrokerUnavailable."""
 
     async def publish(self, event: OutboxEvent) -> bool:
-        """Whether the stream had the event already. Raises EventRefused."""
+        """True if the stream had the event already. Raises EventRefused."""
 
-    async def publish_together(self, events: Sequence[OutboxEvent]) -> bool:
-        """Whether the stream stored all of them, in this order, or else none."""
+    async def publish_atomically(self, events: Sequence[OutboxEvent]) -> bool:
+        """True if the stream stored all events in this order; else it stored none."""
 
 
 MayGoOn = Callable[[], bool]
@@ -30,15 +30,15 @@ MayGoOn = Callable[[], bool]
 
 @dataclass(slots=True)
 class Delivery:
-    """What became of a batch; what is in none of the lists was not sent, or not acknowledged.
+    """The result for each event; an event in no list was not sent or not acknowledged.
 
-    `held_back`: events whose session has an earlier one that was refused.
+    `blocked`: an earlier event of the same session was refused.
     """
 
     published: list[OutboxEvent] = field(default_factory=list)
     duplicates: list[OutboxEvent] = field(default_factory=list)
     refused: list[tuple[OutboxEvent, str]] = field(default_factory=list)
-    held_back: list[OutboxEvent] = field(default_factory=list)
+    blocked: list[OutboxEvent] = field(default_factory=list)
     outage: BrokerUnavailable | None = None
 
     @property
@@ -46,23 +46,22 @@ class Delivery:
         return self.published + self.duplicates
 
     def is_complete(self, events: Sequence[OutboxEvent]) -> bool:
-        """Whether it is known of all of them what became of them."""
-        return len(self.acknowledged + self.held_back) + len(self.refused) == len(events)
+        """True if the result of every event is known."""
+        return len(self.acknowledged + self.blocked) + len(self.refused) == len(events)
 
 
 async def deliver(
     events: Sequence[OutboxEvent], publisher: Publisher, *, in_flight: int, may_go_on: MayGoOn
 ) -> Delivery:
-    """Sends an event behind the one before it in its session, in one batch with it or once that
-    has been acknowledged.
+    """Publishes each event in one batch with the earlier event of its session, or after its ack.
 
-    So whoever else publishes the same events at the same time, none gets ahead of an earlier one.
-    Sends nothing more once the broker has failed, or `may_go_on` says no.
+    So no event overtakes an earlier one, even if another relay publishes the same events.
+    Stops when the broker fails or `may_go_on` returns False.
     """
-    work = _Work(events, publisher, may_go_on)
-    if not await work.done_together():
-        await work.run(in_flight)
-    return work.delivery
+    run = _DeliveryRun(events, publisher, may_go_on)
+    if not await run.try_atomically():
+        await run.publish_one_by_one(in_flight)
+    return run.delivery
 
 
 def _by_session(events: Iterable[OutboxEvent]) -> list[list[OutboxEvent]]:
@@ -72,7 +71,7 @@ def _by_session(events: Iterable[OutboxEvent]) -> list[list[OutboxEvent]]:
     return list(chains.values())
 
 
-class _Work:
+class _DeliveryRun:
     def __init__(
         self, events: Sequence[OutboxEvent], publisher: Publisher, may_go_on: MayGoOn
     ) -> None:
@@ -81,12 +80,12 @@ class _Work:
         self._may_go_on = may_go_on
         self.delivery = Delivery()
 
-    async def done_together(self) -> bool:
-        """Whether nothing is left to be done."""
-        if not TOGETHER_MIN <= len(self._events) <= TOGETHER_MAX or not self._may_go_on():
+    async def try_atomically(self) -> bool:
+        """True if nothing is left to publish one by one."""
+        if not ATOMIC_MIN <= len(self._events) <= ATOMIC_MAX or not self._may_go_on():
             return False
         try:
-            stored = await self._publisher.publish_together(self._events)
+            stored = await self._publisher.publish_atomically(self._events)
         except BrokerUnavailable as exc:
             self.delivery.outage = exc
             return True
@@ -94,12 +93,12 @@ class _Work:
             self.delivery.published.extend(self._events)
         return stored
 
-    async def run(self, in_flight: int) -> None:
-        """With workers, each of which takes the next session when it is done with one."""
+    async def publish_one_by_one(self, in_flight: int) -> None:
+        """Each worker publishes the events of one session after another."""
         chains = _by_session(self._events)
-        left = iter(chains)
+        remaining = iter(chains)
         workers = min(in_flight, len(chains))
-        await asyncio.gather(*(self._publish_chains(left) for _ in range(workers)))
+        await asyncio.gather(*(self._publish_chains(remaining) for _ in range(workers)))
 
     async def _publish_chains(self, chains: Iterable[Sequence[OutboxEvent]]) -> None:
         for chain in chains:
@@ -111,12 +110,12 @@ class _Work:
             if delivery.outage or not self._may_go_on():
                 return
             try:
-                was_there = await self._publisher.publish(event)
+                is_duplicate = await self._publisher.publish(event)
             except BrokerUnavailable as exc:
                 delivery.outage = exc
                 return
             except EventRefused as exc:
                 delivery.refused.append((event, str(exc)))
-                delivery.held_back.extend(chain[place + 1 :])
+                delivery.blocked.extend(chain[place + 1 :])
                 return
-            (delivery.duplicates if was_there else delivery.published).append(event)
+            (delivery.duplicates if is_duplicate else delivery.published).append(event)

@@ -1,18 +1,18 @@
-"""What keeps an event from reaching the stream.
+"""Errors that keep an event from reaching the stream.
 
 RelayError
-├── BrokerUnavailable   no event's fault: down, slow, full, or without the stream; try again
-├── WrongStream         the stream would lose or double events; somebody has to mend it
-└── EventRefused        this event is not taken, and trying again would not help
+├── BrokerUnavailable   the broker is down, slow, full, or has no stream; retry later
+├── WrongStream         the stream would lose or duplicate events; an operator must change it
+└── EventRefused        the stream refuses this event, and a retry would not help
 """
 
 
 class RelayError(Exception):
-    """The message is for people, and without secrets."""
+    """The message is for people and holds no secret."""
 
 
 class BrokerUnavailable(RelayError):
-    """The message goes on after "The broker is not available:"."""
+    """The message completes the sentence "The broker is not available: …"."""
 
 
 class WrongStream(RelayError):

@@ -1,21 +1,21 @@
-"""What a process holds in the database outlives it by its lease, and it knows when that is over."""
+"""The time for which a relay may rely on a lock without an answer of the database."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 from service.application.outbox import Leadership
-from service.relay.waiting import happens
+from service.relay.waiting import wait_for
 
 RENEWALS = 4
-"""In the time of one lease."""
+"""Renewals within one lease."""
 
 
 class Lease:
-    """Renews leadership or a turn while its owner is busy elsewhere.
+    """Renews leadership or a turn while the relay works on something else.
 
-    A process that was frozen, and that wakes up when another has taken over, finds that the
-    lease is not held any more before it does anything else.
+    A process that was frozen checks the lease first when it wakes up, and finds it over if another
+    relay may have taken over.
     """
 
     def __init__(self, held: Leadership, seconds: float) -> None:
@@ -38,7 +38,7 @@ class Lease:
         exc: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Raises what a renewal raised. Never cancels one: that would break the connection."""
+        """Raises the error of a renewal. Cancels none: that would break the connection."""
         self._over.set()
         await asyncio.wait({self._renewing})
         failure = self._renewing.exception()
@@ -46,7 +46,7 @@ class Lease:
             raise failure
 
     async def _renew(self) -> None:
-        while not await happens(self._over, within=self._seconds / RENEWALS):
+        while not await wait_for(self._over, within=self._seconds / RENEWALS):
             now = self._clock()
             await self._held.renew()
             self._renewed_at = now

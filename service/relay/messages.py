@@ -1,4 +1,4 @@
-"""Events as messages: CloudEvents 1.0 in binary mode over NATS. Pure.
+"""Builds messages from events: CloudEvents 1.0 in binary mode over NATS. Pure.
 
 CloudEvents core specification 1.0.2, its NATS protocol binding, and its extension for distributed
 tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers.
@@ -13,15 +13,15 @@ from service.application.outbox import OutboxEvent
 
 SUBJECTS = "training.session.v1.>"
 SUBJECT = "training.session.v1.*.*"
-"""Of each event, with its session and its kind."""
+"""The subject of an event ends with its session and its kind."""
 
 _TYPE = "training.session.v1"
-_ENDS_OF_LINES = str.maketrans("\r\n", "  ")
+_LINE_ENDS_TO_SPACES = str.maketrans("\r\n", "  ")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`headers` as they go over the wire."""
+    """`headers` are the bytes on the wire."""
 
     subject: str
     headers: bytes
@@ -29,19 +29,19 @@ class Message:
 
     @property
     def size(self) -> int:
-        """In bytes, as the broker counts: headers and payload."""
+        """Bytes as the broker counts them: headers and payload."""
         return len(self.headers) + len(self.payload)
 
-    def published(self, *, reply: str = "") -> bytes:
-        """The command of the NATS client protocol that publishes it."""
+    def publish_command(self, *, reply: str = "") -> bytes:
+        """The command of the NATS client protocol that publishes the message."""
         command = f"HPUB {self.subject} {reply} {len(self.headers)} {self.size}\r\n"
         return b"".join((command.encode(), self.headers, self.payload, b"\r\n"))
 
 
-def message(event: OutboxEvent, source: str, headers: str) -> Message:
-    """`headers`: lines besides the CloudEvents attributes, each with its end.
+def build_message(event: OutboxEvent, source: str, headers: str) -> Message:
+    """`headers`: further header lines, each with its line end.
 
-    No other event has its subject: of each kind a session has one, as its statuses lead on.
+    No two events share a subject: a session has at most one event of each kind.
     """
     kind = event.type.removeprefix("session_")
     return Message(
@@ -67,17 +67,17 @@ def _attributes(event: OutboxEvent, kind: str, source: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Whatever it says, it does not become a header of its own."""
-    return text if text.isprintable() else text.translate(_ENDS_OF_LINES)
+    """A line end in a text would begin another header."""
+    return text if text.isprintable() else text.translate(_LINE_ENDS_TO_SPACES)
 
 
 def _payload(event: OutboxEvent) -> bytes:
-    whose = {
+    identity = {
         "sessionId": str(event.session_id),
         "userId": str(event.user_id),
         "sessionVersion": event.session_version,
     }
-    return orjson.dumps({**event.data, **whose})
+    return orjson.dumps({**event.data, **identity})
 
 
 def _timestamp(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What can be seen of a relay from the outside: a word after each turn."""
+"""Observation of a relay: one record after each turn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from enum import StrEnum
 from service.application.outbox import Backlog
 
 
-class State(StrEnum):
-    """Of the relays of a database, one is active, and has the others in waiting."""
+class RelayState(StrEnum):
+    """Of the relays of a database one is active; the others stand by."""
 
     ACTIVE = "active"
     STANDBY = "standby"
@@ -19,15 +19,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedTurn:
-    """What one try to publish came to.
+    """The result of a turn.
 
-    `oldest_at`: when the oldest event happened that was in the queue when the turn began.
-    `seconds_to_ack`: for each event published, from when it happened until its batch was
-    acknowledged.
-    `backlog`: as it was when the turn began; counted every few seconds, and None in between.
+    `oldest_at`: the time of the oldest event in the queue when the turn began.
+    `seconds_to_ack`: for each published event, from its time to the acknowledgement of its batch.
+    `backlog`: when the turn began; counted every few seconds, and None in between.
     """
 
-    state: State
+    state: RelayState
     published: int = 0
     duplicates: int = 0
     parked: int = 0
@@ -36,8 +35,8 @@ class ObservedTurn:
     backlog: Backlog | None = None
 
 
-Observe = Callable[[ObservedTurn], None]
+ObserveTurn = Callable[[ObservedTurn], None]
 
 
-def ignore(_turn: ObservedTurn) -> None:
+def ignore_turn(_turn: ObservedTurn) -> None:
     pass

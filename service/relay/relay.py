@@ -1,4 +1,4 @@
-"""The relay: takes its turn, tells the world what has happened, and lets others have theirs."""
+"""The relay: takes turns as long as it leads; in each, publishes events and removes them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 import structlog
 
 from service.application.errors import DependencyUnavailable, TransactionFailed
-from service.application.outbox import Backlog, Lead, OpenTurn, Turn
+from service.application.outbox import Backlog, OpenLeadership, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
-from service.relay.delivery import TOGETHER_MIN, Delivery, Publisher, deliver
+from service.relay.delivery import ATOMIC_MIN, Delivery, Publisher, deliver
 from service.relay.errors import BrokerUnavailable
 from service.relay.lease import Lease
-from service.relay.observing import Observe, ObservedTurn, State
-from service.relay.waiting import happens
+from service.relay.observing import ObservedTurn, ObserveTurn, RelayState
+from service.relay.waiting import wait_for
 
 BACK_OFF_MAX_SECONDS = 1.0
 COUNT_EVERY_SECONDS = 5.0
 
 RequireStream = Callable[[], Awaitable[None]]
-"""Raises WrongStream where the stream would lose or double events, and BrokerUnavailable."""
+"""Raises WrongStream if the stream would lose or duplicate events, and BrokerUnavailable."""
 
 log = structlog.get_logger("service.relay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Times in seconds. `lease`: how long a turn outlives a process that is not heard of."""
+    """Times in seconds. `lease`: how long a turn outlives a silent process."""
 
     batch_size: int
     in_flight: int
@@ -36,13 +36,13 @@ class Pace:
     lease: float
 
     def pause_after(self, taken: int, before: float) -> float:
-        """Until the next turn, after one that took so many events, and the pause `before` that.
+        """The pause after a turn that read `taken` events, and after the pause `before` that.
 
-        Where there is much to do it waits for more, which then costs less for each event.
+        A busy relay waits for more events, because a large batch costs less per event.
         """
         if taken == self.batch_size:
             return 0
-        if taken >= TOGETHER_MIN:
+        if taken >= ATOMIC_MIN:
             return self.poll_max
         if taken:
             return self.poll_min
@@ -52,16 +52,16 @@ class Pace:
 class Relay:
     def __init__(
         self,
-        lead: Lead,
+        open_leadership: OpenLeadership,
         open_turn: OpenTurn,
         publisher: Publisher,
         require_stream: RequireStream,
         *,
         clock: Clock,
         pace: Pace,
-        observe: Observe,
+        observe: ObserveTurn,
     ) -> None:
-        self._lead = lead
+        self._open_leadership = open_leadership
         self._open_turn = open_turn
         self._publisher = publisher
         self._require_stream = require_stream
@@ -69,66 +69,66 @@ class Relay:
         self._pace = pace
         self._observe = observe
         self._stop = asyncio.Event()
-        self._said: tuple[State, str | None] | None = None
-        self._stream_is_right = False
+        self._last_logged: tuple[RelayState, str | None] | None = None
+        self._is_stream_checked = False
         self._pause = pace.poll_min
         self._count_at = 0.0
 
     def stop(self) -> None:
-        """Sends nothing more; what was sent is waited for, and kept."""
+        """Publishes nothing more; waits for events that were sent, and removes them."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Publishes until stopped, whenever nobody else does. Raises WrongStream."""
+        """Publishes until stopped, while no other relay leads. Raises WrongStream."""
         while not self._stop.is_set():
             try:
                 await self._lead_or_stand_by()
             except BrokerUnavailable as exc:
-                self._back_off(State.BROKER_UNAVAILABLE, str(exc))
+                self._back_off(RelayState.BROKER_UNAVAILABLE, str(exc))
             except (TransactionFailed, DependencyUnavailable) as exc:
-                self._back_off(State.DATABASE_UNAVAILABLE, type(exc).__name__)
-                self._tell(ObservedTurn(state=State.DATABASE_UNAVAILABLE))
-            await happens(self._stop, within=self._pause)
+                self._back_off(RelayState.DATABASE_UNAVAILABLE, type(exc).__name__)
+                self._observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))
+            await wait_for(self._stop, within=self._pause)
 
     async def _lead_or_stand_by(self) -> None:
-        outage = await self._outage_of_stream()
-        async with self._lead() as leadership:
+        outage = await self._check_stream()
+        async with self._open_leadership() as leadership:
             if leadership is None:
                 self._stand_by(outage)
                 return
             async with Lease(leadership, self._pace.lease) as lease:
                 while lease.is_held() and not self._stop.is_set():
                     await self._take_turn(outage)
-                    await happens(self._stop, within=self._pause)
+                    await wait_for(self._stop, within=self._pause)
 
     async def _take_turn(self, outage: BrokerUnavailable | None) -> None:
-        """Raises BrokerUnavailable once what was acknowledged nevertheless has been settled.
+        """Raises BrokerUnavailable after it has removed the events that were acknowledged.
 
-        Then another may lead, whose connection to the broker may be better.
+        Another relay may then lead, with a better connection to the broker.
         """
         async with self._open_turn() as turn:
-            if turn is None:  # somebody puts the queue in order
+            if turn is None:  # an operator's command has its turn
                 self._pause = self._pace.poll_max
                 return
             backlog = await self._backlog(turn)
             batch = Batch(await turn.oldest(self._pace.batch_size))
             delivery = Delivery(outage=outage) if outage else await self._deliver(turn, batch)
             await _settle(turn, batch, delivery)
-        self._tell(self._observed(batch, delivery, backlog))
+        self._observe_later(self._observed(batch, delivery, backlog))
         if delivery.outage:
-            self._stream_is_right = False
+            self._is_stream_checked = False
             raise delivery.outage
-        self._enter(State.ACTIVE)
+        self._log_state(RelayState.ACTIVE)
         self._pause = self._pace.pause_after(len(batch.queued), self._pause)
 
-    async def _outage_of_stream(self) -> BrokerUnavailable | None:
-        """Looks at the stream at first, and again after an outage."""
-        if not self._stream_is_right:
+    async def _check_stream(self) -> BrokerUnavailable | None:
+        """Checks the stream at the start and after each outage. Returns the outage, if any."""
+        if not self._is_stream_checked:
             try:
                 await self._require_stream()
             except BrokerUnavailable as exc:
                 return exc
-            self._stream_is_right = True
+            self._is_stream_checked = True
         return None
 
     async def _backlog(self, turn: Turn) -> Backlog | None:
@@ -153,25 +153,25 @@ class Relay:
         if outage:
             raise outage
         self._pause = self._pace.poll_max
-        self._enter(State.STANDBY)
-        self._tell(ObservedTurn(state=State.STANDBY))
+        self._log_state(RelayState.STANDBY)
+        self._observe_later(ObservedTurn(state=RelayState.STANDBY))
 
-    def _back_off(self, state: State, reason: str) -> None:
+    def _back_off(self, state: RelayState, reason: str) -> None:
         self._pause = min(max(2 * self._pause, self._pace.poll_max), BACK_OFF_MAX_SECONDS)
-        self._enter(state, reason)
+        self._log_state(state, reason)
 
-    def _enter(self, state: State, reason: str | None = None) -> None:
-        """Says so once, however often it is found again."""
-        if (state, reason) == self._said:
+    def _log_state(self, state: RelayState, reason: str | None = None) -> None:
+        """Logs a state once, until it changes."""
+        if (state, reason) == self._last_logged:
             return
-        self._said = state, reason
+        self._last_logged = state, reason
         if reason is None:
             log.info("relay", state=state)
         else:
             log.warning("relay", state=state, reason=reason)
 
-    def _tell(self, turn: ObservedTurn) -> None:
-        """Apart from the turn, so that an observer that fails takes nothing with it."""
+    def _observe_later(self, turn: ObservedTurn) -> None:
+        """Called by the loop, so that an observer that raises does not take the turn with it."""
         asyncio.get_running_loop().call_soon(self._observe, turn)
 
     def _observed(self, batch: Batch, delivery: Delivery, backlog: Backlog | None) -> ObservedTurn:
@@ -179,7 +179,7 @@ class Relay:
         waited = [(now - event.occurred_at).total_seconds() for event in delivery.published]
         first = next((each.event for each in batch.queued if each.event), None)
         return ObservedTurn(
-            state=State.BROKER_UNAVAILABLE if delivery.outage else State.ACTIVE,
+            state=RelayState.BROKER_UNAVAILABLE if delivery.outage else RelayState.ACTIVE,
             published=len(delivery.published),
             duplicates=len(delivery.duplicates),
             parked=len(batch.to_park(delivery)),

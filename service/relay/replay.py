@@ -1,4 +1,4 @@
-"""Publishing history again, for when a broker has lost what it had."""
+"""Publishes history again, after a broker has lost messages."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class Replayed:
-    """`present`: events that the stream had; `refused`: that it does not take."""
+    """Numbers of events. `present`: the stream had them already."""
 
     published: int = 0
     present: int = 0
@@ -30,10 +30,10 @@ async def replay(
     in_flight: int,
     lease: float,
 ) -> Replayed:
-    """Publishes what happened since and is not in the stream; safe to repeat.
+    """Publishes events since then that the stream does not have; safe to repeat.
 
-    Events that wait in the queue are left to the relay, which stands by meanwhile, so that each
-    session's are in order. Raises WrongStream, BrokerUnavailable, and TransactionFailed where the
+    Leaves queued events to the relay, which waits for the end of this turn, so that the events of
+    each session stay in order. Raises WrongStream, BrokerUnavailable, and TransactionFailed if the
     turn is lost.
     """
     total = Replayed()
@@ -44,7 +44,7 @@ async def replay(
             done = await deliver(page, publisher, in_flight=in_flight, may_go_on=held.is_held)
         total.published += len(done.published)
         total.present += len(done.duplicates)
-        total.refused += len(done.refused) + len(done.held_back)
+        total.refused += len(done.refused) + len(done.blocked)
         if done.outage:
             raise done.outage
         if not done.is_complete(page):

@@ -1,4 +1,4 @@
-"""The stream that events go to: as it has to be, or refused."""
+"""The stream for the events: created and checked."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from service.relay.messages import SUBJECT, SUBJECTS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """`duplicate_window`: for how long the broker remembers ids of messages, in seconds."""
+    """The required stream. `duplicate_window`: seconds for which it must remember message ids."""
 
     name: str
     replicas: int
@@ -22,23 +22,23 @@ class Stream:
 
 
 async def ensure(broker: Broker, stream: Stream) -> None:
-    """Makes the stream where there is none. Raises BrokerUnavailable and WrongStream."""
-    if await _found(broker, stream) is None:
-        await _make(broker, stream)
+    """Creates the stream if it is missing. Raises BrokerUnavailable and WrongStream."""
+    if await _find(broker, stream) is None:
+        await _create(broker, stream)
     await require(broker, stream)
 
 
 async def require(broker: Broker, stream: Stream) -> None:
-    """Raises WrongStream where the stream would lose or double events, and BrokerUnavailable."""
-    config = await _found(broker, stream)
+    """Raises WrongStream if the stream would lose or duplicate events, and BrokerUnavailable."""
+    config = await _find(broker, stream)
     if config is None:
         raise BrokerUnavailable(f"the stream {stream.name} is missing")
-    if complaints := list(_complaints(config, stream)):
-        raise WrongStream(f"The stream {stream.name} will not do: {'; '.join(complaints)}.")
-    broker.takes_batches = bool(config.allow_atomic)
+    if faults := list(_find_faults(config, stream)):
+        raise WrongStream(f"The stream {stream.name} cannot be used: {'; '.join(faults)}.")
+    broker.is_atomic = bool(config.allow_atomic)
 
 
-async def _found(broker: Broker, stream: Stream) -> StreamConfig | None:
+async def _find(broker: Broker, stream: Stream) -> StreamConfig | None:
     jetstream = await broker.jetstream()
     try:
         return (await jetstream.stream_info(stream.name)).config
@@ -48,7 +48,7 @@ async def _found(broker: Broker, stream: Stream) -> StreamConfig | None:
         raise _unavailable(exc) from exc
 
 
-async def _make(broker: Broker, stream: Stream) -> None:
+async def _create(broker: Broker, stream: Stream) -> None:
     config = StreamConfig(
         name=stream.name,
         description="Events of training sessions",
@@ -67,13 +67,13 @@ async def _make(broker: Broker, stream: Stream) -> None:
         raise _unavailable(exc) from exc
 
 
-def _complaints(config: StreamConfig, stream: Stream) -> Iterator[str]:
+def _find_faults(config: StreamConfig, stream: Stream) -> Iterator[str]:
     if config.storage != StorageType.FILE:
-        yield f"its storage is {config.storage}, and has to be file"
+        yield f"its storage is {config.storage}, and must be file"
     if config.discard != DiscardPolicy.NEW:
-        yield "when it is full it discards old events, and has to refuse new ones (discard=new)"
+        yield "when full it discards old events, and must refuse new ones (discard=new)"
     if config.retention != RetentionPolicy.LIMITS:
-        yield f"its retention is {config.retention}, and has to be limits"
+        yield f"its retention is {config.retention}, and must be limits"
     if config.no_ack:
         yield "it does not acknowledge"
     if config.sealed:
@@ -82,15 +82,15 @@ def _complaints(config: StreamConfig, stream: Stream) -> Iterator[str]:
         yield f"its subjects do not include {SUBJECTS}"
     if config.duplicate_window < stream.duplicate_window:
         yield (
-            f"its duplicate window is {config.duplicate_window:g} s, and has to be at least"
+            f"its duplicate window is {config.duplicate_window:g} s, and must be at least"
             f" {stream.duplicate_window:g} s"
         )
     if (config.num_replicas or 1) < stream.replicas:
-        yield f"it has {config.num_replicas} replicas, and has to have {stream.replicas}"
+        yield f"it has {config.num_replicas} replicas, and must have {stream.replicas}"
 
 
 def _covers(pattern: str) -> bool:
-    """Whether every subject of an event matches this pattern."""
+    """True if the pattern matches the subject of every event."""
     given, wanted = pattern.split("."), SUBJECT.split(".")
     if given[-1] == ">":
         given.pop()
@@ -101,4 +101,4 @@ def _covers(pattern: str) -> bool:
 
 
 def _unavailable(exc: NatsError) -> BrokerUnavailable:
-    return BrokerUnavailable(f"JetStream does not answer as it should ({type(exc).__name__})")
+    return BrokerUnavailable(f"JetStream answers with an error ({type(exc).__name__})")

@@ -1,10 +1,10 @@
-"""Waiting that can be cut short."""
+"""Waiting for an event with a time limit."""
 
 import asyncio
 
 
-async def happens(event: asyncio.Event, *, within: float) -> bool:
-    """Whether the event happens within so many seconds; returns as soon as it does."""
+async def wait_for(event: asyncio.Event, *, within: float) -> bool:
+    """True if the event is set within so many seconds; returns as soon as it is."""
     try:
         async with asyncio.timeout(within):
             await event.wait()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import monotonic
 
-from service.relay.delivery import TOGETHER_MIN
+from service.relay.delivery import ATOMIC_MIN
 from tests.faults.world import World, until
 from tests.running import frozen
 from tests.system.processes import Process
@@ -14,7 +14,7 @@ from tests.system.processes import Process
 Fault = Callable[[World], Awaitable[None]]
 
 OUTAGE_SECONDS = 2.0
-SMALL_TURNS = {"relay_batch_size": str(TOGETHER_MIN - 1), "relay_publishes_in_flight": "8"}
+SMALL_TURNS = {"relay_batch_size": str(ATOMIC_MIN - 1), "relay_publishes_in_flight": "8"}
 """Events go one by one, and a relay is in the middle of a turn at nearly every moment."""
 
 ACTIVE = '"state": "active"'

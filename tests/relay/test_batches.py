@@ -9,9 +9,9 @@ import pytest
 from service.application.outbox import OutboxEvent
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
-from service.relay.batch import WAITS
+from service.relay.batch import BLOCKED
 from service.relay.broker import Broker
-from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN
+from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN
 from service.relay.errors import BrokerUnavailable
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import Relay, StartRelay, is_empty
@@ -31,7 +31,7 @@ async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
     connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT)
     async with connected.connected([stream.url]):
         await connected.jetstream()
-        connected.takes_batches = True
+        connected.is_atomic = True
         yield connected
 
 
@@ -39,13 +39,13 @@ def some_events(count: int = 5) -> list[OutboxEvent]:
     return [an_event(uuid4()) for _ in range(count)]
 
 
-@pytest.mark.parametrize("count", [1, TOGETHER_MIN, TOGETHER_MAX])
+@pytest.mark.parametrize("count", [1, ATOMIC_MIN, ATOMIC_MAX])
 async def test_a_batch_is_stored_in_its_order(
     stream: NatsServer, connected: Broker, count: int
 ) -> None:
     events = some_events(count)
 
-    assert await connected.publish_together(events) is True
+    assert await connected.publish_atomically(events) is True
 
     assert [message.id for message in await stream.stored()] == [str(each.id) for each in events]
 
@@ -55,7 +55,7 @@ async def test_each_message_of_a_batch_says_so_and_is_as_it_is_alone_otherwise(
 ) -> None:
     alone, *others = some_events(4)
     await connected.publish(alone)
-    await connected.publish_together(others)
+    await connected.publish_atomically(others)
 
     [expected, *found] = await stream.stored()
 
@@ -88,7 +88,7 @@ async def test_nothing_is_stored_of_a_batch_with_a_double(
     events = some_events()
     events[place] = double(known)
 
-    assert await connected.publish_together(events) is False
+    assert await connected.publish_atomically(events) is False
     assert await stream.count() == 1
 
 
@@ -100,7 +100,7 @@ async def test_nothing_is_stored_of_a_batch_with_a_message_larger_than_the_strea
     events = some_events()
     events[place] = events[place]._replace(data={"reason": A_LONG_STORY})
 
-    assert await connected.publish_together(events) is False
+    assert await connected.publish_atomically(events) is False
     assert await stream.count() == 0
 
 
@@ -111,8 +111,8 @@ async def test_a_batch_with_a_message_larger_than_the_broker_takes_is_not_sent(
     first, *others = some_events()
     large = first._replace(data={"reason": A_LONG_STORY * 600})
 
-    assert await connected.publish_together([large, *others]) is False
-    assert await connected.publish_together(others) is True
+    assert await connected.publish_atomically([large, *others]) is False
+    assert await connected.publish_atomically(others) is True
 
 
 @pytest.mark.parametrize("limit", [{"max_msgs": 3}, {"max_bytes": 2000}], ids=str)
@@ -121,7 +121,7 @@ async def test_nothing_is_stored_of_a_batch_that_a_full_stream_has_no_room_for(
 ) -> None:
     await stream.update_stream(**limit)
 
-    assert await connected.publish_together(some_events()) is False
+    assert await connected.publish_atomically(some_events()) is False
     assert await stream.count() == 0
 
 
@@ -130,23 +130,23 @@ async def test_a_stream_that_takes_none_any_more_stores_nothing(
 ) -> None:
     await stream.update_stream(allow_atomic=False)
 
-    assert await connected.publish_together(some_events()) is False
+    assert await connected.publish_atomically(some_events()) is False
     assert await stream.count() == 0
 
 
 async def test_a_stream_that_is_known_to_take_none_is_not_asked(
     stream: NatsServer, connected: Broker
 ) -> None:
-    connected.takes_batches = False
+    connected.is_atomic = False
 
-    assert await connected.publish_together(some_events()) is False
+    assert await connected.publish_atomically(some_events()) is False
     assert await stream.count() == 0
 
 
 async def test_more_than_the_broker_takes_is_not_stored(
     stream: NatsServer, connected: Broker
 ) -> None:
-    assert await connected.publish_together(some_events(TOGETHER_MAX + 1)) is False
+    assert await connected.publish_atomically(some_events(ATOMIC_MAX + 1)) is False
     assert await stream.count() == 0
 
 
@@ -154,7 +154,7 @@ async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Brok
     await stream.delete_stream()
 
     with pytest.raises(BrokerUnavailable, match="the stream TRAINING_SESSIONS is missing"):
-        await connected.publish_together(some_events())
+        await connected.publish_atomically(some_events())
 
 
 async def test_another_stream_that_takes_the_events_is_an_outage(
@@ -163,8 +163,8 @@ async def test_another_stream_that_takes_the_events_is_an_outage(
     await stream.delete_stream()
     await stream.make_stream(name="GYM")
 
-    with pytest.raises(BrokerUnavailable, match="GYM took it"):
-        await connected.publish_together(some_events())
+    with pytest.raises(BrokerUnavailable, match="GYM stored the event"):
+        await connected.publish_atomically(some_events())
 
 
 async def test_a_broker_that_does_not_answer_is_an_outage(
@@ -174,7 +174,7 @@ async def test_a_broker_that_does_not_answer_is_an_outage(
     await stream.freeze()
     try:
         with pytest.raises(BrokerUnavailable, match="it does not answer"):
-            await connected.publish_together(events)
+            await connected.publish_atomically(events)
     finally:
         stream.thaw()
 
@@ -195,28 +195,28 @@ async def test_nothing_is_stored_of_a_batch_that_was_never_sent_whole(
 
     monkeypatch.setattr(connected._client, "send", half)  # noqa: SLF001  as above
     with pytest.raises(BrokerUnavailable, match="it does not answer"):
-        await connected.publish_together(events)
+        await connected.publish_atomically(events)
     monkeypatch.undo()
 
     assert await stream.count() == 0
-    assert await connected.publish_together(events) is True
+    assert await connected.publish_atomically(events) is True
 
 
 async def test_doubles_in_a_batch_are_found_and_the_others_are_published(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
-    ids = await many_events(database, sessions=TOGETHER_MIN)
+    ids = await many_events(database, sessions=ATOMIC_MIN)
     await relay()
     await database.execute(
         "INSERT INTO outbox (user_id, event_id) SELECT user_id, id FROM events WHERE id = ANY($1)",
         ids[:7],
     )
-    ids += await many_events(database, sessions=TOGETHER_MIN)
+    ids += await many_events(database, sessions=ATOMIC_MIN)
 
     turns = await relay()
 
     assert sum(turn.duplicates for turn in turns) == 7
-    assert sum(turn.published for turn in turns) == TOGETHER_MIN
+    assert sum(turn.published for turn in turns) == ATOMIC_MIN
     await require_each_once_in_order(stream, ids)
 
 
@@ -227,14 +227,14 @@ async def test_one_event_that_is_refused_is_parked_and_the_others_of_its_batch_g
     session = await database.a_session()
     refused = await a_queued_event(database, session, 1, data={"reason": A_LONG_STORY})
     behind = await a_queued_event(database, session, 2, type="session_praised")
-    others = await many_events(database, sessions=TOGETHER_MIN)
+    others = await many_events(database, sessions=ATOMIC_MIN)
 
     await relay()
 
     assert {message.id for message in await stream.stored()} == {*map(str, others)}
     assert [(each.event_id, each.reason) for each in await relaying.parked(settings)] == [
-        (refused, "it is larger than the stream's messages may be"),
-        (behind, WAITS),
+        (refused, "it is larger than the stream allows"),
+        (behind, BLOCKED),
     ]
 
 
@@ -242,7 +242,7 @@ async def test_a_stream_that_takes_no_batches_gets_each_event(
     database: TestDatabase, broker: NatsServer, relay: Relay
 ) -> None:
     await broker.make_stream(allow_atomic=False)
-    ids = await many_events(database, sessions=TOGETHER_MIN, each=2)
+    ids = await many_events(database, sessions=ATOMIC_MIN, each=2)
 
     await relay()
 
@@ -255,7 +255,7 @@ async def test_each_event_is_stored_once_in_order_though_the_broker_ends_amid_ba
 ) -> None:
     ids = await many_events(database, sessions=2000, each=3)
 
-    async with a_relay(relay_batch_size=2 * TOGETHER_MIN) as process:
+    async with a_relay(relay_batch_size=2 * ATOMIC_MIN) as process:
         for count in (1, 2500):
             await holds(stream, count)
             await stream.stop(number)
@@ -273,7 +273,7 @@ async def test_each_event_is_stored_once_in_order_though_relays_are_killed_amid_
     ids = await many_events(database, sessions=2000, each=3)
 
     for count in (1, 1500, 3500):
-        async with a_relay(relay_batch_size=2 * TOGETHER_MIN) as process:
+        async with a_relay(relay_batch_size=2 * ATOMIC_MIN) as process:
             await holds(stream, count)
             process.signal(signal.SIGKILL)
     async with a_relay():

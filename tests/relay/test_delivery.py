@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from service.application.outbox import OutboxEvent, QueuedEvent
 from service.domain.session import REQUIRED_STATUS, SessionStatus
-from service.relay.batch import GONE, WAITS, Batch
-from service.relay.delivery import TOGETHER_MAX, TOGETHER_MIN, Delivery, deliver
+from service.relay.batch import BLOCKED, GONE, Batch
+from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN, Delivery, deliver
 from service.relay.errors import BrokerUnavailable, EventRefused
 from tests.builders import MORNING
 
@@ -51,7 +51,7 @@ class FakeBroker:
     refuses: Sequence[OutboxEvent] = ()
     fails_at: Sequence[OutboxEvent] = ()
     knows: Sequence[OutboxEvent] = ()
-    takes_batches: bool = False
+    is_atomic: bool = False
     taken: list[OutboxEvent] = field(default_factory=list)
     under_way: int = 0
     most_under_way: int = 0
@@ -68,13 +68,13 @@ class FakeBroker:
         finally:
             self.under_way -= 1
 
-    async def publish_together(self, events: Sequence[OutboxEvent]) -> bool:
+    async def publish_atomically(self, events: Sequence[OutboxEvent]) -> bool:
         self.asked += 1
         if self.fails_at:
             raise BrokerUnavailable("it is full")
-        if self.takes_batches:
+        if self.is_atomic:
             self.taken.extend(events)
-        return self.takes_batches
+        return self.is_atomic
 
     def _answer(self, event: OutboxEvent) -> bool:
         if event in self.refuses:
@@ -117,7 +117,7 @@ async def test_what_is_behind_a_refused_event_is_held_back_and_other_sessions_ar
 
     assert delivery.published == [other, other_still]
     assert delivery.refused == [(refused, "it is too large")]
-    assert delivery.held_back == [behind]
+    assert delivery.blocked == [behind]
     assert delivery.outage is None
 
 
@@ -128,7 +128,7 @@ async def test_sends_nothing_more_when_the_broker_has_failed() -> None:
     delivery = await sent(events, broker)
 
     assert str(delivery.outage) == "it is full"
-    assert [*delivery.acknowledged, *delivery.refused, *delivery.held_back] == []
+    assert [*delivery.acknowledged, *delivery.refused, *delivery.blocked] == []
     assert 1 <= broker.asked <= 3
 
 
@@ -141,7 +141,7 @@ async def test_sends_nothing_more_when_it_may_not_go_on() -> None:
 
 
 async def test_many_events_go_together() -> None:
-    events, broker = histories(*[2] * (TOGETHER_MIN // 2)), FakeBroker(takes_batches=True)
+    events, broker = histories(*[2] * (ATOMIC_MIN // 2)), FakeBroker(is_atomic=True)
 
     delivery = await sent(events, broker)
 
@@ -150,7 +150,7 @@ async def test_many_events_go_together() -> None:
 
 
 async def test_many_events_go_one_by_one_where_they_are_not_taken_together() -> None:
-    events = histories(*[2] * (TOGETHER_MIN // 2))
+    events = histories(*[2] * (ATOMIC_MIN // 2))
     broker = FakeBroker(refuses=events[:1], knows=events[1:2])
 
     delivery = await sent(events, broker)
@@ -160,9 +160,9 @@ async def test_many_events_go_one_by_one_where_they_are_not_taken_together() -> 
     assert delivery.is_complete(events)
 
 
-@pytest.mark.parametrize("count", [TOGETHER_MIN - 1, TOGETHER_MAX + 1])
+@pytest.mark.parametrize("count", [ATOMIC_MIN - 1, ATOMIC_MAX + 1])
 async def test_too_few_or_too_many_events_go_one_by_one(count: int) -> None:
-    events, broker = histories(*[1] * count), FakeBroker(takes_batches=True)
+    events, broker = histories(*[1] * count), FakeBroker(is_atomic=True)
 
     delivery = await sent(events, broker)
 
@@ -170,8 +170,8 @@ async def test_too_few_or_too_many_events_go_one_by_one(count: int) -> None:
 
 
 async def test_nothing_is_sent_after_a_batch_that_the_broker_failed_at() -> None:
-    events = histories(*[1] * TOGETHER_MIN)
-    broker = FakeBroker(takes_batches=True, fails_at=events)
+    events = histories(*[1] * ATOMIC_MIN)
+    broker = FakeBroker(is_atomic=True, fails_at=events)
 
     delivery = await sent(events, broker)
 
@@ -180,7 +180,7 @@ async def test_nothing_is_sent_after_a_batch_that_the_broker_failed_at() -> None
 
 
 async def test_no_batch_is_sent_when_it_may_not_go_on() -> None:
-    events, broker = histories(*[1] * TOGETHER_MIN), FakeBroker(takes_batches=True)
+    events, broker = histories(*[1] * ATOMIC_MIN), FakeBroker(is_atomic=True)
 
     await deliver(events, broker, in_flight=3, may_go_on=lambda: False)
 
@@ -205,12 +205,12 @@ def test_parks_what_was_refused_what_is_behind_it_and_what_is_gone() -> None:
     gone = QueuedEvent(position=9, user_id=OWNER, event_id=uuid4(), event=None, is_blocked=False)
     batch = Batch([*queued(refused, behind, waiting, published, waits=[waiting]), gone])
     delivery = Delivery(
-        published=[published], refused=[(refused, "it is too large")], held_back=[behind]
+        published=[published], refused=[(refused, "it is too large")], blocked=[behind]
     )
 
     parked = {each.queued.position: each.reason for each in batch.to_park(delivery)}
 
-    assert parked == {0: "it is too large", 1: WAITS, 2: WAITS, 9: GONE}
+    assert parked == {0: "it is too large", 1: BLOCKED, 2: BLOCKED, 9: GONE}
     assert waiting not in batch.events
     assert batch.positions(delivery.acknowledged) == [3]
 

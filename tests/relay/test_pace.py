@@ -4,7 +4,7 @@ from itertools import accumulate, repeat
 
 import pytest
 
-from service.relay.delivery import TOGETHER_MIN
+from service.relay.delivery import ATOMIC_MIN
 from service.relay.relay import Pace
 
 PACE = Pace(batch_size=1000, in_flight=256, poll_min=0.05, poll_max=0.25, lease=1)
@@ -14,8 +14,8 @@ PACE = Pace(batch_size=1000, in_flight=256, poll_min=0.05, poll_max=0.25, lease=
     ("taken", "pause"),
     [
         (1, PACE.poll_min),
-        (TOGETHER_MIN - 1, PACE.poll_min),
-        (TOGETHER_MIN, PACE.poll_max),
+        (ATOMIC_MIN - 1, PACE.poll_min),
+        (ATOMIC_MIN, PACE.poll_max),
         (PACE.batch_size - 1, PACE.poll_max),
         (PACE.batch_size, 0),
     ],

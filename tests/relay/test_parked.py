@@ -2,7 +2,7 @@
 
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
-from service.relay.batch import WAITS
+from service.relay.batch import BLOCKED
 from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay, StartRelay
 from tests.relay.queue import an_event
@@ -29,9 +29,9 @@ async def test_a_refused_event_is_parked_with_its_reason_and_its_session_waits_b
     ids.append(await an_event(database, hurt, 4, type="session_reviewed"))
     await relay()
     assert [(each.event_id, each.reason) for each in await relaying.parked(settings)] == [
-        (ids[1], "it is larger than the stream's messages may be"),
-        (ids[2], WAITS),
-        (ids[3], WAITS),
+        (ids[1], "it is larger than the stream allows"),
+        (ids[2], BLOCKED),
+        (ids[3], BLOCKED),
     ]
 
     await stream.update_stream(max_msg_size=-1)
@@ -58,7 +58,7 @@ async def test_the_command_line_shows_parked_events_and_tries_them_again(
         assert await retried.end() == 0
 
     [line] = shown.out
-    reason = "it is larger than the stream's messages may be"
+    reason = "it is larger than the stream allows"
     assert f"{event_id} {session.id} session_failed {reason}" in line
     assert retried.out == ["1 parked events are in the queue again.\n"]
     assert await database.outbox() == [event_id]

@@ -13,7 +13,7 @@ import yaml
 from service.application.outbox import Backlog
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
-from service.relay.delivery import TOGETHER_MIN
+from service.relay.delivery import ATOMIC_MIN
 from service.relay.observing import ObservedTurn
 from tests.conftest import StartApp
 from tests.nats_server import NatsServer, Stored
@@ -23,7 +23,7 @@ from tests.running import App, TestDatabase, eventually
 from tests.system.processes import Process
 
 ASYNCAPI = yaml.safe_load((Path(__file__).parents[2] / "docs" / "asyncapi.yaml").read_text())
-ONE_BY_ONE = TOGETHER_MIN - 1
+ONE_BY_ONE = ATOMIC_MIN - 1
 """The largest batch whose events go one by one."""
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -188,7 +188,7 @@ async def test_refuses_a_wrong_stream_with_a_sentence(
         assert await process.end() == 1
 
     [sentence] = process.err
-    assert sentence.startswith("The stream TRAINING_SESSIONS will not do: when it is full it")
+    assert sentence.startswith("The stream TRAINING_SESSIONS cannot be used: when full it")
 
 
 async def test_ends_at_sigterm_also_when_there_is_no_broker(
@@ -260,7 +260,7 @@ async def test_a_row_whose_event_is_gone_is_parked(
 
     assert await stream.count() == 1
     [parked] = await database.fetch("SELECT * FROM parked_events")
-    assert parked["reason"] == "the event is not there any more"
+    assert parked["reason"] == "the event was deleted"
 
 
 async def test_tells_what_it_does(database: TestDatabase, stream: NatsServer, relay: Relay) -> None:

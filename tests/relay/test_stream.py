@@ -48,7 +48,7 @@ async def test_a_wrong_stream_is_refused_and_left_as_it_is(
 async def test_too_few_replicas_are_refused(broker: NatsServer, connected: Broker) -> None:
     await broker.make_stream()
     wanted = Stream(name=STREAM, replicas=3, duplicate_window=120)
-    with pytest.raises(WrongStream, match="it has 1 replicas, and has to have 3"):
+    with pytest.raises(WrongStream, match="it has 1 replicas, and must have 3"):
         await stream.require(connected, wanted)
 
 
@@ -74,7 +74,7 @@ async def test_tells_whether_the_stream_takes_batches(
 
     await stream.ensure(connected, WANTED)
 
-    assert connected.takes_batches is allow_atomic
+    assert connected.is_atomic is allow_atomic
 
 
 async def test_one_that_is_made_will_do(broker: NatsServer, connected: Broker) -> None:
@@ -83,4 +83,4 @@ async def test_one_that_is_made_will_do(broker: NatsServer, connected: Broker) -
     config = await broker.config()
     assert (config.storage, config.discard, config.retention) == ("file", "new", "limits")
     assert (config.duplicate_window, config.subjects) == (120, ["training.session.v1.>"])
-    assert connected.takes_batches
+    assert connected.is_atomic

@@ -29,10 +29,8 @@ def in_environment(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
 
 
 def documented(name: str, setting: FieldInfo) -> str:
-    assert isinstance(setting.json_schema_extra, dict)
-    unit = setting.json_schema_extra["unit"] or "\N{EN DASH}"
     default = "required" if setting.is_required() else _as_written(setting.default)
-    return f"| `{PREFIX}{name.upper()}` | {unit} | {default} | {setting.description} |"
+    return f"| `{PREFIX}{name.upper()}` | {default} | {setting.description} |"
 
 
 def _as_written(default: Any) -> str:
