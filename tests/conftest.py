@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 
 from service.bootstrap import logs
 from service.dev import postgres as embedded
+from tests.guardian import guard_this_run
 from tests.running import (
     App,
     Cluster,
@@ -23,6 +24,7 @@ from tests.running import (
 )
 from tests.system.processes import a_public_directory
 
+guard_this_run()
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
 LOG_LEVEL = "info"

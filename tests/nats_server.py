@@ -62,6 +62,11 @@ class NatsServer:
         )
         await eventually(self._answers)
 
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self._process and self._process.returncode is None:
             self._process.send_signal(number)

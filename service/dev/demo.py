@@ -72,8 +72,9 @@ class PortTakenError(Exception):
 
 def run(home: Path, port: int) -> int:
     """Serves until Ctrl-C, SIGTERM or SIGHUP; returns the exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    # uvicorn shuts down gracefully on SIGTERM and does not handle SIGHUP.
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         with _listening(port) as listener, embedded.running(home) as server:
             _serve(listener, server, home)

@@ -8,10 +8,12 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,23 +126,40 @@ def _start(pg_ctl: Sequence[str], log: Path) -> None:
 
 def _run(command: Sequence[str], *, check: bool = True) -> None:
     """Runs it in a process session of its own, which a Ctrl-C in the terminal does not reach."""
-    with subprocess.Popen(  # noqa: S603  the commands come from the wheel
-        command,
-        user=UNPRIVILEGED_USER if _is_root() else None,
-        extra_groups=[] if _is_root() else None,
-        start_new_session=True,
-        cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            process.wait()  # a server that has half started could not be stopped
-            raise
-    if check and process.returncode:
-        message = output.decode(errors="replace").strip()
+    with _deferred_signals():
+        done = subprocess.run(  # noqa: S603  the commands come from the wheel
+            command,
+            user=UNPRIVILEGED_USER if _is_root() else None,
+            extra_groups=[] if _is_root() else None,
+            start_new_session=True,
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if check and done.returncode:
+        message = done.stdout.decode(errors="replace").strip()
         raise EmbeddedPostgresError(f"{Path(command[0]).name} failed: {message}")
+
+
+@contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """Handles signals after the block: a command that is interrupted half-way cannot be undone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    handlers = {
+        each: signal.signal(each, lambda number, _frame: received.append(number))
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        for number in received:
+            signal.raise_signal(number)
 
 
 def _is_root() -> bool:

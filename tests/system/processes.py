@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
+import psutil
 
 from tests.builders import SECRET
 from tests.running import NO_AUTHORITIES, App, eventually
@@ -190,6 +191,14 @@ async def half_a_request(service: str, token: str) -> AsyncIterator[None]:
         yield
     finally:
         writer.close()
+
+
+def is_running(pid: int) -> bool:
+    """False for a zombie too: in a container no process may wait for it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def url_in(text: str) -> str:

@@ -26,6 +26,7 @@ from tests.system.processes import (
     finished,
     free_port,
     half_a_request,
+    is_running,
     started,
     url_in,
 )
@@ -242,7 +243,7 @@ async def test_starts_again_after_it_was_killed(home: Path, port: int) -> None:
         orphan = killed.postgres
         killed.process.signal(signal.SIGKILL)
         await killed.process.end()
-        assert _runs(orphan)
+        assert is_running(orphan)
 
     async with a_demo(home, port) as demo:
         await _gone(orphan)
@@ -317,15 +318,6 @@ def _process_of(postmaster: Path) -> int:
 
 async def _gone(process_id: int) -> None:
     async def gone() -> bool:
-        return not _runs(process_id)
+        return not is_running(process_id)
 
     await eventually(gone)
-
-
-def _runs(process_id: int) -> bool:
-    """In a container there may be nobody who buries the dead."""
-    try:
-        os.kill(process_id, 0)
-        return ") Z " not in Path(f"/proc/{process_id}/stat").read_text()
-    except (ProcessLookupError, FileNotFoundError):
-        return False
