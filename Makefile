@@ -1,4 +1,4 @@
-# Two commands: `make run` to see it work, `make test` to check that it does.
+# Two commands to begin with: `make run` and `make test`.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines bench check format lint types imports coverage lock clean
+.PHONY: help run try test faults engines bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,16 +14,16 @@ help: ## show this list
 run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
 	@$(BIN)/python -m service demo --port $(PORT)
 
-try: $(VENV)/.demo ## play a whole life against what `make run` started, and print it (PORT=8000)
+try: $(VENV)/.demo ## play the life of several sessions against `make run`, and print it (PORT=8000)
 	@$(BIN)/python -m service try --url http://127.0.0.1:$(PORT)
 
-test: $(VENV)/.dev ## run the tests, side by side (ARGS="-k race" for some of them)
+test: $(VENV)/.dev ## run the tests, side by side (ARGS="tests/unit/test_text.py" for one file)
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 SIDE_BY_SIDE = -n auto --dist worksteal
 
-faults: $(VENV)/.dev ## break everything around the relay, and count (about five minutes)
+faults: $(VENV)/.dev ## break everything around the relay, and count events (about five minutes)
 	$(BIN)/python -m tests.faults $(ARGS)
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
@@ -32,9 +32,12 @@ engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBoun
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-check: format lint types imports test coverage ## everything that has to hold before a change lands
+check: formatted lint types imports test coverage ## all gates: format, lint, types, imports, tests, coverage
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format
+
+formatted: $(VENV)/.dev
 	$(BIN)/ruff format --check
 
 lint: $(VENV)/.dev
@@ -60,7 +63,7 @@ LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
 clean: ## remove what the other commands made, the demo's data included
-	rm -rf $(VENV) .data .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .data .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -1,6 +1,6 @@
 """python -m service demo | try | serve | relay | migrate | token
 
-Each command imports what it needs when it runs: the relay's process holds no web framework.
+Each command imports its modules when it runs, so the relay loads no web framework.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from service.relay.errors import BrokerUnavailable, WrongStream
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
 
-Configuration is by environment variables with the prefix SERVICE_; docs/configuration.md lists
-them. To see it work on this machine, with nothing set up:  python -m service demo
+Settings are environment variables with the prefix SERVICE_; docs/configuration.md lists them.
+To try the service on this machine without setup:  python -m service demo
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, 1 for a failure, 2 for a wrong setting or argument."""
+    """Returns the exit code: 0; 1 after a failure; 2 for a wrong setting or argument."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -108,8 +108,8 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
             settings, options.since, ensure_stream=options.ensure_stream
         )
         print(
-            f"{done.published} events were published again, {done.present} were there,"
-            f" {done.refused} are not taken."
+            f"{done.published} events were published again, the stream had {done.present},"
+            f" and refused {done.refused}."
         )
     else:
         await relay.run(settings, ensure_stream=options.ensure_stream)
@@ -137,7 +137,7 @@ def _try(options: argparse.Namespace) -> int:
 
 def _port(given: str) -> int:
     port = int(given)
-    if not 0 <= port <= 65_535:  # noqa: PLR2004  that is what ports are
+    if not 0 <= port <= 65_535:  # noqa: PLR2004  the range of ports
         raise ValueError(given)
     return port
 
@@ -160,79 +160,72 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="run everything on this machine, PostgreSQL included",
-        description="Starts a PostgreSQL of its own, migrates it, puts a training in progress,"
-        " serves, and prints the call that fails that training. Ctrl-C stops all of it;"
-        " the data are kept for the next start.",
+        description="Starts a PostgreSQL server, migrates it, starts a session, serves, and prints"
+        " the call that fails that session. Ctrl-C stops everything and keeps the data.",
     )
+    demo.add_argument("--port", type=_port, default=8000, help="port on 127.0.0.1 (%(default)s)")
     demo.add_argument(
-        "--port", type=_port, default=8000, help="where to listen, on 127.0.0.1 (%(default)s)"
-    )
-    demo.add_argument(
-        "--data", type=Path, default=Path(".data"), help="where to keep the data (%(default)s)"
+        "--data", type=Path, default=Path(".data"), help="directory for the data (%(default)s)"
     )
     demo.set_defaults(run=_demo)
 
     tour = commands.add_parser(
         "try",
-        help="play the whole life of trainings, and print what is said",
-        description="Plans, starts, completes and interrupts trainings of a new user of a service"
-        " that is running, and prints every request with its answer. The token is signed with"
-        " SERVICE_JWT_SECRET, or else with the secret of the demo.",
+        help="play the life of several sessions, and print requests and answers",
+        description="Plans, starts, completes and fails sessions of a new user."
+        " Signs the token with SERVICE_JWT_SECRET, or else with the secret of the demo.",
     )
     tour.add_argument(
-        "--url", default="http://127.0.0.1:8000", help="where the service is (%(default)s)"
+        "--url", default="http://127.0.0.1:8000", help="URL of the service (%(default)s)"
     )
     tour.add_argument(
-        "--data", type=Path, default=Path(".data"), help="where the demo keeps it (%(default)s)"
+        "--data",
+        type=Path,
+        default=Path(".data"),
+        help="directory of the demo's data (%(default)s)",
     )
     tour.set_defaults(run=_try)
 
     serve = commands.add_parser(
         "serve",
         help="serve the API",
-        description="Serves the API with SERVICE_WORKERS processes on SERVICE_HOST and"
-        " SERVICE_PORT. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or SERVICE_JWKS_URL."
-        " Never migrates. After SIGTERM it is no longer ready, goes on for"
-        " SERVICE_SHUTDOWN_NOTICE_SECONDS, and then lets requests under way finish, within"
-        " SERVICE_SHUTDOWN_TIMEOUT_SECONDS.",
+        description="Serves the API. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or"
+        " SERVICE_JWKS_URL. Never migrates. SIGTERM starts a graceful shutdown.",
     )
     serve.set_defaults(run=_serve)
 
     migration = commands.add_parser(
         "migrate",
         help="bring the database's schema up to date",
-        description="Runs the migrations that have not run yet on SERVICE_DATABASE_URL, all or"
-        " none of them. Its user has to be allowed to create roles and tables. Safe to run again,"
-        " and to run twice at once.",
+        description="Runs the pending migrations on SERVICE_DATABASE_URL, all or none."
+        " Its login must be allowed to create roles and tables. Safe to repeat and to race.",
     )
     migration.add_argument(
         "--grant-to",
         metavar="ROLE",
-        help="let this login role, which has to exist, act as the service: the one that"
-        " `serve` logs in as, if it is not the one that migrates",
+        help="let this existing login act as the service and as the relay",
     )
     migration.set_defaults(run=_migrate)
 
     relay = commands.add_parser(
         "relay",
         help="publish events to NATS JetStream",
-        description="Publishes the events of SERVICE_DATABASE_URL to the stream"
-        " SERVICE_NATS_STREAM at SERVICE_NATS_URL, until SIGTERM. Any number may run: one is"
-        " active, and the others take over when it ends.",
+        description="Publishes events to the stream SERVICE_NATS_STREAM at SERVICE_NATS_URL until"
+        " SIGTERM. Of several relays one is active, and another takes over when it ends.",
     )
     relay.add_argument(
-        "--ensure-stream", action="store_true", help="make the stream, if there is none"
+        "--ensure-stream", action="store_true", help="create the stream if it is missing"
     )
     instead = relay.add_mutually_exclusive_group()
+    instead.add_argument("--parked", action="store_true", help="list the parked events, and end")
     instead.add_argument(
-        "--parked", action="store_true", help="show the events that the broker refuses, and end"
-    )
-    instead.add_argument(
-        "--retry-parked", action="store_true", help="put them into the queue again, and end"
+        "--retry-parked",
+        action="store_true",
+        help="put parked events into the queue again, and end",
     )
     instead.add_argument(
         "--replay", action="store_true",
-        help="publish what the stream has lost since --since, and end",
+        help="publish events since --since that the stream lacks, and end",
     )  # fmt: skip
     relay.add_argument(
         "--since", type=_moment, metavar="TIME", help="for --replay: 2026-11-22T09:00:00Z"
@@ -242,18 +235,16 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser(
         "token",
         help="print an access token for development",
-        description="Prints an access token signed with SERVICE_JWT_SECRET, with the claims of"
-        " a Supabase token. Refuses where there is no such secret.",
+        description="Prints an access token signed with SERVICE_JWT_SECRET, with the claims of a"
+        " Supabase token.",
     )
-    token.add_argument(
-        "--user", type=UUID, default=uuid4(), help="whose token it is (a new user's)"
-    )
+    token.add_argument("--user", type=UUID, default=uuid4(), help="user of the token (a new one)")
     token.add_argument(
         "--expires-in",
         metavar="SECONDS",
         type=int,
         default=3600,
-        help="how long it is good for (%(default)s)",
+        help="lifetime of the token (%(default)s)",
     )
     token.set_defaults(run=_token)
     return parser

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -105,7 +105,7 @@ async def _broker(settings: RelaySettings, *, with_ids: bool = True) -> AsyncIte
         timeout=settings.nats_timeout_seconds,
         with_ids=with_ids,
     )
-    async with broker.connected(_urls(settings)):
+    async with broker.connected(settings.nats_url.get_secret_value().split(",")):
         yield broker
 
 
@@ -121,10 +121,6 @@ def _stream_check(
         may_create = False
 
     return check
-
-
-def _urls(settings: RelaySettings) -> Sequence[str]:
-    return settings.nats_url.get_secret_value().split(",")
 
 
 def _stream(settings: RelaySettings) -> Stream:

@@ -6,12 +6,7 @@ from enum import StrEnum
 from typing import Self, TypedDict
 from uuid import UUID
 
-from service.domain.errors import (
-    ActiveSessionExists,
-    NoRepetitions,
-    StatusTooEarly,
-    StatusTooLate,
-)
+from service.domain.errors import ActiveSessionExists, NoRepetitions, StatusTooEarly, StatusTooLate
 from service.domain.events import SessionCompleted, SessionFailed, SessionPlanned, SessionStarted
 from service.domain.text import Notes, Reason
 

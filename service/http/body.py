@@ -5,12 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from service.http.errors import (
-    Issue,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    ValidationFailed,
-)
+from service.http.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 BODY_MAX_BYTES = 16 * 1024
 
@@ -29,13 +24,9 @@ async def read_json_object(request: Request[Any]) -> dict[str, Any]:
     try:
         value = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
-        raise ValidationFailed(
-            Issue(path=[], code="invalid_json", message="The body must be JSON.")
-        ) from None
+        raise ValidationFailed.at([], "invalid_json", "The body must be JSON.") from None
     if not isinstance(value, dict):
-        raise ValidationFailed(
-            Issue(path=[], code="invalid_type", message="The body must be an object.")
-        )
+        raise ValidationFailed.at([], "invalid_type", "The body must be an object.")
     return value
 
 

@@ -10,7 +10,7 @@ ServiceError
     └── InternalError
 """
 
-from typing import TypedDict
+from typing import Self, TypedDict
 
 from service.domain.errors import ServiceError
 
@@ -60,6 +60,10 @@ class ValidationFailed(RequestError):
 
     def __init__(self, *issues: Issue) -> None:
         super().__init__("The request is not valid.", {"issues": list(issues)})
+
+    @classmethod
+    def at(cls, path: list[str | int], code: str, message: str) -> Self:
+        return cls(Issue(path=path, code=code, message=message))
 
 
 class PayloadTooLarge(RequestError):

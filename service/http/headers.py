@@ -8,7 +8,7 @@ Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941
 import re
 from collections.abc import Sequence
 
-from service.http.errors import Issue, ValidationFailed
+from service.http.errors import ValidationFailed
 
 _ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
@@ -46,9 +46,7 @@ def parse_idempotency_key(values: Sequence[str]) -> str | None:
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     if len(values) > 1 or not _KEY.fullmatch(key):
         message = "It must be one header of 1 to 255 visible ASCII characters."
-        raise ValidationFailed(
-            Issue(path=["Idempotency-Key"], code="invalid_header", message=message)
-        )
+        raise ValidationFailed.at(["Idempotency-Key"], "invalid_header", message)
     return key
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from service.application.ports import Position
 from service.domain.session import SessionStatus
 from service.http.cursors import InvalidCursor, decode_position, decode_version
-from service.http.errors import Issue, ValidationFailed
+from service.http.errors import ValidationFailed
 from service.http.fields import DateTime, parse_canonical_uuid, to_issue
 
 LIMIT_DEFAULT = 20
@@ -25,9 +25,7 @@ def parse_session_id(request: Request[Any]) -> UUID:
     """Raises ValidationFailed."""
     session_id = parse_canonical_uuid(request.path_params["session_id"])
     if session_id is None:
-        raise ValidationFailed(
-            Issue(path=["sessionId"], code="invalid_uuid", message="It must be a UUID.")
-        )
+        raise ValidationFailed.at(["sessionId"], "invalid_uuid", "It must be a UUID.")
     return session_id
 
 
@@ -74,9 +72,7 @@ class QueryParameters(BaseModel):
         if name in cls.repeatable():
             return values
         if len(values) > 1:
-            raise ValidationFailed(
-                Issue(path=[name], code="repeated", message="It may be given once.")
-            )
+            raise ValidationFailed.at([name], "repeated", "It may be given once.")
         return values[0]
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import CTE, Column, DateTime, Integer, LargeBinary, Text, Uuid, cast, insert, select
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.application.ports import AppliedCommand, IdempotencyRecord
@@ -17,35 +17,39 @@ from service.persistence.unnest import given_columns, parameters, rows_given_as
 
 _appended = rows_given_as(
     "appended",
-    Column("user_id", Uuid),
-    Column("id", Uuid),
-    Column("session_id", Uuid),
-    Column("session_version", Integer),
-    Column("event_type", Text),
-    Column("event_data", Text),
-    Column("occurred_at", DateTime(timezone=True)),
-    Column("request_id", Text),
-    Column("idempotency_key", Text),
-    Column("command_fingerprint", LargeBinary),
-    Column("session_snapshot", Text),
-    Column("traceparent", Text),
+    sa.Column("user_id", sa.Uuid),
+    sa.Column("id", sa.Uuid),
+    sa.Column("session_id", sa.Uuid),
+    sa.Column("session_version", sa.Integer),
+    sa.Column("event_type", sa.Text),
+    sa.Column("event_data", sa.Text),
+    sa.Column("occurred_at", sa.DateTime(timezone=True)),
+    sa.Column("request_id", sa.Text),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("command_fingerprint", sa.LargeBinary),
+    sa.Column("session_snapshot", sa.Text),
+    sa.Column("traceparent", sa.Text),
 )
-_queued = rows_given_as("appended", Column("user_id", Uuid), Column("id", Uuid))  # its first two
+_queued = rows_given_as(
+    "appended", sa.Column("user_id", sa.Uuid), sa.Column("id", sa.Uuid)
+)  # its first two
 
 
-def append() -> CTE:
+def append() -> sa.CTE:
     """Appends events; parameters: `append_parameters`."""
     as_json = {"event_data", "session_snapshot"}
     columns = given_columns(_appended)
-    values = [cast(each, JSONB) if each.name in as_json else each for each in columns]
-    rows = select(*values)
-    return insert(events).from_select([each.name for each in columns], rows).cte("appended_events")
+    values = [sa.cast(each, JSONB) if each.name in as_json else each for each in columns]
+    rows = sa.select(*values)
+    return (
+        sa.insert(events).from_select([each.name for each in columns], rows).cte("appended_events")
+    )
 
 
-def enqueue() -> CTE:
+def enqueue() -> sa.CTE:
     """Queues the same events for the relay, in the order given."""
-    keys = select(_queued.c.user_id, _queued.c.id).order_by(_queued.c.place)
-    return insert(outbox).from_select(["user_id", "event_id"], keys).cte("queued_events")
+    keys = sa.select(_queued.c.user_id, _queued.c.id).order_by(_queued.c.place)
+    return sa.insert(outbox).from_select(["user_id", "event_id"], keys).cte("queued_events")
 
 
 def append_parameters(applied: Sequence[AppliedCommand]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.outbox import ParkedEvent
@@ -18,12 +18,12 @@ RELAY_ROLE = "session_relay"
 LEADERSHIP_LOCK, TURN_LOCK = 7_264_110_300_552, 7_264_110_300_553
 """Keys of advisory locks, the same for all relays of a database; any numbers would do."""
 
-_TRY_TO_LEAD = select(func.pg_try_advisory_xact_lock(LEADERSHIP_LOCK))
-_TRY_TURN = select(func.pg_try_advisory_xact_lock(TURN_LOCK))
-_WAIT_FOR_TURN = select(func.pg_advisory_xact_lock(TURN_LOCK))
+_TRY_TO_LEAD = sa.select(sa.func.pg_try_advisory_xact_lock(LEADERSHIP_LOCK))
+_TRY_TURN = sa.select(sa.func.pg_try_advisory_xact_lock(TURN_LOCK))
+_WAIT_FOR_TURN = sa.select(sa.func.pg_advisory_xact_lock(TURN_LOCK))
 
 _PARKED = (
-    select(
+    sa.select(
         parked_events.c.position,
         parked_events.c.event_id,
         parked_events.c.session_id,
@@ -34,7 +34,9 @@ _PARKED = (
     .outerjoin_from(
         parked_events,
         events,
-        and_(events.c.user_id == parked_events.c.user_id, events.c.id == parked_events.c.event_id),
+        sa.and_(
+            events.c.user_id == parked_events.c.user_id, events.c.id == parked_events.c.event_id
+        ),
     )
     .order_by(parked_events.c.position)
 )
@@ -74,7 +76,7 @@ class Outbox:
             return [ParkedEvent(**row) for row in rows]
 
     @asynccontextmanager
-    async def _locked_turn(self, lock: Select[Any]) -> AsyncIterator[SqlTurn | None]:
+    async def _locked_turn(self, lock: sa.Select[Any]) -> AsyncIterator[SqlTurn | None]:
         async with self._short_transaction() as turn:
             is_locked = (await turn.execute(lock)).scalar()
             yield turn if is_locked else None

@@ -5,18 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    DateTime,
-    Integer,
-    Text,
-    Uuid,
-    bindparam,
-    func,
-    select,
-    true,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,37 +19,40 @@ from service.persistence.unnest import one_row, parameters, rows_given_as
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 
-_wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
+_wanted = rows_given_as("wanted", sa.Column("user_id", sa.Uuid), sa.Column("id", sa.Uuid))
 _found = one_row(
-    select(*COLUMNS).where(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id),
+    sa.select(*COLUMNS).where(
+        sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id
+    ),
     "found",
 )
 
-FIND = select(_wanted.c.user_id, *_found.c).select_from(_wanted.join(_found, true()))
+FIND = sa.select(_wanted.c.user_id, *_found.c).select_from(_wanted.join(_found, sa.true()))
 
-_user_id = bindparam("user_id", type_=Uuid())
+_user_id = sa.bindparam("user_id", type_=sa.Uuid())
 
 # One bound above and one below: of two bounds on the same side, an index scan may begin at the
 # wrong one.
 NEWEST = (
-    select(*COLUMNS)
+    sa.select(*COLUMNS)
     .where(
         sessions.c.user_id == _user_id,
-        tuple_(sessions.c.session_date, sessions.c.id)
-        < tuple_(
-            bindparam("below_date", type_=DateTime(timezone=True)),
-            bindparam("below_id", type_=Uuid()),
+        sa.tuple_(sessions.c.session_date, sessions.c.id)
+        < sa.tuple_(
+            sa.bindparam("below_date", type_=sa.DateTime(timezone=True)),
+            sa.bindparam("below_id", type_=sa.Uuid()),
         ),
-        sessions.c.session_date >= bindparam("since", type_=DateTime(timezone=True)),
-        sessions.c.status == func.any(bindparam("statuses", type_=ARRAY(Text(), dimensions=1))),
+        sessions.c.session_date >= sa.bindparam("since", type_=sa.DateTime(timezone=True)),
+        sessions.c.status
+        == sa.func.any(sa.bindparam("statuses", type_=ARRAY(sa.Text(), dimensions=1))),
     )
     .order_by(sessions.c.session_date.desc(), sessions.c.id.desc())
-    .limit(bindparam("limit", type_=Integer()))
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
 
-_session_id = bindparam("session_id", type_=Uuid())
+_session_id = sa.bindparam("session_id", type_=sa.Uuid())
 _events = (
-    select(
+    sa.select(
         events.c.id,
         events.c.event_type,
         events.c.session_version,
@@ -70,17 +62,17 @@ _events = (
     .where(
         events.c.user_id == _user_id,
         events.c.session_id == _session_id,
-        events.c.session_version > bindparam("after", type_=Integer()),
+        events.c.session_version > sa.bindparam("after", type_=sa.Integer()),
     )
     .order_by(events.c.session_version)
-    .limit(bindparam("limit", type_=Integer()))
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
     .lateral("page")
 )
 
 # A session without further events is one row of nulls; no session is no row.
 HISTORY = (
-    select(*_events.c)
-    .select_from(sessions.outerjoin(_events, true()))
+    sa.select(*_events.c)
+    .select_from(sessions.outerjoin(_events, sa.true()))
     .where(sessions.c.user_id == _user_id, sessions.c.id == _session_id)
     .order_by(_events.c.session_version)
 )

@@ -4,25 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    CursorResult,
-    DateTime,
-    Executable,
-    Integer,
-    Text,
-    Uuid,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    text,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
@@ -50,13 +32,15 @@ EVENT_COLUMNS = (
 )
 """The fields of OutboxEvent, in this order."""
 
-_first = select(outbox).order_by(outbox.c.position).limit(bindparam("limit", type_=Integer()))
+_first = (
+    sa.select(outbox).order_by(outbox.c.position).limit(sa.bindparam("limit", type_=sa.Integer()))
+)
 _first_rows = _first.subquery("first")
-_is_blocked = exists().where(
+_is_blocked = sa.exists().where(
     parked_events.c.user_id == events.c.user_id, parked_events.c.session_id == events.c.session_id
 )
 OLDEST = (
-    select(
+    sa.select(
         _first_rows.c.position,
         _first_rows.c.user_id.label("queued_user_id"),
         _first_rows.c.event_id,
@@ -66,63 +50,63 @@ OLDEST = (
     .outerjoin_from(
         _first_rows,
         events,
-        and_(events.c.user_id == _first_rows.c.user_id, events.c.id == _first_rows.c.event_id),
+        sa.and_(events.c.user_id == _first_rows.c.user_id, events.c.id == _first_rows.c.event_id),
     )
     .order_by(_first_rows.c.position)
 )
 DECLARE_OLDEST = f"DECLARE oldest NO SCROLL CURSOR FOR {OLDEST.compile(dialect=DIALECT)}"
-FETCH_OLDEST = text(f"FETCH {FETCH_SIZE} FROM oldest").columns(*OLDEST.selected_columns)
-CLOSE_OLDEST = text("CLOSE oldest")
+FETCH_OLDEST = sa.text(f"FETCH {FETCH_SIZE} FROM oldest").columns(*OLDEST.selected_columns)
+CLOSE_OLDEST = sa.text("CLOSE oldest")
 
-_REMOVE = delete(outbox).where(
-    outbox.c.position == func.any(bindparam("positions", type_=AsyncpgArray(BigInteger())))
+_REMOVE = sa.delete(outbox).where(
+    outbox.c.position == sa.func.any(sa.bindparam("positions", type_=AsyncpgArray(sa.BigInteger())))
 )
 
 _to_park = rows_given_as(
     "to_park",
-    Column("position", BigInteger),
-    Column("user_id", Uuid),
-    Column("event_id", Uuid),
-    Column("session_id", Uuid),
-    Column("reason", Text),
+    sa.Column("position", sa.BigInteger),
+    sa.Column("user_id", sa.Uuid),
+    sa.Column("event_id", sa.Uuid),
+    sa.Column("session_id", sa.Uuid),
+    sa.Column("reason", sa.Text),
 )
-_PARK = insert(parked_events).from_select(
+_PARK = sa.insert(parked_events).from_select(
     ["position", "user_id", "event_id", "session_id", "reason", "parked_at"],
-    select(*[each for each in _to_park.c if each.name != "place"], func.now()),
+    sa.select(*[each for each in _to_park.c if each.name != "place"], sa.func.now()),
 )
 
 # To their former positions, so that they go before the later events of their sessions.
-_RETRY_PARKED = text("""
+_RETRY_PARKED = sa.text("""
     WITH freed AS (DELETE FROM parked_events RETURNING position, user_id, event_id)
     INSERT INTO outbox (position, user_id, event_id) OVERRIDING SYSTEM VALUE
     SELECT position, user_id, event_id FROM freed
     RETURNING position
 """)
 
-_BACKLOG = select(
-    select(func.count()).select_from(outbox).scalar_subquery().label("pending"),
-    select(func.count()).select_from(parked_events).scalar_subquery().label("parked"),
+_BACKLOG = sa.select(
+    sa.select(sa.func.count()).select_from(outbox).scalar_subquery().label("pending"),
+    sa.select(sa.func.count()).select_from(parked_events).scalar_subquery().label("parked"),
 )
 
 _PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
 _FIRST_OF_HISTORY = (
-    select(*EVENT_COLUMNS)
+    sa.select(*EVENT_COLUMNS)
     .where(
-        events.c.occurred_at >= bindparam("since", type_=DateTime(timezone=True)),
-        ~exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
-        ~exists().where(
+        events.c.occurred_at >= sa.bindparam("since", type_=sa.DateTime(timezone=True)),
+        ~sa.exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
+        ~sa.exists().where(
             parked_events.c.user_id == events.c.user_id, parked_events.c.event_id == events.c.id
         ),
     )
     .order_by(events.c.user_id, events.c.session_id, events.c.session_version)
-    .limit(bindparam("page", type_=Integer()))
+    .limit(sa.bindparam("page", type_=sa.Integer()))
 )
 _REST_OF_HISTORY = _FIRST_OF_HISTORY.where(
-    tuple_(*(events.c[name] for name in _PLACE_IN_HISTORY))
-    > tuple_(*(bindparam(name, type_=events.c[name].type) for name in _PLACE_IN_HISTORY))
+    sa.tuple_(*(events.c[name] for name in _PLACE_IN_HISTORY))
+    > sa.tuple_(*(sa.bindparam(name, type_=events.c[name].type) for name in _PLACE_IN_HISTORY))
 )
 
-_NOTHING = text("SELECT 1")
+_NOTHING = sa.text("SELECT 1")
 
 
 class SqlTurn:
@@ -134,8 +118,8 @@ class SqlTurn:
         self._patience = patience
 
     async def execute(
-        self, statement: Executable, given: Mapping[str, Any] | None = None
-    ) -> CursorResult[Any]:
+        self, statement: sa.Executable, given: Mapping[str, Any] | None = None
+    ) -> sa.CursorResult[Any]:
         with cut_after(self._driver, self._patience):
             return await self._connection.execute(statement, given)
 

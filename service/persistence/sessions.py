@@ -4,18 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CTE,
-    Column,
-    DateTime,
-    Integer,
-    SmallInteger,
-    Text,
-    Uuid,
-    cast,
-    select,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from service.application.ports import AppliedCommand
@@ -27,7 +16,7 @@ COLUMNS = (
     sessions.c.id,
     sessions.c.status,
     sessions.c.session_date,
-    type_coerce(sessions.c.sets, AsyncpgArray(SmallInteger())).label("sets"),
+    sa.type_coerce(sessions.c.sets, AsyncpgArray(sa.SmallInteger())).label("sets"),
     sessions.c.rpe,
     sessions.c.notes,
     sessions.c.version,
@@ -38,21 +27,21 @@ COLUMNS = (
 
 _written = rows_given_as(
     "written",
-    Column("user_id", Uuid),
-    Column("id", Uuid),
-    Column("status", Text),
-    Column("session_date", DateTime(timezone=True)),
-    Column("sets", Text),  # as a literal: an array of arrays would have to be rectangular
-    Column("rpe", SmallInteger),
-    Column("notes", Text),
-    Column("version", Integer),
-    Column("created_at", DateTime(timezone=True)),
-    Column("updated_at", DateTime(timezone=True)),
+    sa.Column("user_id", sa.Uuid),
+    sa.Column("id", sa.Uuid),
+    sa.Column("status", sa.Text),
+    sa.Column("session_date", sa.DateTime(timezone=True)),
+    sa.Column("sets", sa.Text),  # as a literal: an array of arrays would have to be rectangular
+    sa.Column("rpe", sa.SmallInteger),
+    sa.Column("notes", sa.Text),
+    sa.Column("version", sa.Integer),
+    sa.Column("created_at", sa.DateTime(timezone=True)),
+    sa.Column("updated_at", sa.DateTime(timezone=True)),
 )
 _CHANGING = ("status", "session_date", "sets", "rpe", "notes", "version", "updated_at")
 
 
-def upsert() -> CTE:
+def upsert() -> sa.CTE:
     """Writes sessions, new and changed, in the order given; parameters: `upsert_parameters`.
 
     An upsert looks for each row by its key. An UPDATE joined with the given rows would leave that
@@ -60,10 +49,10 @@ def upsert() -> CTE:
     was loaded; should its version not be older than the new one all the same, it is not written.
     """
     values = [
-        cast(each, ARRAY(SmallInteger)) if each.name == "sets" else each
+        sa.cast(each, ARRAY(sa.SmallInteger)) if each.name == "sets" else each
         for each in given_columns(_written)
     ]
-    rows = select(*values).order_by(_written.c.place)
+    rows = sa.select(*values).order_by(_written.c.place)
     new = insert(sessions).from_select([each.name for each in given_columns(_written)], rows)
     return (
         new.on_conflict_do_update(

@@ -8,90 +8,73 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    ColumnElement,
-    Text,
-    Uuid,
-    cast,
-    exists,
-    func,
-    literal_column,
-    select,
-    true,
-)
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.errors import Contended
 from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
 from service.domain.session import SessionStatus
 from service.persistence.errors import translate_commit_errors
-from service.persistence.events import (
-    append,
-    append_parameters,
-    enqueue,
-    to_idempotency_record,
-)
+from service.persistence.events import append, append_parameters, enqueue, to_idempotency_record
 from service.persistence.sessions import COLUMNS, to_session, upsert, upsert_parameters
 from service.persistence.tables import events, sessions
 from service.persistence.unnest import one_row, parameters, rows_given_as
 
-USER_LOCKS: ColumnElement[int] = literal_column("1395864371")
+USER_LOCKS: sa.ColumnElement[int] = sa.literal_column("1395864371")
 """Keeps locks on users apart from other advisory locks of two numbers; any number would do."""
 
-_users = rows_given_as("users", Column("user_id", Uuid))
+_users = rows_given_as("users", sa.Column("user_id", sa.Uuid))
 
-LOCK_USERS = select(
+LOCK_USERS = sa.select(
     _users.c.user_id,
-    func.pg_try_advisory_xact_lock(USER_LOCKS, func.hashtext(cast(_users.c.user_id, Text))).label(
-        "is_locked"
-    ),
+    sa.func.pg_try_advisory_xact_lock(
+        USER_LOCKS, sa.func.hashtext(sa.cast(_users.c.user_id, sa.Text))
+    ).label("is_locked"),
 )
 
 _requested = rows_given_as(
     "requested",
-    Column("user_id", Uuid),
-    Column("session_id", Uuid),
-    Column("idempotency_key", Text),
-    Column("locks_user", Boolean),
-    Column("uncertain_event", Uuid),
+    sa.Column("user_id", sa.Uuid),
+    sa.Column("session_id", sa.Uuid),
+    sa.Column("idempotency_key", sa.Text),
+    sa.Column("locks_user", sa.Boolean),
+    sa.Column("uncertain_event", sa.Uuid),
 )
 _is_requested = (
     sessions.c.user_id == _requested.c.user_id,
     sessions.c.id == _requested.c.session_id,
 )
-_found = one_row(select(*COLUMNS).where(*_is_requested), "found")
+_found = one_row(sa.select(*COLUMNS).where(*_is_requested), "found")
 
 # The same row, unless another transaction holds it, or has changed it since this statement began:
 # the rest of the statement would not see what that transaction committed, such as its key.
 _locked = one_row(
-    select(sessions.c.id)
+    sa.select(sessions.c.id)
     .where(*_is_requested, sessions.c.version == _found.c.version)
     .with_for_update(key_share=True, skip_locked=True),
     "locked",
 )
 _record = one_row(
-    select(events.c.command_fingerprint, events.c.session_snapshot).where(
+    sa.select(events.c.command_fingerprint, events.c.session_snapshot).where(
         events.c.user_id == _requested.c.user_id,
         events.c.idempotency_key == _requested.c.idempotency_key,
     ),
     "record",
 )
 _active = one_row(
-    select(sessions.c.id).where(
+    sa.select(sessions.c.id).where(
         _requested.c.locks_user,
         sessions.c.user_id == _requested.c.user_id,
-        sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
+        sessions.c.status == sa.literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
     ),
     "active",
 )
-_is_committed = exists().where(
+_is_committed = sa.exists().where(
     events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
 )
 
 LOAD = (
-    select(
+    sa.select(
         *_found.c,
         _locked.c.id.label("locked_id"),
         _record.c.command_fingerprint,
@@ -100,16 +83,16 @@ LOAD = (
         _is_committed.label("is_committed"),
     )
     .select_from(
-        _requested.outerjoin(_found, true())
-        .outerjoin(_locked, true())
-        .outerjoin(_record, true())
-        .outerjoin(_active, true())
+        _requested.outerjoin(_found, sa.true())
+        .outerjoin(_locked, sa.true())
+        .outerjoin(_record, sa.true())
+        .outerjoin(_active, sa.true())
     )
     .order_by(_requested.c.place)
 )
 
 _upserted = upsert()
-WRITE = select(func.count()).select_from(_upserted).add_cte(append(), enqueue())
+WRITE = sa.select(sa.func.count()).select_from(_upserted).add_cte(append(), enqueue())
 
 
 class SqlUnitOfWork:

@@ -6,14 +6,7 @@ The statement's text does not depend on their number, so it is compiled and plan
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Select,
-    TableValuedAlias,
-    bindparam,
-    func,
-    literal_column,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.selectable import LateralFromClause
@@ -36,27 +29,29 @@ class AsyncpgArray(UserDefinedType[Sequence[Any]]):
         return f"{self.item.compile(DIALECT)}[]"
 
 
-def rows_given_as(name: str, *columns: Column[Any]) -> TableValuedAlias:
+def rows_given_as(name: str, *columns: sa.Column[Any]) -> sa.TableValuedAlias:
     """`unnest(:<name>_<column>, …)` as a table; `place` is each row's position, from 1."""
-    arrays = [bindparam(f"{name}_{each.name}", type_=AsyncpgArray(each.type)) for each in columns]
-    rows = func.unnest(*arrays).table_valued(*columns, with_ordinality=PLACE)
+    arrays = [
+        sa.bindparam(f"{name}_{each.name}", type_=AsyncpgArray(each.type)) for each in columns
+    ]
+    rows = sa.func.unnest(*arrays).table_valued(*columns, with_ordinality=PLACE)
     return rows.render_derived(name=name)
 
 
-def given_columns(table: TableValuedAlias) -> list[KeyedColumnElement[Any]]:
+def given_columns(table: sa.TableValuedAlias) -> list[KeyedColumnElement[Any]]:
     return [each for each in table.c if each.name != PLACE]
 
 
-def parameters(table: TableValuedAlias, rows: Collection[Sequence[Any]]) -> dict[str, list[Any]]:
+def parameters(table: sa.TableValuedAlias, rows: Collection[Sequence[Any]]) -> dict[str, list[Any]]:
     """The parameters that make `table` hold these rows."""
     names = [f"{table.name}_{each.name}" for each in given_columns(table)]
     return {name: [row[index] for row in rows] for index, name in enumerate(names)}
 
 
-def one_row(query: Select[Any], name: str) -> LateralFromClause:
+def one_row(query: sa.Select[Any], name: str) -> LateralFromClause:
     """The row that `query` finds by key for each row to its left.
 
     The limit keeps the planner from joining all rows of all acting users, which the row-level
     security policies suggest to it.
     """
-    return query.limit(literal_column("1")).lateral(name)
+    return query.limit(sa.literal_column("1")).lateral(name)
