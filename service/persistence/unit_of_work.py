@@ -15,7 +15,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     cast,
-    exists,
     func,
     literal_column,
     select,
@@ -57,17 +56,25 @@ _requested = rows_given_as(
     Column("locks_user", Boolean),
     Column("uncertain_event", Uuid),
 )
-_is_requested = (
-    sessions.c.user_id == _requested.c.user_id,
-    sessions.c.id == _requested.c.session_id,
+_found = one_row(
+    select(*COLUMNS).where(
+        sessions.c.user_id == _requested.c.user_id, sessions.c.id == _requested.c.session_id
+    ),
+    "found",
 )
-_found = one_row(select(*COLUMNS).where(*_is_requested), "found")
 
 # The same row, unless another transaction holds it, or has changed it since this statement began:
 # the rest of the statement would not see what that transaction committed, such as its key.
+#
+# The user is a range of one, so that all partitions are searched: PostgreSQL 18.6 crashes if it
+# prunes partitions below a lock, or in a subquery that is not joined, and a row has changed.
 _locked = one_row(
     select(sessions.c.id)
-    .where(*_is_requested, sessions.c.version == _found.c.version)
+    .where(
+        sessions.c.user_id.between(_requested.c.user_id, _requested.c.user_id),
+        sessions.c.id == _requested.c.session_id,
+        sessions.c.version == _found.c.version,
+    )
     .with_for_update(key_share=True, skip_locked=True),
     "locked",
 )
@@ -86,8 +93,11 @@ _active = one_row(
     ),
     "active",
 )
-_is_committed = exists().where(
-    events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
+_committed = one_row(
+    select(events.c.id).where(
+        events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
+    ),
+    "committed",
 )
 
 LOAD = (
@@ -97,13 +107,14 @@ LOAD = (
         _record.c.command_fingerprint,
         _record.c.session_snapshot,
         _active.c.id.label("active_id"),
-        _is_committed.label("is_committed"),
+        _committed.c.id.is_not(None).label("is_committed"),
     )
     .select_from(
         _requested.outerjoin(_found, true())
         .outerjoin(_locked, true())
         .outerjoin(_record, true())
         .outerjoin(_active, true())
+        .outerjoin(_committed, true())
     )
     .order_by(_requested.c.place)
 )
