@@ -152,10 +152,6 @@ def _cut(driver: _Connection) -> None:
 
 
 async def _release(connection: AsyncConnection, driver: _Connection) -> None:
-    """Rolls back unless committed. A connection that cannot do so is thrown away."""
-    try:
-        with cut_after(driver, GIVE_UP_SECONDS):
-            await connection.close()
-    except DRIVER_ERRORS:
-        await connection.invalidate()
+    """Rolls back unless committed. SQLAlchemy throws away a connection that cannot do so."""
+    with cut_after(driver, GIVE_UP_SECONDS), suppress(*DRIVER_ERRORS):
         await connection.close()
