@@ -32,7 +32,9 @@ _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 
 _wanted = rows_given_as("wanted", Column("user_id", Uuid), Column("id", Uuid))
 _found = one_row(
-    select(*COLUMNS).where(sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id),
+    select(*COLUMNS).where(sessions.c.user_id == _wanted.c.user_id),
+    sessions.c.id,
+    _wanted.c.id,
     "found",
 )
 
@@ -59,7 +61,13 @@ NEWEST = (
 )
 
 _session_id = bindparam("session_id", type_=Uuid())
-_events = (
+_session = one_row(
+    select(sessions.c.id).where(sessions.c.user_id == _user_id),
+    sessions.c.id,
+    _session_id,
+    "session",
+)
+_page = (
     select(
         events.c.id,
         events.c.event_type,
@@ -79,10 +87,9 @@ _events = (
 
 # A session without further events is one row of nulls; no session is no row.
 HISTORY = (
-    select(*_events.c)
-    .select_from(sessions.outerjoin(_events, true()))
-    .where(sessions.c.user_id == _user_id, sessions.c.id == _session_id)
-    .order_by(_events.c.session_version)
+    select(*_page.c)
+    .select_from(_session.outerjoin(_page, true()))
+    .order_by(_page.c.session_version)
 )
 
 

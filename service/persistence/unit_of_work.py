@@ -56,53 +56,61 @@ _requested = rows_given_as(
     Column("locks_user", Boolean),
     Column("uncertain_event", Uuid),
 )
+_tableoid: ColumnElement[int] = literal_column("sessions.tableoid")
+_ctid: ColumnElement[Any] = literal_column("sessions.ctid")
 _found = one_row(
-    select(*COLUMNS).where(
-        sessions.c.user_id == _requested.c.user_id, sessions.c.id == _requested.c.session_id
+    select(*COLUMNS, _tableoid.label("tableoid"), _ctid.label("ctid")).where(
+        sessions.c.user_id == _requested.c.user_id
     ),
+    sessions.c.id,
+    _requested.c.session_id,
     "found",
 )
 
 # The same row, unless another transaction holds it, or has changed it since this statement began:
 # the rest of the statement would not see what that transaction committed, such as its key.
 #
-# The user is a range of one, so that all partitions are searched: PostgreSQL 18.6 crashes if it
-# prunes partitions below a lock, or in a subquery that is not joined, and a row has changed.
-_locked = one_row(
+# It is not looked for by its key again: if a row to be locked has changed, PostgreSQL 18.6 goes on
+# with a broken choice of partitions, and crashes. An EXISTS would break too, so all are joined.
+_locked = (
     select(sessions.c.id)
     .where(
-        sessions.c.user_id.between(_requested.c.user_id, _requested.c.user_id),
-        sessions.c.id == _requested.c.session_id,
+        _tableoid == _found.c.tableoid,
+        _ctid == _found.c.ctid,
         sessions.c.version == _found.c.version,
     )
-    .with_for_update(key_share=True, skip_locked=True),
-    "locked",
+    .limit(literal_column("1"))
+    .with_for_update(key_share=True, skip_locked=True)
+    .lateral("locked")
 )
 _record = one_row(
     select(events.c.command_fingerprint, events.c.session_snapshot).where(
-        events.c.user_id == _requested.c.user_id,
-        events.c.idempotency_key == _requested.c.idempotency_key,
+        events.c.user_id == _requested.c.user_id
     ),
+    events.c.idempotency_key,
+    _requested.c.idempotency_key,
     "record",
 )
-_active = one_row(
-    select(sessions.c.id).where(
+_active = (
+    select(sessions.c.id)
+    .where(
         _requested.c.locks_user,
         sessions.c.user_id == _requested.c.user_id,
         sessions.c.status == literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
-    ),
-    "active",
+    )
+    .limit(literal_column("1"))
+    .lateral("active")
 )
 _committed = one_row(
-    select(events.c.id).where(
-        events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
-    ),
+    select(events.c.id).where(events.c.user_id == _requested.c.user_id),
+    events.c.id,
+    _requested.c.uncertain_event,
     "committed",
 )
 
 LOAD = (
     select(
-        *_found.c,
+        *(_found.c[each.name] for each in COLUMNS),
         _locked.c.id.label("locked_id"),
         _record.c.command_fingerprint,
         _record.c.session_snapshot,
