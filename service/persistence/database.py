@@ -24,7 +24,6 @@ _KEYED_PLANS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
-    "enable_incremental_sort": "off",
 }
 """Makes every statement find its rows by an index, whatever the tables hold when it is planned.
 

@@ -61,7 +61,7 @@ def one_row(
 
     `column` is the last of a key. It is given as a range of one, in the order of the column, so
     that no other index serves: of two that begin with the user, the planner may take the one that
-    makes it read all rows of the user. The limit keeps it from joining all rows of all users.
+    makes it read all rows of the user. The limit tells the planner that it is one row.
     """
     rows = query.where(column.between(value, value)).order_by(column)
     return rows.limit(literal_column("1")).lateral(name)

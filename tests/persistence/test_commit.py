@@ -1,7 +1,6 @@
 """COMMIT by name, rollback otherwise, and what each failure says about the transaction."""
 
 from dataclasses import replace
-from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -165,10 +164,13 @@ async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
 async def test_a_role_that_the_login_may_not_become_raises_the_error_of_the_database(
     units: Database, database: TestDatabase
 ) -> None:
+    session = await database.a_session()
     await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
     try:
         with pytest.raises(DBAPIError, match="permission denied to set role"):
-            async with units.unit_of_work(frozenset({uuid4()})) as work:
-                await load(work, a_command())
+            async with units.unit_of_work(users_of(session)) as work:
+                await load(work, a_command(session))
     finally:
         await database.execute(f"GRANT session_service TO {database.cluster.api_role}")
+
+    await write(units, a_failure(session))

@@ -285,3 +285,16 @@ async def test_prepares_no_statement_behind_a_transaction_pooler(
             given = {"what": "SKIP LOCKED"}
             assert await connection.scalar(prepared, given) == kept
             assert await connection.scalar(text("SHOW statement_timeout")) == "0"
+
+
+async def test_plans_a_statement_once_for_all_parameters(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    for _ in range(2):
+        await roll_back(Database(engine, LIMITS), session)
+
+    plans = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement ~ :what"
+    async with engine.connect() as connection:
+        [row] = await connection.execute(text(plans), {"what": "SKIP LOCKED"})
+    assert tuple(row) == (0, 2)

@@ -30,7 +30,6 @@ MANY = 20_000
 PAGE = 20
 ANY = SessionFilter()
 TID_SCAN = "Tid Scan"
-BY_INDEX = {"Index Scan", "Index Only Scan"}
 
 MANY_SESSIONS = f"""
     INSERT INTO sessions
@@ -117,25 +116,19 @@ async def searches(database: TestDatabase, nodes: list[Plan]) -> Counter[str]:
     return counts
 
 
-async def test_no_statement_reads_a_whole_table_even_if_planned_while_it_is_empty(
-    explained: tuple[Database, list[Plan]], group: list[Session]
-) -> None:
-    found = await execute(*explained, group)
-
-    every = [node for plans in found.values() for node in scans(plans)]
-    assert {node["Node Type"] for node in every} <= BY_INDEX | {TID_SCAN}
-
-
-@pytest.mark.parametrize("has_statistics", [True, False])
+@pytest.mark.parametrize("planned", ["on small tables", "without statistics", "with statistics"])
 async def test_every_statement_searches_one_index_once_for_each_key(
     database: TestDatabase,
     group: list[Session],
     explained: tuple[Database, list[Plan]],
-    has_statistics: bool,
+    planned: str,
 ) -> None:
     """Each search is one of one partition, if there are partitions."""
+    if planned == "on small tables":
+        await database.execute("ANALYZE")  # to read a table of ten rows as a whole is cheap
+        await execute(*explained, group)
     await fill(database, group[0])
-    if has_statistics:
+    if planned == "with statistics":
         await database.execute("ANALYZE")
 
     found = {name: scans(plans) for name, plans in (await execute(*explained, group)).items()}
@@ -145,9 +138,12 @@ async def test_every_statement_searches_one_index_once_for_each_key(
     assert GROUP <= sum(node["Actual Loops"] for node in locks) <= GROUP * PARTITIONS
     found["load"] = [node for node in found["load"] if node not in locks]
     every = [node for nodes in found.values() for node in nodes]
+    assert {node["Node Type"] for node in every} <= {"Index Scan", "Index Only Scan"}
     assert not any(node.get("Rows Removed by Filter") for node in every)
     by_key = [node for name in ("load", "write", "find") for node in found[name]]
     assert max(node["Actual Rows"] for node in by_key) <= 1
+    # PostgreSQL itself chooses an index for its checks of the foreign key.
+    assert sum(node["Actual Loops"] for node in found.pop("write")) == GROUP
     assert {name: await searches(database, nodes) for name, nodes in found.items()} == {
         "load": {
             "sessions_pkey": GROUP,
@@ -155,7 +151,6 @@ async def test_every_statement_searches_one_index_once_for_each_key(
             "events_pkey": GROUP,
             "events_idempotency_key_idx": GROUP,
         },
-        "write": {"sessions_pkey": GROUP},
         "find": {"sessions_pkey": GROUP},
         "newest": {"sessions_newest_first_idx": 1},
         "history": {"sessions_pkey": 1, "events_history_idx": 1},
