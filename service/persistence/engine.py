@@ -43,11 +43,6 @@ class _Connection(asyncpg.Connection):
             raise asyncpg.InterfaceError("the transaction has not begun")
         return await super().prepare(query, **options)
 
-    async def set_type_codec(self, *args: Any, **options: Any) -> None:
-        """In a transaction: it is two trips, which a transaction pooler must not part."""
-        async with self.transaction():
-            await super().set_type_codec(*args, **options)
-
 
 def create_engine(
     url: str,
@@ -76,7 +71,6 @@ def create_engine(
     if transaction_pooler:
         connect_args["statement_cache_size"] = 0
         connect_args["prepared_statement_cache_size"] = 0
-        connect_args["prepared_statement_name_func"] = lambda: ""
     pooling: dict[str, Any] = (
         {"poolclass": poolclass} if poolclass else {"pool_size": pool_size, "max_overflow": 0}
     )
