@@ -72,6 +72,7 @@ _found = one_row(
 #
 # It is not looked for by its key again: if a row to be locked has changed, PostgreSQL 18.6 goes on
 # with a broken choice of partitions, and crashes. An EXISTS would break too, so all are joined.
+# The version is compared because older servers do not check the place of a changed row again.
 _locked = (
     select(sessions.c.id)
     .where(
