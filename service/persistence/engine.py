@@ -43,11 +43,6 @@ class _Connection(asyncpg.Connection):
             raise asyncpg.InterfaceError("the transaction has not begun")
         return await super().prepare(query, **options)
 
-    async def set_type_codec(self, *args: Any, **options: Any) -> None:
-        """In a transaction: it is two trips, which a transaction pooler must not part."""
-        async with self.transaction():
-            await super().set_type_codec(*args, **options)
-
 
 def create_engine(
     url: str,
@@ -76,7 +71,6 @@ def create_engine(
     if transaction_pooler:
         connect_args["statement_cache_size"] = 0
         connect_args["prepared_statement_cache_size"] = 0
-        connect_args["prepared_statement_name_func"] = lambda: ""
     pooling: dict[str, Any] = (
         {"poolclass": poolclass} if poolclass else {"pool_size": pool_size, "max_overflow": 0}
     )
@@ -152,10 +146,6 @@ def _cut(driver: _Connection) -> None:
 
 
 async def _release(connection: AsyncConnection, driver: _Connection) -> None:
-    """Rolls back unless committed. A connection that cannot do so is thrown away."""
-    try:
-        with cut_after(driver, GIVE_UP_SECONDS):
-            await connection.close()
-    except DRIVER_ERRORS:
-        await connection.invalidate()
+    """Rolls back unless committed. SQLAlchemy throws away a connection that cannot do so."""
+    with cut_after(driver, GIVE_UP_SECONDS), suppress(*DRIVER_ERRORS):
         await connection.close()

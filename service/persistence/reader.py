@@ -21,9 +21,9 @@ _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))
 
 _wanted = rows_given_as("wanted", sa.Column("user_id", sa.Uuid), sa.Column("id", sa.Uuid))
 _found = one_row(
-    sa.select(*COLUMNS).where(
-        sessions.c.user_id == _wanted.c.user_id, sessions.c.id == _wanted.c.id
-    ),
+    sa.select(*COLUMNS).where(sessions.c.user_id == _wanted.c.user_id),
+    sessions.c.id,
+    _wanted.c.id,
     "found",
 )
 
@@ -51,7 +51,13 @@ NEWEST = (
 )
 
 _session_id = sa.bindparam("session_id", type_=sa.Uuid())
-_events = (
+_session = one_row(
+    sa.select(sessions.c.id).where(sessions.c.user_id == _user_id),
+    sessions.c.id,
+    _session_id,
+    "session",
+)
+_page = (
     sa.select(
         events.c.id,
         events.c.event_type,
@@ -71,10 +77,9 @@ _events = (
 
 # A session without further events is one row of nulls; no session is no row.
 HISTORY = (
-    sa.select(*_events.c)
-    .select_from(sessions.outerjoin(_events, sa.true()))
-    .where(sessions.c.user_id == _user_id, sessions.c.id == _session_id)
-    .order_by(_events.c.session_version)
+    sa.select(*_page.c)
+    .select_from(_session.outerjoin(_page, sa.true()))
+    .order_by(_page.c.session_version)
 )
 
 

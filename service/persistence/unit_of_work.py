@@ -40,53 +40,74 @@ _requested = rows_given_as(
     sa.Column("locks_user", sa.Boolean),
     sa.Column("uncertain_event", sa.Uuid),
 )
-_is_requested = (
-    sessions.c.user_id == _requested.c.user_id,
-    sessions.c.id == _requested.c.session_id,
+_tableoid: sa.ColumnElement[int] = sa.literal_column("sessions.tableoid")
+_ctid: sa.ColumnElement[Any] = sa.literal_column("sessions.ctid")
+_found = one_row(
+    sa.select(*COLUMNS, _tableoid.label("tableoid"), _ctid.label("ctid")).where(
+        sessions.c.user_id == _requested.c.user_id
+    ),
+    sessions.c.id,
+    _requested.c.session_id,
+    "found",
 )
-_found = one_row(sa.select(*COLUMNS).where(*_is_requested), "found")
 
 # The same row, unless another transaction holds it, or has changed it since this statement began:
 # the rest of the statement would not see what that transaction committed, such as its key.
-_locked = one_row(
+#
+# It is not looked for by its key again: if a row to be locked has changed, PostgreSQL 18.6 goes on
+# with a broken choice of partitions, and crashes. An EXISTS would break too, so all are joined.
+# The version is compared because older servers do not check the place of a changed row again.
+_locked = (
     sa.select(sessions.c.id)
-    .where(*_is_requested, sessions.c.version == _found.c.version)
-    .with_for_update(key_share=True, skip_locked=True),
-    "locked",
+    .where(
+        _tableoid == _found.c.tableoid,
+        _ctid == _found.c.ctid,
+        sessions.c.version == _found.c.version,
+    )
+    .limit(sa.literal_column("1"))
+    .with_for_update(key_share=True, skip_locked=True)
+    .lateral("locked")
 )
 _record = one_row(
     sa.select(events.c.command_fingerprint, events.c.session_snapshot).where(
-        events.c.user_id == _requested.c.user_id,
-        events.c.idempotency_key == _requested.c.idempotency_key,
+        events.c.user_id == _requested.c.user_id
     ),
+    events.c.idempotency_key,
+    _requested.c.idempotency_key,
     "record",
 )
-_active = one_row(
-    sa.select(sessions.c.id).where(
+_active = (
+    sa.select(sessions.c.id)
+    .where(
         _requested.c.locks_user,
         sessions.c.user_id == _requested.c.user_id,
         sessions.c.status == sa.literal_column(f"'{SessionStatus.IN_PROGRESS}'"),
-    ),
-    "active",
+    )
+    .limit(sa.literal_column("1"))
+    .lateral("active")
 )
-_is_committed = sa.exists().where(
-    events.c.user_id == _requested.c.user_id, events.c.id == _requested.c.uncertain_event
+_committed = one_row(
+    sa.select(events.c.id).where(events.c.user_id == _requested.c.user_id),
+    events.c.id,
+    _requested.c.uncertain_event,
+    "committed",
 )
 
 LOAD = (
     sa.select(
-        *_found.c,
+        *(_found.c[each.name] for each in COLUMNS),
         _locked.c.id.label("locked_id"),
         _record.c.command_fingerprint,
         _record.c.session_snapshot,
         _active.c.id.label("active_id"),
-        _is_committed.label("is_committed"),
+        _committed.c.id.is_not(None).label("is_committed"),
     )
     .select_from(
         _requested.outerjoin(_found, sa.true())
         .outerjoin(_locked, sa.true())
         .outerjoin(_record, sa.true())
         .outerjoin(_active, sa.true())
+        .outerjoin(_committed, sa.true())
     )
     .order_by(_requested.c.place)
 )

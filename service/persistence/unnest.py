@@ -48,10 +48,14 @@ def parameters(table: sa.TableValuedAlias, rows: Collection[Sequence[Any]]) -> d
     return {name: [row[index] for row in rows] for index, name in enumerate(names)}
 
 
-def one_row(query: sa.Select[Any], name: str) -> LateralFromClause:
-    """The row that `query` finds by key for each row to its left.
+def one_row(
+    query: sa.Select[Any], column: sa.ColumnElement[Any], value: sa.ColumnElement[Any], name: str
+) -> LateralFromClause:
+    """The row of `query` whose `column` is `value`, for each row to its left.
 
-    The limit keeps the planner from joining all rows of all acting users, which the row-level
-    security policies suggest to it.
+    `column` is the last of a key. It is given as a range of one, in the order of the column, so
+    that no other index serves: of two that begin with the user, the planner may take the one that
+    makes it read all rows of the user. The limit tells the planner that it is one row.
     """
-    return query.limit(sa.literal_column("1")).lateral(name)
+    rows = query.where(column.between(value, value)).order_by(column)
+    return rows.limit(sa.literal_column("1")).lateral(name)

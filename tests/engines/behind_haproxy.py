@@ -1,6 +1,6 @@
 """Two replicas behind a real HAProxy that is configured as in docker-compose.yml.
 
-Not part of the suite, which cannot bring an HAProxy with it: `make engines`.
+Run by `make engines`, not by the suite: HAProxy does not come with the packages of the tests.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ from tests.system.processes import (
 HOSTS = ("127.0.0.1", "127.0.0.2")
 TYPE_A = 1
 HALF_ANSWERED = "without sending complete message body"
-"""What the client says when the connection ends in the middle of an answer."""
+"""The client's error when the connection ends in the middle of an answer."""
 NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
 
 
 class Names(asyncio.DatagramProtocol):
-    """A name server that knows the replicas' addresses, whatever it is asked for (RFC 1035)."""
+    """A name server that answers every question with the replicas' addresses (RFC 1035)."""
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -51,14 +51,14 @@ class Names(asyncio.DatagramProtocol):
 
 
 def _address(host: str) -> bytes:
-    """For the name of the question, good for a second."""
+    """The record for the name of the question. It may be kept for one second."""
     octets = bytes(int(octet) for octet in host.split("."))
     return b"\xc0\x0c" + struct.pack(">HHIH", TYPE_A, 1, 1, len(octets)) + octets
 
 
 @dataclass
 class Balanced:
-    """The replicas, and the app as clients of the balancer see it."""
+    """Two replicas, and the app as clients reach it through the balancer."""
 
     app: App
     metrics: str
@@ -81,7 +81,7 @@ class Balanced:
     async def close(self, host: str) -> None:
         await self.replicas[host].aclose()
 
-    async def has_replicas(self, count: int) -> None:
+    async def wait_for_replicas(self, count: int) -> None:
         async def has() -> bool:
             metrics = (await self.app.client.get(f"{self.metrics}/metrics")).text
             found = re.search(r'backend_active_servers\{proxy="replicas"\} (\d+)', metrics)
@@ -92,9 +92,9 @@ class Balanced:
     async def restart_each(self, number: signal.Signals) -> None:
         for host in HOSTS:
             await self.end(host, number)
-            await self.has_replicas(1)
+            await self.wait_for_replicas(1)
             await self.start(host)
-            await self.has_replicas(2)
+            await self.wait_for_replicas(2)
 
 
 @pytest.fixture
@@ -121,12 +121,12 @@ async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Bala
         haproxy = started("-f", str(config), command=[program("haproxy")])
         process = await stack.enter_async_context(haproxy)
         await process.line("is UP")
-        await balanced.has_replicas(2)
+        await balanced.wait_for_replicas(2)
         yield balanced
 
 
 def _configuration(ports: dict[str, int]) -> str:
-    """The balancer's, with the names and ports of this machine."""
+    """The configuration of docker-compose.yml, with the addresses and ports of this machine."""
     text: str = BALANCER
     return (
         text.replace("bind :8000", f"bind 127.0.0.1:{ports['clients']}")
@@ -146,7 +146,7 @@ async def _names(port: int) -> AsyncIterator[None]:
         transport.close()
 
 
-async def test_replicas_that_are_stopped_fail_no_request(
+async def test_no_request_fails_while_one_replica_after_the_other_is_stopped(
     balanced: Balanced, database: TestDatabase
 ) -> None:
     async with load_on(balanced.app, database, with_keys=False) as load:
@@ -156,7 +156,7 @@ async def test_replicas_that_are_stopped_fail_no_request(
     assert len(await database.events()) == load.outcomes.total()
 
 
-async def test_replicas_that_are_killed_fail_no_request_with_a_key_but_those_half_answered(
+async def test_requests_with_keys_succeed_while_replicas_are_killed_unless_half_answered(
     balanced: Balanced, database: TestDatabase
 ) -> None:
     async with load_on(balanced.app, database, with_keys=True) as load:
@@ -169,7 +169,7 @@ async def test_replicas_that_are_killed_fail_no_request_with_a_key_but_those_hal
 async def test_answers_in_the_services_format_when_no_replica_is_left(balanced: Balanced) -> None:
     for host in HOSTS:
         await balanced.end(host, signal.SIGTERM)
-    await balanced.has_replicas(0)
+    await balanced.wait_for_replicas(0)
 
     for request_id in ("set-12", 'set "12"'):
         answer = await balanced.app.client.get("/livez", headers={"X-Request-Id": request_id})

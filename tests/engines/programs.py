@@ -1,4 +1,4 @@
-"""Programs that the suite cannot bring with it, and the load that is put through them."""
+"""Programs that have to be installed for these tests, and the load that runs through them."""
 
 import asyncio
 import shutil
@@ -19,7 +19,7 @@ SESSIONS = 5000
 
 
 def program(name: str) -> str:
-    """Where it is; Debian has a package of the same name."""
+    """The path of a program. Debian has a package of the same name."""
     found = shutil.which(name)
     if found is None:
         pytest.fail(f"{name} is needed, and not on the PATH", pytrace=False)
@@ -28,7 +28,10 @@ def program(name: str) -> str:
 
 @dataclass
 class Load:
-    """Clients that fail one session after another; what came of it, as status or words."""
+    """Clients that fail one session after another.
+
+    `outcomes` counts the answers by status, and the requests without an answer by their error.
+    """
 
     app: App
     sessions: Iterator[Session]
@@ -55,7 +58,7 @@ class Load:
 
 @asynccontextmanager
 async def load_on(app: App, database: TestDatabase, *, with_keys: bool) -> AsyncIterator[Load]:
-    """A load, as long as this is open."""
+    """The load runs until the block ends, and every request has its answer."""
     sessions = [a_session() for _ in range(SESSIONS)]
     await database.insert(*sessions)
     load = Load(app, iter(sessions), with_keys)

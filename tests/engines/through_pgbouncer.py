@@ -1,6 +1,6 @@
 """The service through a real PgBouncer in transaction mode.
 
-Not part of the suite, which cannot bring a PgBouncer with it: `make engines`.
+Run by `make engines`, not by the suite: PgBouncer does not come with the packages of the tests.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from tests.running import App, Cluster, TestDatabase, eventually, running_app, t
 from tests.system.processes import a_public_directory, free_port, started
 
 SERVER_CONNECTIONS = 4
-"""Fewer than the replicas hold between them, so that each is used by all in turn."""
+"""Fewer than the pools of the replicas hold, so that the replicas take turns on each of them."""
 
 CONFIGURATION = """
 [databases]
@@ -37,8 +37,7 @@ pool_mode = transaction
 default_pool_size = {server_connections}
 """
 
-
-LEFT = """
+STATE = """
     SELECT current_user::text, coalesce(current_setting('service.acting_users', true), ''),
         (SELECT count(*) FROM pg_prepared_statements WHERE name <> '')
 """
@@ -46,7 +45,7 @@ LEFT = """
 
 @pytest.fixture
 async def pooled_url(cluster: Cluster, database: TestDatabase) -> AsyncIterator[str]:
-    """The database's, for the service's login, through the pooler."""
+    """The URL of the database through the pooler, for the login of the service."""
     port = free_port()
     with a_public_directory() as home:
         users = home / "users"
@@ -77,7 +76,7 @@ async def replicas(pooled_url: str) -> AsyncIterator[list[App]]:
         yield [await stack.enter_async_context(running_app(settings)) for _ in range(2)]
 
 
-async def test_two_replicas_share_its_connections(
+async def test_two_replicas_share_few_server_connections(
     replicas: list[App], database: TestDatabase
 ) -> None:
     sessions = [a_session() for _ in range(400)]
@@ -99,7 +98,7 @@ async def test_two_replicas_share_its_connections(
     assert await _server_connections(database) <= SERVER_CONNECTIONS
 
 
-async def test_leaves_nothing_behind_on_a_connection(
+async def test_leaves_no_role_no_users_and_no_prepared_statement_on_a_server_connection(
     replicas: list[App], pooled_url: str, database: TestDatabase
 ) -> None:
     sessions = [a_session() for _ in range(100)]
@@ -108,14 +107,14 @@ async def test_leaves_nothing_behind_on_a_connection(
 
     async with AsyncExitStack() as stack:
         found = [
-            await stack.enter_async_context(_what_is_left(pooled_url))
+            await stack.enter_async_context(_state_of_a_server_connection(pooled_url))
             for _ in range(SERVER_CONNECTIONS)
         ]
 
     assert set(found) == {(database.cluster.api_role, "", 0)}
 
 
-async def test_relays_publish_through_it(
+async def test_two_relays_publish_every_event(
     replicas: list[App], pooled_url: str, database: TestDatabase
 ) -> None:
     sessions = [a_session() for _ in range(50)]
@@ -143,11 +142,14 @@ async def test_is_ready(replicas: list[App]) -> None:
 
 
 @asynccontextmanager
-async def _what_is_left(url: str) -> AsyncIterator[tuple[Any, ...]]:
-    """Role, acting users, prepared statements; the connection is kept from others until the end."""
+async def _state_of_a_server_connection(url: str) -> AsyncIterator[tuple[Any, ...]]:
+    """The role, the acting users and the number of prepared statements.
+
+    The connection is in use until the block ends, so that the next one is another.
+    """
     connection = await asyncpg.connect(url, statement_cache_size=0)
     async with connection.transaction():
-        yield tuple(*await connection.fetch(LEFT))
+        yield tuple(*await connection.fetch(STATE))
     await connection.close()
 
 

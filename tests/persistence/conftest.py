@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import Database, Limits
 from tests.persistence.partitions import partitioning
-from tests.running import Cluster, TestDatabase, a_template, an_engine
+from tests.running import Cluster, TestDatabase, a_database, a_template, an_engine
 
 LIMITS = Limits(
     pool_size=5,
@@ -17,6 +17,24 @@ LIMITS = Limits(
     statement_timeout=5,
     idle_in_transaction_timeout=10,
 )
+
+in_both_layouts = pytest.mark.parametrize("layout", ["whole", "partitioned"], indirect=True)
+"""Plain tables, and hash partitions: the statements are the same."""
+
+
+@pytest.fixture
+def layout(request: pytest.FixtureRequest, template: str) -> str:
+    """The name of the template that the test's database is cloned from."""
+    if getattr(request, "param", "whole") == "whole":
+        return template
+    name: str = request.getfixturevalue("partitioned_template")
+    return name
+
+
+@pytest.fixture
+async def database(cluster: Cluster, layout: str) -> AsyncIterator[TestDatabase]:
+    async with a_database(cluster, template=layout) as database:
+        yield database
 
 
 @pytest.fixture

@@ -60,11 +60,11 @@ def executed_nodes(plan: Plan) -> Iterator[Plan]:
         yield from executed_nodes(child)
 
 
-def scans_of(plan: Plan) -> dict[str, set[str]]:
-    """The kinds of scan of each table that was read, catalogues left out."""
-    scans: dict[str, set[str]] = {}
-    for node in executed_nodes(plan):
-        table = node.get("Relation Name", "pg_")
-        if "Scan" in node["Node Type"] and not table.startswith("pg_"):
-            scans.setdefault(table, set()).add(node["Node Type"])
-    return scans
+def scans(plans: list[Plan]) -> list[Plan]:
+    """The executed scans of tables, those of foreign keys included, catalogues left out."""
+    return [
+        node
+        for plan in plans
+        for node in executed_nodes(plan)
+        if "Scan" in node["Node Type"] and not node.get("Relation Name", "pg_").startswith("pg_")
+    ]

@@ -1,6 +1,6 @@
 """COMMIT by name, rollback otherwise, and what each failure says about the transaction."""
 
-from uuid import uuid4
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -15,13 +15,8 @@ from service.application.errors import (
 )
 from service.persistence.database import Database
 from tests.builders import a_command
-from tests.persistence.transacting import a_failure, load, users_of, write
+from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
 from tests.running import TestDatabase
-
-KILL_CONNECTIONS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
 
 
 async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bool = False) -> None:
@@ -58,22 +53,44 @@ async def test_rolls_back_if_the_block_raises(units: Database, database: TestDat
     assert (await database.row(session))["status"] == "in_progress"
 
 
+FAILURES = [
+    ("serialization_failure", Contended),
+    ("deadlock_detected", Contended),
+    ("unique_violation", Contended),
+    ("lock_not_available", Contended),
+    ("query_canceled", TimedOut),
+    ("foreign_key_violation", UserGone),
+    ("read_only_sql_transaction", DependencyUnavailable),
+    ("insufficient_resources", DependencyUnavailable),
+    ("disk_full", DependencyUnavailable),
+    ("out_of_memory", DependencyUnavailable),
+    ("too_many_connections", DependencyUnavailable),
+    ("check_violation", DBAPIError),
+    ("insufficient_privilege", DBAPIError),
+    ("raise_exception", DBAPIError),
+]
+ENDS_OF_CONNECTIONS = [
+    "connection_failure",
+    "protocol_violation",
+    "admin_shutdown",
+    "crash_shutdown",
+    "cannot_connect_now",
+    "idle_session_timeout",
+]
+ENDS_OF_TRANSACTIONS = [
+    "idle_in_transaction_session_timeout",
+    "SQLSTATE '25P04'",  # transaction_timeout, which PostgreSQL has from 17 on
+]
+
+
 @pytest.mark.parametrize(
     ("failure", "translation"),
     [
-        ("lock_not_available", Contended),
-        ("deadlock_detected", Contended),
-        ("serialization_failure", Contended),
-        ("query_canceled", TimedOut),
-        ("foreign_key_violation", UserGone),
-        ("read_only_sql_transaction", DependencyUnavailable),
-        ("disk_full", DependencyUnavailable),
-        ("too_many_connections", DependencyUnavailable),
-        ("admin_shutdown", ConnectionLost),
-        ("raise_exception", DBAPIError),
+        *FAILURES,
+        *((each, ConnectionLost) for each in ENDS_OF_CONNECTIONS + ENDS_OF_TRANSACTIONS),
     ],
 )
-async def test_translates_a_failed_write(
+async def test_a_failed_write_says_why_nothing_was_written(
     units: Database, database: TestDatabase, failure: str, translation: type[Exception]
 ) -> None:
     session = await database.a_session()
@@ -86,16 +103,36 @@ async def test_translates_a_failed_write(
     assert await database.outbox() == []
 
 
-async def test_a_refusal_at_commit_means_that_nothing_was_written(
-    units: Database, database: TestDatabase
+@pytest.mark.parametrize(
+    ("failure", "translation"),
+    [*FAILURES, *((each, CommitUnknown) for each in ENDS_OF_CONNECTIONS)],
+)
+async def test_only_a_refusal_at_commit_says_that_nothing_was_written(
+    units: Database, database: TestDatabase, failure: str, translation: type[Exception]
 ) -> None:
     session = await database.a_session()
-    await raise_on_insert(database, "serialization_failure", at_commit=True)
+    await raise_on_insert(database, failure, at_commit=True)
 
-    with pytest.raises(Contended):
+    with pytest.raises(translation):
         await write(units, a_failure(session))
 
     assert (await database.row(session))["status"] == "in_progress"
+
+
+async def test_an_error_repeats_nothing_that_a_user_wrote(
+    units: Database, database: TestDatabase
+) -> None:
+    """Logs keep errors with their causes; PostgreSQL's own details may hold the row."""
+    session = await database.a_session()
+    written = a_failure(replace(session, notes="knee hurts", rpe=11), idempotency_key="knee-key")
+
+    with pytest.raises(DBAPIError, match="sessions_rpe_check") as caught:
+        await write(units, written)
+
+    error: BaseException | None = caught.value
+    while error:
+        assert "knee" not in str(error)
+        error = error.__cause__ or error.__context__
 
 
 async def test_a_connection_that_ends_before_the_commit_means_that_nothing_was_written(
@@ -127,10 +164,13 @@ async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
 async def test_a_role_that_the_login_may_not_become_raises_the_error_of_the_database(
     units: Database, database: TestDatabase
 ) -> None:
+    session = await database.a_session()
     await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
     try:
         with pytest.raises(DBAPIError, match="permission denied to set role"):
-            async with units.unit_of_work(frozenset({uuid4()})) as work:
-                await load(work, a_command())
+            async with units.unit_of_work(users_of(session)) as work:
+                await load(work, a_command(session))
     finally:
         await database.execute(f"GRANT session_service TO {database.cluster.api_role}")
+
+    await write(units, a_failure(session))

@@ -1,6 +1,8 @@
 """Connections: taken in order, cut when the host is gone, and returned without a trace."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from uuid import uuid4
 
@@ -12,17 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.application.errors import (
     CommitUnknown,
     ConnectionLost,
+    Contended,
     DependencyUnavailable,
     Overloaded,
 )
+from service.domain.session import Session
 from service.persistence.database import RESERVED_CONNECTIONS, Database
 from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command
-from tests.group_commit.proxy import Cut, a_proxy
+from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.persistence.conftest import LIMITS
-from tests.persistence.transacting import a_failure, load, users_of, write
-from tests.running import TestDatabase, an_engine
+from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
+from tests.running import TestDatabase, an_engine, eventually
 
+WAITING = "FROM pg_locks WHERE NOT granted"
 ONE_CONNECTION = replace(LIMITS, pool_size=1 + RESERVED_CONNECTIONS, pool_timeout=0.01)
 
 
@@ -32,25 +37,112 @@ async def test_requires_acting_users(units: Database) -> None:
             pass
 
 
-async def test_leaves_neither_a_transaction_nor_a_setting_on_the_connection(
-    engine: AsyncEngine, database: TestDatabase
-) -> None:
-    session = await database.a_session()
-    units = Database(engine, LIMITS)
-
+async def commit(units: Database, session: Session) -> None:
     await write(units, a_failure(session))
+
+
+async def roll_back(units: Database, session: Session) -> None:
     async with units.unit_of_work(users_of(session)) as work:
         await load(work, a_command(session))
 
-    assert engine.pool.status().startswith("Pool size: 5  Connections in pool: 1")
-    states = await database.fetch(
-        "SELECT state FROM pg_stat_activity WHERE usename = $1", database.cluster.api_role
-    )
-    assert [each["state"] for each in states if each["state"]] == ["idle"]
+
+async def execute_nothing(units: Database, session: Session) -> None:
+    async with units.unit_of_work(users_of(session)):
+        pass
+
+
+async def be_refused(units: Database, session: Session) -> None:
+    with pytest.raises(Contended):
+        await write(units, a_failure(replace(session, version=0)))
+
+
+@pytest.mark.parametrize("use", [commit, roll_back, execute_nothing, be_refused])
+async def test_leaves_neither_a_transaction_nor_a_setting_on_the_connection(
+    engine: AsyncEngine, database: TestDatabase, use: Callable[[Database, Session], Awaitable[None]]
+) -> None:
+    session = await database.a_session()
+    settings = """
+        SELECT pg_backend_pid(), current_user, current_setting('service.acting_users', true),
+            current_setting('statement_timeout'), current_setting('enable_seqscan')
+    """
     async with engine.connect() as connection:
-        settings = "SELECT current_user, current_setting('service.acting_users', true)"
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+
+    await use(Database(engine, LIMITS), session)
+
+    state = "SELECT state FROM pg_stat_activity WHERE pid = $1"
+    assert await database.value(state, pid) == "idle"
+    async with engine.connect() as connection:
         [row] = await connection.execute(text(settings))
-    assert tuple(row) == (database.cluster.api_role, "")
+    before = (pid, database.cluster.api_role, None, "0", "on")
+    assert (*row[:2], row[2] or None, *row[3:]) == before
+
+
+async def test_a_cancelled_transaction_ends_on_the_server(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    units = Database(engine, replace(LIMITS, lock_timeout=4))
+
+    async with database.connection.transaction():
+        await database.execute("LOCK TABLE sessions")
+        waiting = asyncio.create_task(roll_back(units, session))
+        await eventually(lambda: database.value(f"SELECT count(*) {WAITING}"))
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await eventually(lambda: database.value(f"SELECT count(*) = 0 {WAITING}"))
+
+    await commit(units, session)
+    assert is_unused(engine)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_throws_a_connection_away_if_its_rollback_gets_no_answer(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
+) -> None:
+    monkeypatch.setattr("service.persistence.engine.GIVE_UP_SECONDS", 60 if is_cancelled else 0.1)
+    session = await database.a_session()
+    async with (
+        a_proxy(database.api_url) as proxy,
+        an_engine(proxy.url, LIMITS.pool_size) as engine,
+    ):
+        units = Database(engine, LIMITS)
+        await roll_back(units, session)  # which opens the connection
+        proxy.moment, proxy.cuts = b"ROLLBACK", [Cut.VANISHED_BEFORE]
+
+        rolling_back = asyncio.create_task(roll_back(units, session))
+        if is_cancelled:
+            await eventually(lambda: has_made_cut(proxy))
+            rolling_back.cancel()
+        with pytest.raises(asyncio.CancelledError) if is_cancelled else nullcontext():
+            await rolling_back
+
+        assert proxy.made == [Cut.VANISHED_BEFORE]
+        assert is_unused(engine)
+        await commit(units, session)
+
+
+async def has_made_cut(proxy: Proxy) -> bool:
+    return bool(proxy.made)
+
+
+async def test_connections_from_before_a_restart_of_the_server_fail_one_transaction(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    async with units.unit_of_work(users_of(session)) as work:
+        await load(work, a_command(session))
+        await roll_back(units, session)
+    await database.execute(KILL_CONNECTIONS)
+
+    with pytest.raises(ConnectionLost):
+        await roll_back(units, session)
+    await commit(units, session)
+
+
+def is_unused(engine: AsyncEngine) -> bool:
+    return "Current Checked out connections: 0" in engine.pool.status()
 
 
 async def test_a_connection_in_use_refuses_statements_before_its_transaction(
@@ -89,9 +181,10 @@ async def test_transactions_get_a_connection_in_the_order_in_which_they_ask(
     async with units.reader(frozenset({uuid4()})):
         waiting = [asyncio.create_task(take(number)) for number in range(5)]
         await asyncio.sleep(0)
+    await take(5)  # it asks when a connection is free, and after all others
     await asyncio.gather(*waiting)
 
-    assert served == [0, 1, 2, 3, 4]
+    assert served == [0, 1, 2, 3, 4, 5]
 
 
 async def test_readiness_has_a_connection_while_all_others_are_in_use(
@@ -108,7 +201,10 @@ async def test_readiness_has_a_connection_while_all_others_are_in_use(
 async def test_cuts_a_connection_whose_server_does_not_answer_the_commit(
     database: TestDatabase,
 ) -> None:
-    """COMMIT waits for a lock that only the test releases, without the limits of the server."""
+    """COMMIT waits for a lock that only the test releases, without the limits of the server.
+
+    A cut is no cancellation, after which the server would roll back: it goes on, and commits.
+    """
     session = await database.a_session()
     await database.execute("""
         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -130,13 +226,24 @@ async def test_cuts_a_connection_whose_server_does_not_answer_the_commit(
         async with an_engine(database.api_url, LIMITS.pool_size) as engine:
             with pytest.raises(CommitUnknown):
                 await write(Database(engine, limits), a_failure(session))
+        assert (await database.row(session))["status"] == "in_progress"
+
+    async def has_failed() -> bool:
+        return bool((await database.row(session))["status"] == "failed")
+
+    await eventually(has_failed)
 
 
 @pytest.mark.parametrize(
     ("moment", "failure"),
-    [(b"pg_catalog.version", DependencyUnavailable), (b"acting_users", ConnectionLost)],
+    [
+        (b"user\0", DependencyUnavailable),  # the login itself
+        (b"pg_catalog.version", DependencyUnavailable),
+        (b"acting_users", ConnectionLost),
+        (b"requested", ConnectionLost),
+    ],
 )
-async def test_does_not_wait_for_a_server_that_stops_answering_after_the_login(
+async def test_does_not_wait_for_a_server_that_stops_answering(
     database: TestDatabase, moment: bytes, failure: type[Exception]
 ) -> None:
     limits = replace(LIMITS, statement_timeout=0.2, idle_in_transaction_timeout=0.3)
@@ -178,3 +285,16 @@ async def test_prepares_no_statement_behind_a_transaction_pooler(
             given = {"what": "SKIP LOCKED"}
             assert await connection.scalar(prepared, given) == kept
             assert await connection.scalar(text("SHOW statement_timeout")) == "0"
+
+
+async def test_plans_a_statement_once_for_all_parameters(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    for _ in range(2):
+        await roll_back(Database(engine, LIMITS), session)
+
+    plans = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement ~ :what"
+    async with engine.connect() as connection:
+        [row] = await connection.execute(text(plans), {"what": "SKIP LOCKED"})
+    assert tuple(row) == (0, 2)

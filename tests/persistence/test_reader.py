@@ -1,29 +1,36 @@
-"""Reads: every caller sees its own rows alone, and every page costs the same."""
+"""Reads: each is one statement, and every caller sees its own rows alone."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from uuid_utils.compat import uuid7
 
+from service.application.commands import StartSession
 from service.application.errors import TimedOut
-from service.application.ports import SessionFilter
+from service.application.ports import AppliedCommand, HistoryEvent, SessionFilter
+from service.domain.session import SessionStatus
 from service.persistence.database import Database
-from tests.builders import A_MINUTE, MORNING, a_session
+from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.group_commit.proxy import a_proxy
-from tests.persistence.conftest import LIMITS
-from tests.persistence.plans import an_explained_engine, executed_nodes
-from tests.persistence.transacting import a_failure, event_id_of, users_of, write
+from tests.persistence.conftest import LIMITS, in_both_layouts
+from tests.persistence.transacting import (
+    LATER,
+    a_failure,
+    applied,
+    event_id_of,
+    users_of,
+    write,
+)
 from tests.running import TestDatabase, an_engine
 
 Read = Callable[[Any], Awaitable[Any]]
 ANY = SessionFilter()
-MANY = 25_000
 PAGE = 20
+
+pytestmark = in_both_layouts
 
 
 async def test_finds_the_sessions_of_many_users_in_one_statement(
@@ -85,6 +92,20 @@ async def test_since_is_inclusive_and_until_is_exclusive(
     assert [each.session_date for each in found] == [dates[1], dates[0]]
 
 
+async def test_lists_sessions_with_one_of_the_statuses(
+    units: Database, database: TestDatabase
+) -> None:
+    user_id = uuid4()
+    sessions = [a_session(user_id=user_id, status=status) for status in SessionStatus]
+    await database.insert(*sessions)
+    statuses = frozenset({SessionStatus.PLANNED, SessionStatus.COMPLETED})
+
+    async with units.reader(frozenset({user_id})) as reader:
+        found = await reader.newest(user_id, SessionFilter(statuses=statuses), None, PAGE)
+
+    assert {each.status for each in found} == statuses
+
+
 async def test_tells_an_empty_history_from_a_session_that_does_not_exist(
     units: Database, database: TestDatabase
 ) -> None:
@@ -95,24 +116,32 @@ async def test_tells_an_empty_history_from_a_session_that_does_not_exist(
         assert await reader.history(session.user_id, uuid7(), 0, PAGE) is None
 
 
-async def test_reads_the_events_after_a_version(units: Database, database: TestDatabase) -> None:
-    session = await database.a_session()
-    change = a_failure(session)
-    await write(units, change)
+async def test_reads_the_events_after_a_version_oldest_first(
+    units: Database, database: TestDatabase
+) -> None:
+    session = await database.a_session(status=SessionStatus.PLANNED)
+    start = applied(a_command(session, StartSession), session)
+    failure = a_failure(start.session)
+    await write(units, start, failure)
 
     async with units.reader(users_of(session)) as reader:
-        history = await reader.history(session.user_id, session.id, 1, PAGE)
-        later = await reader.history(session.user_id, session.id, 2, PAGE)
+        pages = [
+            await reader.history(session.user_id, session.id, after, limit)
+            for after, limit in [(1, PAGE), (1, 1), (2, PAGE), (3, PAGE)]
+        ]
 
-    assert history is not None
-    [event] = history
-    assert (event.id, event.type, event.session_version, event.data) == (
-        event_id_of(change),
-        "session_failed",
-        2,
-        {"reason": "knee hurts"},
-    )
-    assert later == []
+    def event_of(change: AppliedCommand, kind: str, **data: object) -> HistoryEvent:
+        return HistoryEvent(
+            id=event_id_of(change),
+            type=kind,
+            session_version=change.session.version,
+            occurred_at=LATER,
+            data=data,
+        )
+
+    started = event_of(start, "session_started")
+    failed = event_of(failure, "session_failed", reason="knee hurts")
+    assert pages == [[started, failed], [started], [failed], []]
 
 
 async def test_the_server_ends_a_read_that_takes_too_long(database: TestDatabase) -> None:
@@ -152,44 +181,3 @@ async def test_every_read_takes_three_round_trips(database: TestDatabase) -> Non
             trips.append(proxy.sent - before)
 
     assert trips == [3, 3, 3]
-
-
-async def test_page_1000_costs_as_much_as_page_1(database: TestDatabase) -> None:
-    """For a user with 25,000 sessions, among as many sessions of other users."""
-    user_id = uuid4()
-    await _insert_many(database, user_id)
-    positions = await database.fetch(
-        "SELECT session_date, id FROM sessions WHERE user_id = $1 ORDER BY 1 DESC, 2 DESC", user_id
-    )
-    last = positions[999 * PAGE - 1]
-
-    async with an_explained_engine(database, LIMITS.pool_size) as (engine, plans):
-        units = Database(engine, LIMITS)
-        for after in [None, (last["session_date"], last["id"])] * 10:
-            plans.clear()
-            async with units.reader(frozenset({user_id})) as reader:
-                assert len(await reader.newest(user_id, ANY, after, PAGE + 1)) == PAGE + 1
-            await asyncio.sleep(0)
-            [plan] = [each for each in plans if each["Node Type"] == "Limit"]
-            scans = [each for each in executed_nodes(plan) if "Index Name" in each]
-            assert [(each["Node Type"], each["Index Name"]) for each in scans] == [
-                ("Index Scan", "sessions_newest_first_idx")
-            ]
-            [scan] = scans
-            assert scan["Shared Hit Blocks"] + scan["Shared Read Blocks"] <= 2 * PAGE
-
-
-async def _insert_many(database: TestDatabase, user_id: UUID) -> None:
-    for owner in ("$1::uuid", "gen_random_uuid()"):
-        await database.execute(
-            f"""
-            INSERT INTO sessions
-            SELECT {owner}, gen_random_uuid(), 'planned', $2::timestamptz - n * $3::interval,
-                '{{12,10}}', NULL, NULL, 1, now(), now()
-            FROM generate_series(1, {MANY}) AS n WHERE $1::uuid IS NOT NULL
-            """,
-            user_id,
-            MORNING,
-            timedelta(hours=1),
-        )
-    await database.execute("ANALYZE sessions")

@@ -1,7 +1,6 @@
 """WRITE: sessions, events and outbox in one statement, all of them or none."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from copy import copy
 from dataclasses import replace
 from uuid import uuid4
@@ -15,6 +14,7 @@ from service.domain.session import SessionStatus
 from service.domain.text import Notes
 from service.persistence.database import Database
 from tests.builders import a_command, a_session
+from tests.persistence.conftest import in_both_layouts
 from tests.persistence.transacting import (
     LATER,
     a_failure,
@@ -24,17 +24,9 @@ from tests.persistence.transacting import (
     users_of,
     write,
 )
-from tests.running import Cluster, TestDatabase, a_database
+from tests.running import TestDatabase
 
-
-@pytest.fixture(params=["whole", "partitioned"])
-async def database(
-    request: pytest.FixtureRequest, cluster: Cluster, template: str, partitioned_template: str
-) -> AsyncIterator[TestDatabase]:
-    """Plain tables, and hash partitions: the statements are the same."""
-    name = template if request.param == "whole" else partitioned_template
-    async with a_database(cluster, template=name) as database:
-        yield database
+pytestmark = in_both_layouts
 
 
 async def test_writes_session_event_and_outbox(units: Database, database: TestDatabase) -> None:

@@ -14,6 +14,10 @@ from service.persistence.unit_of_work import SqlUnitOfWork
 from tests.builders import A_MINUTE, MORNING, a_command
 
 LATER = MORNING + A_MINUTE
+KILL_CONNECTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def applied(command: Command, session: Session | None = None) -> AppliedCommand:
