@@ -90,10 +90,7 @@ UPGRADE = (
     "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
 )
 
-DOWNGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
-    "DROP TABLE outbox, events, sessions",
-)
+DOWNGRADE = ("SET LOCAL lock_timeout = '5s'", "DROP TABLE outbox, events, sessions")
 
 
 def upgrade() -> None:

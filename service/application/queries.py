@@ -12,7 +12,7 @@ from service.application.errors import (
     TransactionFailed,
 )
 from service.application.group_commit.pending import ObserveGroup, PendingRead, ignore_group
-from service.application.group_commit.scheduler import Scheduler
+from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.ports import (
     HistoryEvent,
     OpenReader,
@@ -36,27 +36,16 @@ class Page(Generic[T, P]):
 
 
 class Queries:
-    """Every query raises DependencyUnavailable and Overloaded. Limits: see Scheduler."""
+    """Every query raises DependencyUnavailable and Overloaded."""
 
     def __init__(
         self,
         open_reader: OpenReader,
-        *,
-        groups_in_flight: int,
-        group_size_max: int,
-        queue_max: int,
-        timeout: float,
+        limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
     ) -> None:
         self._open_reader = open_reader
-        self._scheduler: Scheduler[PendingRead] = Scheduler(
-            self._read_group,
-            groups_in_flight=groups_in_flight,
-            group_size_max=group_size_max,
-            queue_max=queue_max,
-            timeout=timeout,
-            observe=observe,
-        )
+        self._scheduler: Scheduler[PendingRead] = Scheduler(self._read_group, limits, observe)
         self.close = self._scheduler.close
 
     async def session(self, user_id: UUID, session_id: UUID) -> Session:

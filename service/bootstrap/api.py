@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import httpx2
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.group_commit.pending import ObserveGroup, ignore_group
+from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import CheckReadiness, Clock, NewId
 from service.application.queries import Queries
 from service.bootstrap.clock import now
@@ -46,13 +48,7 @@ def create_app(
             stack.push_async_callback(engine.dispose)
             database = compose_database(settings, engine)
             commands = compose_commands(settings, database, clock, new_id, observe)
-            queries = Queries(
-                database.reader,
-                groups_in_flight=settings.groups_in_flight,
-                group_size_max=settings.group_size_max,
-                queue_max=settings.queue_max,
-                timeout=settings.command_timeout_seconds,
-            )
+            queries = Queries(database.reader, compose_limits(settings))
             stack.push_async_callback(
                 _close, commands, queries, within=database.limits.transaction_max
             )
@@ -104,16 +100,16 @@ def compose_commands(
     new_id: NewId = uuid7,
     observe: ObserveGroup = ignore_group,
 ) -> GroupCommit:
-    return GroupCommit(
-        database.unit_of_work,
-        clock,
-        new_id,
+    limits = replace(compose_limits(settings), resolve_timeout=2 * database.limits.transaction_max)
+    return GroupCommit(database.unit_of_work, clock, new_id, limits, observe)
+
+
+def compose_limits(settings: Settings) -> SchedulerLimits:
+    return SchedulerLimits(
         groups_in_flight=settings.groups_in_flight,
         group_size_max=settings.group_size_max,
         queue_max=settings.queue_max,
         timeout=settings.command_timeout_seconds,
-        resolve_timeout=2 * database.limits.transaction_max,
-        observe=observe,
     )
 
 

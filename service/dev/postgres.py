@@ -52,10 +52,7 @@ def running(
 
     Raises EmbeddedPostgresError, also if another process uses `home`.
     """
-    with (
-        _locked(home) as reachable_home,
-        tempfile.TemporaryDirectory(prefix="pg-") as socket_dir,
-    ):
+    with _locked(home) as reachable_home, tempfile.TemporaryDirectory(prefix="pg-") as socket_dir:
         _give_to_server(Path(socket_dir))
         binaries = _reachable_binaries(reachable_home)
         data = reachable_home / "postgres"

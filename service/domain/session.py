@@ -102,11 +102,7 @@ class Session:
         return SessionStarted(**self._become(SessionStatus.IN_PROGRESS, at))
 
     def complete(
-        self,
-        *,
-        at: datetime,
-        sets: tuple[int | None, ...] | None = None,
-        rpe: int | None = None,
+        self, *, at: datetime, sets: tuple[int | None, ...] | None = None, rpe: int | None = None
     ) -> SessionCompleted:
         """Given `sets` and `rpe` replace those of the session; None keeps them."""
         self._require_status_for(SessionStatus.COMPLETED)

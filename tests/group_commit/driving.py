@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.group_commit.pending import GroupMetrics
+from service.application.group_commit.scheduler import SchedulerLimits
 from service.bootstrap.clock import now
 from service.persistence.database import Database, Limits
 from tests.running import an_engine
@@ -41,11 +42,11 @@ async def group_commit(
         "queue_max": 5000,
         "timeout": 10.0,
         "resolve_timeout": 30.0,
-        "observe": seen.groups.append,
     }
     async with an_engine(url, LIMITS.pool_size, seen.statements) as engine:
         database = Database(engine, LIMITS)
-        commands = GroupCommit(database.unit_of_work, now, uuid7, **defaults | limits)
+        scheduling = SchedulerLimits(**defaults | limits)
+        commands = GroupCommit(database.unit_of_work, now, uuid7, scheduling, seen.groups.append)
         try:
             yield commands
         finally:

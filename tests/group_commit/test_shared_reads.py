@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import Outcome
 from service.application.queries import Queries
 from service.domain.errors import SessionNotFound
@@ -30,11 +31,8 @@ async def queries(database: TestDatabase, seen: Seen) -> AsyncIterator[Queries]:
     async with an_engine(database.api_url, LIMITS.pool_size, seen.statements) as engine:
         queries = Queries(
             Database(engine, PATIENT).reader,
-            groups_in_flight=1,
-            group_size_max=256,
-            queue_max=5000,
-            timeout=10.0,
-            observe=seen.groups.append,
+            SchedulerLimits(groups_in_flight=1, group_size_max=256, queue_max=5000, timeout=10.0),
+            seen.groups.append,
         )
         yield queries
         await queries.close()

@@ -14,6 +14,8 @@ from uuid_utils.compat import uuid7
 from service.application.commands import Command, SessionKey, StartSession
 from service.application.errors import CommitUnknown
 from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.pending import ObserveGroup, ignore_group
+from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import (
     AppliedCommand,
     Clock,
@@ -170,7 +172,10 @@ def lose_after_commit(work: InMemoryUnitOfWork) -> None:
 
 
 def commands_on(
-    database: InMemoryDatabase, clock: Clock = lambda: MORNING, **overrides: Any
+    database: InMemoryDatabase,
+    clock: Clock = lambda: MORNING,
+    observe: ObserveGroup = ignore_group,
+    **overrides: Any,
 ) -> GroupCommit:
     limits: dict[str, Any] = {
         "groups_in_flight": 1,
@@ -179,7 +184,9 @@ def commands_on(
         "timeout": 60.0,
         "resolve_timeout": 60.0,
     }
-    return GroupCommit(database.unit_of_work, clock, uuid7, **limits | overrides)
+    return GroupCommit(
+        database.unit_of_work, clock, uuid7, SchedulerLimits(**limits | overrides), observe
+    )
 
 
 async def hold_slot(database: InMemoryDatabase, commands: GroupCommit) -> asyncio.Task[Outcome]:

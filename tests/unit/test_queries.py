@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from service.application.errors import ConnectionLost, DependencyUnavailable, Overloaded, TimedOut
+from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import SessionFilter
 from service.application.queries import Queries
 from service.domain.errors import SessionNotFound
@@ -22,7 +23,7 @@ def queries_on(database: InMemoryDatabase, **overrides: Any) -> Queries:
         "queue_max": 1000,
         "timeout": 60.0,
     }
-    return Queries(database.reader, **limits | overrides)
+    return Queries(database.reader, SchedulerLimits(**limits | overrides))
 
 
 async def read_together(

@@ -2,37 +2,25 @@
 
 from service.application.commands import Command
 from service.application.group_commit.pending import ObserveGroup, PendingCommand, ignore_group
-from service.application.group_commit.scheduler import Scheduler
+from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.group_commit.transaction import GroupRunner
 from service.application.ports import Clock, NewId, OpenUnitOfWork, Outcome
 
 
 class GroupCommit:
-    """Executes commands. For the limits, see Scheduler; times in seconds."""
+    """Executes commands in groups."""
 
     def __init__(
         self,
         open_unit_of_work: OpenUnitOfWork,
         clock: Clock,
         new_id: NewId,
-        *,
-        groups_in_flight: int,
-        group_size_max: int,
-        queue_max: int,
-        timeout: float,
-        resolve_timeout: float,
+        limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
     ) -> None:
         self._new_id = new_id
-        self._scheduler: Scheduler[PendingCommand] = Scheduler(
-            GroupRunner(open_unit_of_work, clock, new_id).run,
-            groups_in_flight=groups_in_flight,
-            group_size_max=group_size_max,
-            queue_max=queue_max,
-            timeout=timeout,
-            resolve_timeout=resolve_timeout,
-            observe=observe,
-        )
+        runner = GroupRunner(open_unit_of_work, clock, new_id)
+        self._scheduler: Scheduler[PendingCommand] = Scheduler(runner.run, limits, observe)
         self.require_room = self._scheduler.require_room
         self.close = self._scheduler.close
 

@@ -8,6 +8,7 @@ slots, so that no request waits for its neighbour's retry.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from service.application.errors import Overloaded
@@ -24,31 +25,36 @@ RETRY_PAUSE_MAX_SECONDS = 0.1
 P = TypeVar("P", bound=Pending[Any])
 
 
-class Scheduler(Generic[P]):
-    """Runs requests in groups. Times in seconds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerLimits:
+    """Times in seconds. `timeout`: how long a request may wait to be begun.
 
-    `run_group` answers what it can and returns what must be retried. `timeout` is how long a
-    request may wait to be begun; `resolve_timeout`, how much longer a request is retried whose
-    COMMIT may have happened. `observe` is told of every group, retries included.
+    `resolve_timeout`: how much longer a request is retried whose COMMIT may have happened.
+    """
+
+    groups_in_flight: int
+    group_size_max: int
+    queue_max: int
+    timeout: float
+    resolve_timeout: float = 0
+
+
+class Scheduler(Generic[P]):
+    """Runs requests in groups.
+
+    `run_group` answers what it can and returns what must be retried. `observe` is told of every
+    group, retries included.
     """
 
     def __init__(
         self,
         run_group: Callable[[list[P]], Awaitable[list[P]]],
-        *,
-        groups_in_flight: int,
-        group_size_max: int,
-        queue_max: int,
-        timeout: float,
-        resolve_timeout: float = 0,
+        limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
     ) -> None:
         self._run_group = run_group
-        self._idle_slots = groups_in_flight
-        self._group_size_max = group_size_max
-        self._queue_max = queue_max
-        self._timeout = timeout
-        self._resolve_timeout = resolve_timeout
+        self._limits = limits
+        self._idle_slots = limits.groups_in_flight
         self._observe = observe
         self._queue: deque[P] = deque()
         self._expiry: asyncio.TimerHandle | None = None
@@ -59,7 +65,7 @@ class Scheduler(Generic[P]):
 
     def require_room(self) -> None:
         """Raises Overloaded if the queue is full, or the scheduler is closed."""
-        if self._is_closed or len(self._queue) + len(self._retries) >= self._queue_max:
+        if self._is_closed or len(self._queue) + len(self._retries) >= self._limits.queue_max:
             raise Overloaded
 
     def submit(self, pending: P) -> None:
@@ -76,7 +82,7 @@ class Scheduler(Generic[P]):
 
     def _fill_slots(self) -> None:
         while self._idle_slots and self._queue:
-            size = min(len(self._queue), self._group_size_max)
+            size = min(len(self._queue), self._limits.group_size_max)
             group = [self._queue.popleft() for _ in range(size)]
             self._idle_slots -= 1
             self._start_task(self._run_in_slot(group))
@@ -91,13 +97,13 @@ class Scheduler(Generic[P]):
     def _schedule_expiry(self) -> None:
         """The queue is in order of expiry, so one timer for its head is enough."""
         if self._expiry is None and self._queue:
-            expires = self._queue[0].arrived + self._timeout
+            expires = self._queue[0].arrived + self._limits.timeout
             self._expiry = asyncio.get_running_loop().call_at(expires, self._expire_queued)
 
     def _expire_queued(self) -> None:
         self._expiry = None
         now = asyncio.get_running_loop().time()
-        while self._queue and self._queue[0].arrived + self._timeout <= now:
+        while self._queue and self._queue[0].arrived + self._limits.timeout <= now:
             self._queue.popleft().expire()
         self._schedule_expiry()
 
@@ -154,12 +160,12 @@ class Scheduler(Generic[P]):
         return bool(waiting)
 
     def _expires_at(self, pending: P) -> float:
-        extra = self._resolve_timeout if pending.may_have_committed else 0
-        return pending.arrived + self._timeout + extra
+        extra = self._limits.resolve_timeout if pending.may_have_committed else 0
+        return pending.arrived + self._limits.timeout + extra
 
     def _split(self, retries: list[P]) -> list[list[P]]:
         """Groups of at most the size of a group; a request to isolate is a group of its own."""
         together = [pending for pending in retries if not pending.isolate]
-        size = self._group_size_max
+        size = self._limits.group_size_max
         groups = [together[start : start + size] for start in range(0, len(together), size)]
         return groups + [[pending] for pending in retries if pending.isolate]
