@@ -93,13 +93,9 @@ DOWNGRADE = (
     "DROP TABLE parked_events",
     """
     ALTER TABLE outbox RESET (
-        autovacuum_vacuum_scale_factor,
-        autovacuum_vacuum_threshold,
-        autovacuum_vacuum_cost_delay,
-        autovacuum_vacuum_insert_scale_factor,
-        autovacuum_vacuum_insert_threshold,
-        autovacuum_analyze_scale_factor,
-        autovacuum_analyze_threshold
+        autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, autovacuum_vacuum_cost_delay,
+        autovacuum_vacuum_insert_scale_factor, autovacuum_vacuum_insert_threshold,
+        autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
     )
     """,
 )

@@ -1,16 +1,4 @@
-"""Why a command was not executed, besides the domain's own rules.
-
-ServiceError
-├── Overloaded             the command was certainly not executed; the caller may retry
-├── DependencyUnavailable  the database or the key set cannot be reached
-└── UserGone               the token is valid, but its user was deleted; nothing was written
-
-TransactionFailed          a transaction failed, and may succeed when it is retried
-├── Contended              another transaction was in the way; nothing was written
-├── TimedOut               a statement took too long; nothing was written
-├── ConnectionLost         the connection broke before COMMIT; nothing was written
-└── CommitUnknown          the connection broke during COMMIT; written or not
-"""
+"""Errors of execution, besides the rules of the domain."""
 
 from typing import ClassVar
 
@@ -18,6 +6,8 @@ from service.domain.errors import ServiceError
 
 
 class Overloaded(ServiceError):
+    """The command was certainly not executed; the caller may retry."""
+
     code = "OVERLOADED"
     retry_after: ClassVar[int] = 1
 
@@ -46,6 +36,8 @@ class DependencyUnavailable(ServiceError):
 
 
 class UserGone(ServiceError):
+    """The token is valid, but its user was deleted; nothing was written."""
+
     code = "UNAUTHENTICATED"
     token_given: ClassVar[bool] = True
 
@@ -54,22 +46,27 @@ class UserGone(ServiceError):
 
 
 class TransactionFailed(Exception):
-    """`blames_one`: one command of the group may be the cause, and would fail the group again."""
+    """A transaction failed, and may succeed when it is retried.
+
+    `blames_one`: one command of the group may be the cause, and would fail the group again.
+    """
 
     blames_one: ClassVar[bool] = False
 
 
 class Contended(TransactionFailed):
+    """Another transaction was in the way; nothing was written."""
+
     blames_one = True
 
 
 class TimedOut(TransactionFailed):
-    pass
+    """A statement took too long; nothing was written."""
 
 
 class ConnectionLost(TransactionFailed):
-    pass
+    """The connection broke before COMMIT; nothing was written."""
 
 
 class CommitUnknown(TransactionFailed):
-    pass
+    """The connection broke during COMMIT, which may or may not have happened."""

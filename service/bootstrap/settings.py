@@ -46,18 +46,20 @@ def _has_port_or_none(url: str) -> bool:
 
 
 def _is_http_url(value: str) -> str:
-    url = urlsplit(value)
-    if url.scheme not in {"http", "https"} or not url.hostname or not _has_port_or_none(value):
+    if not _is_url(value, "http", "https"):
         raise ValueError("it must be a URL that begins with https:// or http://")
     return value
 
 
 def _are_nats_urls(value: SecretStr) -> SecretStr:
-    for each in value.get_secret_value().split(","):
-        url = urlsplit(each)
-        if url.scheme not in {"nats", "tls"} or not url.hostname or not _has_port_or_none(each):
-            raise ValueError("it must be one or more URLs that begin with nats:// or tls://")
+    if not all(_is_url(each, "nats", "tls") for each in value.get_secret_value().split(",")):
+        raise ValueError("it must be one or more URLs that begin with nats:// or tls://")
     return value
+
+
+def _is_url(value: str, *schemes: str) -> bool:
+    url = urlsplit(value)
+    return url.scheme in schemes and bool(url.hostname) and _has_port_or_none(value)
 
 
 def _is_long_enough(value: SecretStr) -> SecretStr:

@@ -9,14 +9,10 @@ from service.bootstrap.settings import TokenSettings, WrongSettings
 from service.http.auth import REQUIRED_ROLE
 
 
-class NoSecretError(WrongSettings):
-    pass
-
-
 def mint(settings: TokenSettings, user_id: UUID, *, lifetime: timedelta) -> str:
-    """A token for this user, signed with the configured secret. Raises NoSecretError."""
+    """A token for this user, signed with the configured secret. Raises WrongSettings."""
     if settings.jwt_secret is None:
-        raise NoSecretError("SERVICE_JWT_SECRET is not set; it is the key that signs tokens.")
+        raise WrongSettings("SERVICE_JWT_SECRET is not set; it is the key that signs tokens.")
     issued = datetime.now(UTC)
     claims = {
         "sub": str(user_id),

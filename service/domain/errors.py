@@ -1,19 +1,5 @@
 """Errors of the domain: each names the rule that refuses a command.
 
-    ServiceError                 a stable code, a message, and the facts in `details`
-    └── DomainError
-        ├── SessionNotFound      no such session of this user
-        ├── InvalidStatus        the session's status forbids the transition
-        │   ├── StatusTooEarly   the session has not reached the required status
-        │   └── StatusTooLate    the session has passed the required status
-        ├── ActiveSessionExists  another session of the user is in progress
-        ├── NoRepetitions        the session to complete has no repetition
-        ├── InvalidText          a text is too long or has a forbidden character
-        │   ├── InvalidReason
-        │   └── InvalidNotes
-        ├── PreconditionFailed   If-Match names another version of the session
-        └── IdempotencyKeyReused the key was used for another command
-
 Clients switch on `code`; every variable part of `message` is in `details`.
 """
 
@@ -57,11 +43,11 @@ class InvalidStatus(DomainError):
 
 
 class StatusTooEarly(InvalidStatus):
-    pass
+    """The session has not reached the required status."""
 
 
 class StatusTooLate(InvalidStatus):
-    pass
+    """The session has passed the required status."""
 
 
 class ActiveSessionExists(DomainError):

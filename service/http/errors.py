@@ -1,14 +1,4 @@
-"""Errors of HTTP itself.
-
-ServiceError
-└── RequestError
-    ├── NotFound, MethodNotAllowed
-    ├── Unauthenticated
-    ├── ValidationFailed
-    ├── PayloadTooLarge, UnsupportedMediaType
-    ├── NotReady
-    └── InternalError
-"""
+"""Errors of HTTP itself; error_responses.py maps each to its status."""
 
 from typing import Self, TypedDict
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.application.ports import AppliedCommand, IdempotencyRecord
-from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 from service.persistence.tables import events, outbox
 from service.persistence.unnest import given_columns, parameters, rows_given_as
@@ -33,6 +32,8 @@ _appended = rows_given_as(
 _queued = rows_given_as(
     "appended", sa.Column("user_id", sa.Uuid), sa.Column("id", sa.Uuid)
 )  # its first two
+
+_NO_RECORD: tuple[Any, ...] = (None, None, None)
 
 
 def append() -> sa.CTE:
@@ -58,30 +59,23 @@ def append_parameters(applied: Sequence[AppliedCommand]) -> dict[str, Any]:
 
 def _rows(applied: AppliedCommand) -> Iterator[tuple[Any, ...]]:
     """The command's idempotency record goes into the row of its first event."""
-    record: tuple[Any, ...] = (None, None, None)
-    if applied.command.idempotency_key is not None:
-        command = applied.command
+    command, record = applied.command, _NO_RECORD
+    if command.idempotency_key is not None:
         record = (command.idempotency_key, command.fingerprint(), _snapshot(applied.session))
     for event_id, event in applied.events:
-        yield _row(applied, event_id, event, record)
-        record = (None, None, None)
-
-
-def _row(
-    applied: AppliedCommand, event_id: UUID, event: SessionEvent, record: tuple[Any, ...]
-) -> tuple[Any, ...]:
-    return (
-        event.user_id,
-        event_id,
-        event.session_id,
-        event.session_version,
-        event.type,
-        orjson.dumps(event.data()).decode(),
-        event.occurred_at,
-        applied.command.request_id,
-        *record,
-        applied.command.traceparent,
-    )
+        yield (
+            event.user_id,
+            event_id,
+            event.session_id,
+            event.session_version,
+            event.type,
+            orjson.dumps(event.data()).decode(),
+            event.occurred_at,
+            command.request_id,
+            *record,
+            command.traceparent,
+        )
+        record = _NO_RECORD
 
 
 def to_idempotency_record(

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from itertools import product
 from typing import Any
 
 from sqlalchemy import text
@@ -58,13 +59,7 @@ _PRESENT_POLICIES = text("""
 
 _IS_READ_ONLY = text("SELECT current_setting('transaction_read_only')::boolean")
 
-_GRANTS = {
-    ("sessions", "SELECT"),
-    ("sessions", "INSERT"),
-    ("events", "SELECT"),
-    ("events", "INSERT"),
-    ("outbox", "INSERT"),
-}
+_GRANTS = {*product(("sessions", "events"), ("SELECT", "INSERT")), ("outbox", "INSERT")}
 _PRESENT_GRANTS = text("""
     SELECT relname, privilege_type FROM pg_class, aclexplode(relacl)
     WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),

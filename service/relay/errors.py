@@ -1,10 +1,4 @@
-"""Errors that keep an event from reaching the stream.
-
-RelayError
-├── BrokerUnavailable   the broker is down, slow, full, or has no stream; retry later
-├── WrongStream         the stream would lose or duplicate events; an operator must change it
-└── EventRefused        the stream refuses this event, and a retry would not help
-"""
+"""Errors that keep an event from reaching the stream."""
 
 
 class RelayError(Exception):
@@ -12,12 +6,12 @@ class RelayError(Exception):
 
 
 class BrokerUnavailable(RelayError):
-    """The message completes the sentence "The broker is not available: …"."""
+    """The broker is down, slow, full, or has no stream; a later retry may succeed."""
 
 
 class WrongStream(RelayError):
-    pass
+    """The stream would lose or duplicate events; an operator must change it."""
 
 
 class EventRefused(RelayError):
-    pass
+    """The stream refuses this event; a retry would not help."""
