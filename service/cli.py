@@ -189,8 +189,10 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="serve the API",
-        description="Serves the API. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or"
-        " SERVICE_JWKS_URL. Never migrates. SIGTERM starts a graceful shutdown.",
+        description="Serves the API with SERVICE_WORKERS processes on SERVICE_HOST and"
+        " SERVICE_PORT. Needs SERVICE_DATABASE_URL, and SERVICE_JWT_SECRET or SERVICE_JWKS_URL."
+        " Never migrates. SIGTERM starts a graceful shutdown, which takes at most"
+        " SERVICE_SHUTDOWN_TIMEOUT_SECONDS after SERVICE_SHUTDOWN_NOTICE_SECONDS.",
     )
     serve.set_defaults(run=_serve)
 
@@ -210,8 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     relay = commands.add_parser(
         "relay",
         help="publish events to NATS JetStream",
-        description="Publishes events to the stream SERVICE_NATS_STREAM at SERVICE_NATS_URL until"
-        " SIGTERM. Of several relays one is active, and another takes over when it ends.",
+        description="Publishes the events of SERVICE_DATABASE_URL to the stream"
+        " SERVICE_NATS_STREAM at SERVICE_NATS_URL until SIGTERM. Of several relays one is active,"
+        " and another takes over when it ends.",
     )
     relay.add_argument(
         "--ensure-stream", action="store_true", help="create the stream if it is missing"

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp
 
 from service.bootstrap.api import create_app
 from service.bootstrap.migrations import migrate
+from service.bootstrap.server import KEEP_ALIVE_SECONDS
 from service.bootstrap.settings import DatabaseSettings, Settings
 from service.domain.session import Session
 from service.persistence.engine import create_engine
@@ -175,7 +176,7 @@ test_settings.__test__ = False  # type: ignore[attr-defined]  # pytest would tak
 
 
 class _Server(uvicorn.Server):
-    """Tells when it has started, and leaves the signals to pytest."""
+    """Sets `listening` when it has started, and leaves the signals to pytest."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -196,7 +197,17 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms for each request.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+        # With uvicorn's 5 seconds, it would close idle connections just when the client, whose own
+        # limit is 5 seconds too, sends on them.
+        server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            )
+        )
         serving = asyncio.create_task(server.serve([listener]))
         started = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)

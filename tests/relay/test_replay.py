@@ -82,7 +82,7 @@ async def test_the_command_line_tells_what_came_of_it(
     async with a_relay("--replay", "--since", LONG_AGO.isoformat()) as failed:
         assert await failed.end() == 1
 
-    assert replay.out == ["1 events were published again, 0 were there, 0 are not taken.\n"]
+    assert replay.out == ["1 events were published again, the stream had 0, and refused 0.\n"]
     assert failed.err == ["The broker is not available: there is no connection.\n"]
 
 
