@@ -137,7 +137,7 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     )
 
     groups_in_flight: int = _setting(
-        2,
+        1,
         "Groups of commands that run at the same time in each worker; as many groups of reads.",
         ge=1,
         le=100,

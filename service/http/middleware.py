@@ -2,12 +2,12 @@
 
 import re
 import time
-from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 from service.http.error_responses import error_response
 from service.http.errors import InternalError
