@@ -90,7 +90,10 @@ async def test_answers_200_or_503_and_executes_no_command_that_it_answered_with_
     sessions = [a_session() for _ in range(REQUESTS)]
     await its_database.insert(*sessions)
     async with in_process(
-        database_url=its_database.api_url, queue_max=QUEUE, command_timeout_seconds=1
+        database_url=its_database.api_url,
+        groups_in_flight=2,
+        queue_max=QUEUE,
+        command_timeout_seconds=1,
     ) as client:
         warm = [a_session() for _ in range(2)]
         await its_database.insert(*warm)

@@ -11,7 +11,7 @@ import pytest
 from service.domain.session import SessionStatus
 from service.persistence.readiness import OK
 from tests.builders import a_session, a_token, bearer
-from tests.http.test_fail_session import error_of
+from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually
 
 A_REQUEST_FOR_EVERY_ANSWER = [

@@ -5,21 +5,12 @@ import unicodedata
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx2
 import pytest
 
 from service.domain.session import SessionStatus
 from tests.builders import a_session, a_token, bearer
+from tests.http.responses import JSON, error_of
 from tests.running import App, TestDatabase
-
-JSON = {"Content-Type": "application/json"}
-
-
-def error_of(response: httpx2.Response) -> dict[str, Any]:
-    error: dict[str, Any] = response.json()["error"]
-    assert error["details"].pop("requestId") == response.headers["X-Request-Id"]
-    assert error["message"]
-    return error
 
 
 async def test_returns_200_with_the_session_failed(app: App, database: TestDatabase) -> None:

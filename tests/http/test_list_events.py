@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
-from tests.http.test_fail_session import error_of
+from tests.http.responses import error_of
 from tests.running import App, TestDatabase
 
 

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from service.domain.session import Session, SessionStatus
 from tests.builders import MORNING, a_session, a_token, bearer
-from tests.http.test_fail_session import error_of
+from tests.http.responses import error_of
 from tests.running import App, TestDatabase
 
 HOUR = timedelta(hours=1)

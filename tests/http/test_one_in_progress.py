@@ -5,46 +5,23 @@ from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
-import httpx2
 import pytest
 
-from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
-from tests.http.test_fail_session import error_of
-from tests.http.test_races import Request, on_independent_connections
+from tests.http.racing import (
+    Request,
+    assert_one_started,
+    on_independent_connections,
+    planned_sessions,
+    starting,
+)
+from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually
-
-STARTS = 50
-
-
-def starting(session: Session) -> Request:
-    token = bearer(a_token(session.user_id))
-    return lambda client: client.post(f"/sessions/{session.id}/start", headers=token)
 
 
 def planning(user_id: UUID, **headers: str) -> Request:
     token = bearer(a_token(user_id))
     return lambda client: client.post("/sessions", headers=token | headers, json={"startNow": True})
-
-
-async def planned_sessions(database: TestDatabase) -> list[Session]:
-    user_id = uuid4()
-    sessions = [a_session(user_id=user_id, status="planned") for _ in range(STARTS)]
-    await database.insert(*sessions)
-    return sessions
-
-
-async def assert_one_started(database: TestDatabase, responses: list[httpx2.Response]) -> None:
-    assert Counter(each.status_code for each in responses) in (
-        {200: 1, 409: len(responses) - 1},
-        {201: 1, 409: len(responses) - 1},
-    )
-    [active] = await database.fetch("SELECT id FROM sessions WHERE status = 'in_progress'")
-    refusals = [error_of(each) for each in responses if each.status_code == 409]
-    assert {each["code"] for each in refusals} == {"ACTIVE_SESSION_EXISTS"}
-    assert {each["details"]["activeSessionId"] for each in refusals} == {str(active["id"])}
-    started = await database.fetch("SELECT FROM events WHERE event_type = 'session_started'")
-    assert len(started) == 1
 
 
 @pytest.mark.parametrize("group_size_max", [1, 256])

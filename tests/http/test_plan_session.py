@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from tests.http.test_fail_session import JSON, error_of
+from tests.http.responses import JSON, error_of
 from tests.running import App, TestDatabase
 
 NINE = "2026-11-22T09:00:00Z"

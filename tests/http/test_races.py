@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
@@ -11,25 +9,11 @@ import pytest
 
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
-from tests.http.test_fail_session import error_of
-from tests.running import NO_AUTHORITIES, App, TestDatabase, eventually
+from tests.http.racing import Request, on_independent_connections
+from tests.http.responses import error_of
+from tests.running import App, TestDatabase, eventually
 
 CLIENTS = 50
-
-Request = Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
-
-
-async def on_independent_connections(app: App, requests: list[Request]) -> list[httpx2.Response]:
-    async with AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=app.url, timeout=30, verify=NO_AUTHORITIES)
-            )
-            for _ in requests
-        ]
-        return await asyncio.gather(
-            *(request(client) for request, client in zip(requests, clients, strict=True))
-        )
 
 
 def failing(session: Session, **headers: str) -> Request:

@@ -1,8 +1,8 @@
 """Many events in one batch, which the stream stores as a whole or not at all."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from uuid import UUID, uuid4
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
 
 import pytest
 
@@ -15,10 +15,8 @@ from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN
 from service.relay.errors import BrokerUnavailable
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import Relay, StartRelay, is_empty
-from tests.relay.queue import an_event as a_queued_event
-from tests.relay.queue import many_events
-from tests.relay.test_broker import TIMEOUT
-from tests.relay.test_delivery import an_event
+from tests.relay.publishing import PUBLISH_TIMEOUT, an_outbox_event, require_each_once_in_order
+from tests.relay.queue import an_event, many_events
 from tests.running import TestDatabase, eventually
 
 A_LONG_STORY = "a knee that hurts " * 100
@@ -28,7 +26,7 @@ LARGEST = 1000
 
 @pytest.fixture
 async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT)
+    connected = Broker(stream=STREAM, source="/gym", timeout=PUBLISH_TIMEOUT)
     async with connected.connected([stream.url]):
         await connected.jetstream()
         connected.is_atomic = True
@@ -36,7 +34,7 @@ async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
 
 
 def some_events(count: int = 5) -> list[OutboxEvent]:
-    return [an_event(uuid4()) for _ in range(count)]
+    return [an_outbox_event(uuid4()) for _ in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, ATOMIC_MIN, ATOMIC_MAX])
@@ -68,7 +66,7 @@ async def test_each_message_of_a_batch_says_so_and_is_as_it_is_alone_otherwise(
 
 
 def with_its_id_known(event: OutboxEvent) -> OutboxEvent:
-    return an_event(uuid4())._replace(id=event.id)
+    return an_outbox_event(uuid4())._replace(id=event.id)
 
 
 def with_its_subject_taken(event: OutboxEvent) -> OutboxEvent:
@@ -83,7 +81,7 @@ async def test_nothing_is_stored_of_a_batch_with_a_double(
     double: Callable[[OutboxEvent], OutboxEvent],
     place: int,
 ) -> None:
-    known = an_event(uuid4())
+    known = an_outbox_event(uuid4())
     await connected.publish(known)
     events = some_events()
     events[place] = double(known)
@@ -225,8 +223,8 @@ async def test_one_event_that_is_refused_is_parked_and_the_others_of_its_batch_g
 ) -> None:
     await stream.update_stream(max_msg_size=LARGEST)
     session = await database.a_session()
-    refused = await a_queued_event(database, session, 1, data={"reason": A_LONG_STORY})
-    behind = await a_queued_event(database, session, 2, type="session_praised")
+    refused = await an_event(database, session, 1, data={"reason": A_LONG_STORY})
+    behind = await an_event(database, session, 2, type="session_praised")
     others = await many_events(database, sessions=ATOMIC_MIN)
 
     await relay()
@@ -287,13 +285,3 @@ async def holds(stream: NatsServer, count: int) -> None:
         return await stream.count() >= count
 
     await eventually(it_does)
-
-
-async def require_each_once_in_order(stream: NatsServer, ids: Sequence[UUID]) -> None:
-    stored = await stream.stored()
-    assert sorted(message.id for message in stored) == sorted(map(str, ids))
-    versions: dict[str, list[int]] = {}
-    for message in stored:
-        own = versions.setdefault(message.payload["sessionId"], [])
-        own.append(message.payload["sessionVersion"])
-    assert all(own == sorted(own) for own in versions.values())

@@ -9,15 +9,13 @@ import pytest
 from service.relay.broker import Broker
 from service.relay.errors import BrokerUnavailable, EventRefused
 from tests.nats_server import STREAM, NatsServer
-from tests.relay.test_delivery import an_event
+from tests.relay.publishing import PUBLISH_TIMEOUT, an_outbox_event
 from tests.running import eventually
-
-TIMEOUT = 0.5
 
 
 @asynccontextmanager
 async def a_connection(stream: NatsServer, *, with_ids: bool = True) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=TIMEOUT, with_ids=with_ids)
+    connected = Broker(stream=STREAM, source="/gym", timeout=PUBLISH_TIMEOUT, with_ids=with_ids)
     async with connected.connected([stream.url]):
         await connected.jetstream()
         yield connected
@@ -38,7 +36,7 @@ async def without_ids(stream: NatsServer) -> AsyncIterator[Broker]:
 async def test_an_event_is_stored_once_however_often_it_is_published(
     stream: NatsServer, connected: Broker
 ) -> None:
-    event = an_event(uuid4())
+    event = an_outbox_event(uuid4())
 
     assert [await connected.publish(event) for _ in range(3)] == [False, True, True]
     assert await stream.count() == 1
@@ -47,7 +45,7 @@ async def test_an_event_is_stored_once_however_often_it_is_published(
 async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
     stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
-    event = an_event(uuid4())
+    event = an_outbox_event(uuid4())
     await connected.publish(event)
 
     # As if the duplicate window had passed.
@@ -58,7 +56,7 @@ async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
 async def test_history_is_stored_again_though_the_broker_remembers_its_ids(
     stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
-    event = an_event(uuid4())
+    event = an_outbox_event(uuid4())
     await connected.publish(event)
     await stream.purge_stream()
 
@@ -68,17 +66,17 @@ async def test_history_is_stored_again_though_the_broker_remembers_its_ids(
 
 async def test_a_full_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
     await stream.update_stream(max_msgs=1)
-    await connected.publish(an_event(uuid4()))
+    await connected.publish(an_outbox_event(uuid4()))
 
     with pytest.raises(BrokerUnavailable, match="maximum messages exceeded"):
-        await connected.publish(an_event(uuid4()))
+        await connected.publish(an_outbox_event(uuid4()))
 
 
 async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
     await stream.delete_stream()
 
     with pytest.raises(BrokerUnavailable, match="the stream TRAINING_SESSIONS is missing"):
-        await connected.publish(an_event(uuid4()))
+        await connected.publish(an_outbox_event(uuid4()))
 
 
 async def test_another_stream_in_its_place_is_an_outage(
@@ -88,7 +86,7 @@ async def test_another_stream_in_its_place_is_an_outage(
     await stream.make_stream(name="GYM")
 
     with pytest.raises(BrokerUnavailable, match="GYM stored the event"):
-        await connected.publish(an_event(uuid4()))
+        await connected.publish(an_outbox_event(uuid4()))
 
 
 async def test_a_broker_that_does_not_answer_is_an_outage(
@@ -97,7 +95,7 @@ async def test_a_broker_that_does_not_answer_is_an_outage(
     await stream.freeze()
     try:
         with pytest.raises(BrokerUnavailable, match="it does not answer"):
-            await connected.publish(an_event(uuid4()))
+            await connected.publish(an_outbox_event(uuid4()))
     finally:
         stream.thaw()
 
@@ -108,14 +106,14 @@ async def test_a_broker_that_ends_is_an_outage_at_once(
     await stream.stop()
 
     with pytest.raises(BrokerUnavailable, match="connection"):
-        await connected.publish(an_event(uuid4()))
+        await connected.publish(an_outbox_event(uuid4()))
 
 
 async def test_a_message_larger_than_the_streams_may_be_is_refused(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.update_stream(max_msg_size=600)
-    small = an_event(uuid4())
+    small = an_outbox_event(uuid4())
 
     assert await connected.publish(small) is False
     with pytest.raises(EventRefused, match="larger than the stream allows"):
@@ -126,11 +124,11 @@ async def test_a_message_larger_than_the_broker_takes_is_not_sent(
     stream: NatsServer, connected: Broker
 ) -> None:
     """The broker would cut the connection."""
-    large = an_event(uuid4())._replace(data={"reason": "a knee that hurts " * 60_000})
+    large = an_outbox_event(uuid4())._replace(data={"reason": "a knee that hurts " * 60_000})
 
     with pytest.raises(EventRefused, match="more than the broker accepts"):
         await connected.publish(large)
-    assert await connected.publish(an_event(uuid4())) is False
+    assert await connected.publish(an_outbox_event(uuid4())) is False
 
 
 async def test_a_connection_that_was_closed_for_good_is_made_again(
@@ -141,7 +139,7 @@ async def test_a_connection_that_was_closed_for_good_is_made_again(
 
     async def is_published() -> bool:
         try:
-            return not await connected.publish(an_event(uuid4()))
+            return not await connected.publish(an_outbox_event(uuid4()))
         except BrokerUnavailable:
             return False
 

@@ -10,8 +10,8 @@ from nats.errors import Error as NatsError
 from tests.builders import a_session
 from tests.nats_server import NatsServer, a_nats_server
 from tests.relay.conftest import is_empty
+from tests.relay.publishing import require_each_once_in_order
 from tests.relay.queue import many_events
-from tests.relay.test_batches import require_each_once_in_order
 from tests.running import TRIES, App, TestDatabase, eventually
 from tests.system.processes import free_port, started
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -14,30 +14,14 @@ from service.domain.session import REQUIRED_STATUS, SessionStatus
 from service.relay.batch import BLOCKED, GONE, Batch
 from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN, Delivery, deliver
 from service.relay.errors import BrokerUnavailable, EventRefused
-from tests.builders import MORNING
-
-OWNER = uuid4()
-
-
-def an_event(session_id: UUID, version: int = 1) -> OutboxEvent:
-    return OutboxEvent(
-        id=uuid4(),
-        user_id=OWNER,
-        session_id=session_id,
-        session_version=version,
-        type="session_failed",
-        data={"reason": "shoulder pain"},
-        occurred_at=MORNING,
-        request_id="phone-7",
-        traceparent=None,
-    )
+from tests.relay.publishing import OWNER, an_outbox_event
 
 
 def histories(*lengths: int) -> list[OutboxEvent]:
     """Of as many sessions, their events interleaved as they would have happened."""
     ids = [uuid4() for _ in lengths]
     return [
-        an_event(session_id, version)
+        an_outbox_event(session_id, version)
         for version in range(1, max(lengths) + 1)
         for session_id, length in zip(ids, lengths, strict=True)
         if version <= length

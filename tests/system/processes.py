@@ -28,7 +28,14 @@ WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 ROOM_BYTES = 4 * 1024**3
 PATIENCE_SECONDS = 60
-"""For what takes a moment: only on a machine that hangs does it pass."""
+"""Time limit for what takes a moment: it passes only on a machine that hangs."""
+
+LONG_TIME_LIMITS = {
+    "database_lock_timeout_seconds": "60",
+    "database_statement_timeout_seconds": "70",
+    "database_idle_in_transaction_timeout_seconds": "80",
+}
+"""Settings with which a command waits for a lock until the test releases it."""
 
 
 @dataclass

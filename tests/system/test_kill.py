@@ -12,8 +12,7 @@ import pytest
 from service.domain.session import Session
 from tests.builders import a_session
 from tests.running import App, TestDatabase, eventually
-from tests.system.processes import Process, a_service
-from tests.system.test_serve import A_LONG_WAIT
+from tests.system.processes import LONG_TIME_LIMITS, Process, a_service
 
 SESSIONS = 200
 EVENTS_BEFORE_THE_GATE = 40
@@ -30,7 +29,7 @@ async def test_each_session_is_failed_with_its_event_or_untouched_after_a_kill(
     await database.insert(*sessions)
 
     async with _gate(database):
-        settings = A_LONG_WAIT | {"group_size_max": "4"}
+        settings = LONG_TIME_LIMITS | {"group_size_max": "4"}
         async with a_service(database.api_url, **settings) as (process, app):
             answered = await _fail_until_killed(sessions, process, app, answers=answers)
     await eventually(lambda: _nobody_is_connected(database))

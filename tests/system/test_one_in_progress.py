@@ -1,7 +1,11 @@
 """One session in progress per user, across processes."""
 
-from tests.http.test_one_in_progress import assert_one_started, planned_sessions, starting
-from tests.http.test_races import on_independent_connections
+from tests.http.racing import (
+    assert_one_started,
+    on_independent_connections,
+    planned_sessions,
+    starting,
+)
 from tests.running import TestDatabase
 from tests.system.processes import a_service
 

@@ -18,6 +18,7 @@ from tests.builders import SECRET, a_session, a_token, bearer
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import (
+    LONG_TIME_LIMITS,
     PATIENCE_SECONDS,
     Process,
     a_service,
@@ -27,15 +28,10 @@ from tests.system.processes import (
 )
 
 REASON = "a knee that hurts"
-A_SHORT_WAIT = {
+SHORT_TIME_LIMITS = {
     "database_lock_timeout_seconds": "0.5",
     "database_statement_timeout_seconds": "1",
     "database_idle_in_transaction_timeout_seconds": "1.5",
-}
-A_LONG_WAIT = {
-    "database_lock_timeout_seconds": "60",
-    "database_statement_timeout_seconds": "70",
-    "database_idle_in_transaction_timeout_seconds": "80",
 }
 
 
@@ -51,7 +47,7 @@ async def test_a_request_under_way_at_sigterm_is_finished(
     database: TestDatabase, workers: str
 ) -> None:
     session = await database.a_session()
-    async with a_service(database.api_url, workers=workers, **A_LONG_WAIT) as (process, app):
+    async with a_service(database.api_url, workers=workers, **LONG_TIME_LIMITS) as (process, app):
         async with _locked(database):
             request = asyncio.create_task(app.fail(session, reason=REASON))
             await eventually(lambda: _somebody_waits_for_a_lock(database))
@@ -111,7 +107,7 @@ async def test_a_database_that_vanished_holds_up_the_shutdown_no_longer_than_its
     session = await database.a_session()
     async with (
         a_proxy(database.api_url) as proxy,
-        a_service(proxy.url, shutdown_timeout_seconds="1", **A_SHORT_WAIT) as (process, app),
+        a_service(proxy.url, shutdown_timeout_seconds="1", **SHORT_TIME_LIMITS) as (process, app),
     ):
         proxy.cuts = [Cut.VANISHED_BEFORE] * 10_000
         request = asyncio.create_task(app.fail(session))

@@ -1,0 +1,35 @@
+"""Events to publish, and what a stream holds of them."""
+
+from collections.abc import Sequence
+from uuid import UUID, uuid4
+
+from service.application.outbox import OutboxEvent
+from tests.builders import MORNING
+from tests.nats_server import NatsServer
+
+PUBLISH_TIMEOUT = 0.5
+OWNER = uuid4()
+
+
+def an_outbox_event(session_id: UUID, version: int = 1) -> OutboxEvent:
+    return OutboxEvent(
+        id=uuid4(),
+        user_id=OWNER,
+        session_id=session_id,
+        session_version=version,
+        type="session_failed",
+        data={"reason": "shoulder pain"},
+        occurred_at=MORNING,
+        request_id="phone-7",
+        traceparent=None,
+    )
+
+
+async def require_each_once_in_order(stream: NatsServer, ids: Sequence[UUID]) -> None:
+    stored = await stream.stored()
+    assert sorted(message.id for message in stored) == sorted(map(str, ids))
+    versions: dict[str, list[int]] = {}
+    for message in stored:
+        own = versions.setdefault(message.payload["sessionId"], [])
+        own.append(message.payload["sessionVersion"])
+    assert all(own == sorted(own) for own in versions.values())
