@@ -55,7 +55,7 @@ def recovery(bench: Bench, round_: int) -> Recovery:
 
 @contextmanager
 def _standing_still(cluster: Cluster) -> Iterator[None]:
-    """SIGSTOP, then SIGCONT: the postmaster first, so that it starts nobody meanwhile."""
+    """SIGSTOP, then SIGCONT: the postmaster first, so that it starts no process meanwhile."""
     processes = [cluster.process]
     processes[0].suspend()
     try:

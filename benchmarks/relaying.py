@@ -65,7 +65,7 @@ def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
 
 
 def _start_afresh(setting: Setting) -> None:
-    """A relay is to keep up, not to catch up; and nobody's writes are to burden the next."""
+    """Empties the queue and writes to disk, so that no run has work of the one before it."""
     assert setting.database  # noqa: S101  the service has one
     time.sleep(SETTLE_SECONDS)  # the clients before left something under way
     setting.cluster.execute(setting.database, *EMPTY)

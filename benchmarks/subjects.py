@@ -48,7 +48,7 @@ class Setting:
 
 class Subject(Protocol):
     under_way: int
-    """How many commands may be executed whose answers nobody waited for."""
+    """How many commands may be executed without an answer, because the load ended before it."""
 
     def check(self) -> None:
         """Raises DoesNotDoTheJob. Uses up the reserved sessions."""

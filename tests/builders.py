@@ -1,4 +1,4 @@
-"""What tests are made of: sessions, tokens, commands, with keyword overrides."""
+"""Builders of sessions, tokens and commands, with keyword overrides."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

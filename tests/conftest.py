@@ -1,4 +1,4 @@
-"""One server for each worker, a database of its own for each test, and the app that ships."""
+"""Fixtures: one server per worker, one database per test, and the app that ships."""
 
 import asyncio
 import os
@@ -43,16 +43,16 @@ StartApp = Callable[..., Any]
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors, for much of a test is waiting.
+    """One worker more than processors, because a test waits most of its time.
 
-    None beside this process where a server is given: roles are the whole server's.
+    No workers if a server is given: roles belong to the whole server, and tests change them.
     """
     return 0 if os.environ.get(TEST_DATABASE_URL) else min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 
 
 @pytest.fixture
 def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """For tests that send the logs to what they capture, which ends with them."""
+    """Restores the logging after a test that redirected it to its captured output."""
     yield
     with capsys.disabled():
         structlog.reset_defaults()
@@ -72,7 +72,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> Iterator[str]:
-    """The name of a migrated database to clone."""
+    """The name of a migrated database, for tests to clone."""
     asyncio.run(cluster.make_api_role())
     with a_template(cluster) as name:
         yield name

@@ -1,4 +1,4 @@
-"""A real nats-server: one on PATH, or the one of the development dependencies."""
+"""A real nats-server: from PATH, or from the development dependencies."""
 
 import asyncio
 import json

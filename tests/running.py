@@ -39,7 +39,7 @@ NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @dataclass(frozen=True)
 class Cluster:
-    """A PostgreSQL server, by the URL of a superuser."""
+    """A PostgreSQL server, given by the URL of a superuser."""
 
     admin_url: str
     api_role: str = "training_api_of_tests"
@@ -289,7 +289,7 @@ async def an_engine(
 def _record(engine: AsyncEngine, statements: list[str]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def watch(connection: Any, _record: object) -> None:
-        """BEGIN, COMMIT and ROLLBACK, which the driver sends by itself."""
+        """Records BEGIN, COMMIT and ROLLBACK, which the driver sends by itself."""
         connection.driver_connection.add_query_logger(
             lambda record: statements.append(record.query)
         )
@@ -300,7 +300,7 @@ def _record(engine: AsyncEngine, statements: list[str]) -> None:
 
 
 async def frozen(process: Process) -> None:
-    """Stops it as a debugger does, and waits until it has stopped."""
+    """Stops the process (SIGSTOP), and waits until it has stopped."""
     process.send_signal(signal.SIGSTOP)
 
     async def has_stopped() -> bool:
@@ -310,7 +310,7 @@ async def frozen(process: Process) -> None:
 
 
 async def eventually(condition: Callable[[], Any], *, tries: int = TRIES) -> None:
-    """Waits for something that only another process can bring about."""
+    """Waits until the condition is true, which another process or task must bring about."""
     for _ in range(tries):
         if await condition():
             return

@@ -1,4 +1,4 @@
-"""Results as a benchmark might have had them; each test names what matters to it."""
+"""Builders of benchmark results; each test overrides the fields that it is about."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ def test_each_sweep_changes_one_thing_about_the_base() -> None:
     )
 
 
-def test_without_failing_only_the_kinds_are_measured() -> None:
+def test_without_the_kind_fail_there_is_no_sweep() -> None:
     assert sweeps([READ], [1, 64], [10_000], [HS256]) == (READS,)
 
 
@@ -32,7 +32,7 @@ def test_without_failing_only_the_kinds_are_measured() -> None:
         (FLOOR, Scenario(algorithm=ES256), False),
     ],
 )
-def test_contenders_take_part_in_what_they_can_show(
+def test_contenders_take_part_in_the_scenarios_that_they_support(
     name: str, scenario: Scenario, *, takes_part: bool
 ) -> None:
     assert CONTENDERS[name].takes_part_in(scenario) is takes_part

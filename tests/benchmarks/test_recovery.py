@@ -29,13 +29,13 @@ def windows(
     ],
     ids=["at once", "after a second", "never quite", "refusals do not count", "no answers"],
 )
-def test_throughput_is_back_when_a_quarter_of_a_second_has_nine_tenths_of_it(
+def test_throughput_is_back_when_a_quarter_of_a_second_reaches_90_percent_of_it(
     seen: Sequence[Window], expected: float | None
 ) -> None:
     found = back_after(seen, WENT_ON, BEFORE)
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-def test_the_rate_is_of_the_windows_that_begin_in_the_time() -> None:
+def test_rate_counts_the_windows_that_begin_in_the_interval() -> None:
     seen = windows(1000, 2000, 3000, 4000)
     assert rate(seen, WENT_ON, WENT_ON + 2 * WINDOW_SECONDS - 1e-9) == pytest.approx(1500)

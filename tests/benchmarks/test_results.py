@@ -33,14 +33,14 @@ def test_results_are_the_same_when_loaded_again(tmp_path: Path) -> None:
     assert Results.load(tmp_path / "results.json") == results
 
 
-def test_a_result_takes_the_place_of_an_earlier_one_of_the_same_and_of_no_other() -> None:
+def test_a_result_replaces_only_an_earlier_result_of_the_same_measurement() -> None:
     results = results_with(*OF_EACH_PART)
     faster = a_measurement(requests_per_second=9000.0)
     results.add(faster)
     assert results.everything == [*OF_EACH_PART[1:], faster]
 
 
-def test_what_is_there_is_measured_again_only_if_asked_for(tmp_path: Path) -> None:
+def test_a_measurement_that_has_a_result_is_repeated_only_on_request(tmp_path: Path) -> None:
     results = results_with(a_measurement(round=1))
     first, second = (
         measurement_of(each.contender, each.scenario, each.round)
@@ -52,14 +52,14 @@ def test_what_is_there_is_measured_again_only_if_asked_for(tmp_path: Path) -> No
     assert Keep(keep.file, add=True, again=True).lacks(results, first)
 
 
-def test_adding_keeps_what_was_measured_before(tmp_path: Path) -> None:
+def test_adding_keeps_earlier_results(tmp_path: Path) -> None:
     keep = Keep(tmp_path / "results.json", add=True, again=False)
     earlier = results_with(a_measurement())
     earlier.save(keep.file)
     assert keep.begun(results_with()) == earlier
 
 
-def test_without_adding_results_begin_anew(tmp_path: Path) -> None:
+def test_without_adding_earlier_results_are_dropped(tmp_path: Path) -> None:
     keep = Keep(tmp_path / "results.json", add=False, again=False)
     results_with(a_measurement()).save(keep.file)
     assert keep.begun(results_with()).everything == []
@@ -74,7 +74,7 @@ def test_without_adding_results_begin_anew(tmp_path: Path) -> None:
     ],
     ids=["machine", "settings", "conditions"],
 )
-def test_results_of_other_circumstances_are_not_added_to(
+def test_refuses_to_add_to_results_of_other_conditions(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
     keep = Keep(tmp_path / "results.json", add=True, again=False)
@@ -84,7 +84,7 @@ def test_results_of_other_circumstances_are_not_added_to(
 
 
 @pytest.mark.parametrize("everything", [(), OF_EACH_PART], ids=["nothing", "each part"])
-def test_the_page_shows_whatever_was_measured(tmp_path: Path, everything: tuple[Any, ...]) -> None:
+def test_the_page_shows_every_kind_of_result(tmp_path: Path, everything: tuple[Any, ...]) -> None:
     page.write(results_with(*everything), tmp_path / "benchmarks.md")
     text = (tmp_path / "benchmarks.md").read_text()
     pictures = {each.name for each in (tmp_path / "benchmarks").iterdir()}

@@ -13,7 +13,7 @@ def verdict_on(target: str, results: Results) -> Verdict | None:
 
 
 @pytest.mark.parametrize("target", [each.against for each in TARGETS])
-def test_nothing_is_said_where_nothing_was_measured(target: str) -> None:
+def test_a_target_without_measurements_has_no_verdict(target: str) -> None:
     assert verdict_on(target, results_with()) is None
 
 
@@ -25,7 +25,7 @@ def test_nothing_is_said_where_nothing_was_measured(target: str) -> None:
         ("reads: own HTTP ceiling", CEILING, READS, 0.65),
     ],
 )
-def test_a_contender_is_met_in_its_own_kind_of_load(
+def test_a_target_compares_measurements_of_the_same_kind_of_load(
     target: str, contender: str, scenario: Scenario, enough: float
 ) -> None:
     elsewhere = a_measurement(contender=contender)  # in another kind of load, which does not count
@@ -57,14 +57,14 @@ def test_a_contender_is_met_in_its_own_kind_of_load(
     ],
     ids=["in time", "one round too late", "never", "a 500", "a broken connection"],
 )
-def test_the_slowest_recovery_counts_and_only_200_and_503_are_allowed(
+def test_judges_the_slowest_recovery_and_allows_only_200_and_503(
     rounds: list[Recovery], expected: Verdict
 ) -> None:
     assert verdict_on("a database that stood still and goes on", results_with(*rounds)) == expected
 
 
-def test_the_relay_is_judged_by_the_oldest_event_and_by_what_it_costs() -> None:
-    """In each round by itself: the machine may be slower in one than in another."""
+def test_judges_the_relay_by_its_oldest_event_and_by_lost_throughput() -> None:
+    """Compares within each round, because the speed of the machine differs between rounds."""
     rounds: list[Relayed] = [
         a_relayed(round=1, with_relay=False, requests_per_second=5000.0, ages=[]),
         a_relayed(round=1, requests_per_second=4600.0, ages=[0.1, 1.2, 0.3]),

@@ -1,6 +1,6 @@
 """Two replicas behind a real HAProxy that is configured as in docker-compose.yml.
 
-Run by `make engines`, not by the suite: HAProxy does not come with the packages of the tests.
+`make engines` runs these tests; the suite does not, because HAProxy must be installed first.
 """
 
 import asyncio
@@ -51,14 +51,14 @@ class Names(asyncio.DatagramProtocol):
 
 
 def _address(host: str) -> bytes:
-    """The record for the name of the question. It may be kept for one second."""
+    """The record that answers the question, with a time to live of one second."""
     octets = bytes(int(octet) for octet in host.split("."))
     return b"\xc0\x0c" + struct.pack(">HHIH", TYPE_A, 1, 1, len(octets)) + octets
 
 
 @dataclass
 class Balanced:
-    """Two replicas, and the app as clients reach it through the balancer."""
+    """Two replicas, and a client of the balancer before them."""
 
     app: App
     metrics: str
@@ -166,7 +166,9 @@ async def test_requests_with_keys_succeed_while_replicas_are_killed_unless_half_
     assert len(await database.events()) == load.outcomes.total()
 
 
-async def test_answers_in_the_services_format_when_no_replica_is_left(balanced: Balanced) -> None:
+async def test_answers_503_in_the_format_of_the_service_without_any_replica(
+    balanced: Balanced,
+) -> None:
     for host in HOSTS:
         await balanced.end(host, signal.SIGTERM)
     await balanced.wait_for_replicas(0)

@@ -1,4 +1,4 @@
-"""Programs that have to be installed for these tests, and the load that runs through them."""
+"""Programs that these tests need, and the load that runs through them."""
 
 import asyncio
 import shutil

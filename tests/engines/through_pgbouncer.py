@@ -1,6 +1,6 @@
 """The service through a real PgBouncer in transaction mode.
 
-Run by `make engines`, not by the suite: PgBouncer does not come with the packages of the tests.
+`make engines` runs these tests; the suite does not, because PgBouncer must be installed first.
 """
 
 import asyncio
@@ -137,7 +137,7 @@ async def test_two_relays_publish_every_event(
         assert await broker.count() == len(sessions)
 
 
-async def test_is_ready(replicas: list[App]) -> None:
+async def test_readyz_returns_200_through_the_pooler(replicas: list[App]) -> None:
     assert (await replicas[0].client.get("/readyz")).status_code == 200
 
 

@@ -20,7 +20,7 @@ PAGE = Path("docs/reliability.md")
 
 
 def main() -> int:
-    """Returns the exit code: 0 where no event was lost, doubled, invented or out of order."""
+    """Returns the exit code: 0 if no event was lost, duplicated, invented or out of order."""
     options = _parser().parse_args()
     logs.configure("error")
     found: dict[str, Verdict] = {}

@@ -1,4 +1,4 @@
-"""How large the outbox grows while events go through it."""
+"""Measures the size of the outbox while events pass through it."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Growth:
 
 
 async def grown(database: TestDatabase, events: int) -> Growth:
-    """Puts events in and takes them out; vacuuming is left to the server."""
+    """Inserts and deletes rows of the outbox; only autovacuum cleans up."""
     largest = 0
     for _ in range(0, events, AT_ONCE):
         await database.execute(PUT, AT_ONCE)

@@ -1,4 +1,4 @@
-"""A PostgreSQL that can be stopped and started, and keeps its address."""
+"""A PostgreSQL server that can be stopped and started again at the same address."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from tests.system.processes import a_public_directory, free_port
 
 
 class Postgres:
-    """With the server's own settings, `fsync` included; but autovacuum looks up more often."""
+    """Runs with default settings, `fsync` included, except that autovacuum starts more often."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -37,7 +37,7 @@ class Postgres:
         self._pid = int(pid)
 
     def crash(self) -> None:
-        """Ends at once, without a last checkpoint; the next start recovers."""
+        """Ends the server at once, without a checkpoint, so that the next start has to recover."""
         os.kill(self._pid, signal.SIGQUIT)
         self._running.close()
 

@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, between its markers."""
+"""Writes the table of docs/reliability.md, between its markers."""
 
 import re
 from collections.abc import Mapping

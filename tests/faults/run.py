@@ -1,4 +1,4 @@
-"""One fault, from an empty world to the verdict."""
+"""Runs one fault on an empty database, and judges the stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def run(
     seconds: float,
     postgres: Postgres | None = None,
 ) -> Verdict:
-    """Has so many sessions fail in about so many seconds, with the fault in the middle of it."""
+    """Fails `sessions` sessions in about `seconds`, and causes the fault meanwhile."""
     async with _world(database, app, postgres, sessions, seconds) as world:
         living = asyncio.create_task(world.load.run())
         await fault(world)

@@ -1,4 +1,4 @@
-"""The faults. Each is over when its function returns; users go on living all the while."""
+"""The faults. Each function causes one and repairs it; users send requests all the time."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ async def nothing(world: World) -> None:
 
 
 def relay_killed(times: int) -> Fault:
-    """kill -9 at random moments; the next one starts at once, with none in waiting."""
+    """Kills the only relay (-9) at random moments, and starts the next one at once."""
 
     async def fault(world: World) -> None:
         world.load.begin()
@@ -43,7 +43,7 @@ def relay_killed(times: int) -> Fault:
 
 
 async def active_relay_killed(world: World) -> None:
-    """With another in waiting, which takes over."""
+    """Kills the active relay (-9); a standby takes over."""
     active, standby = await _two_relays(world)
     await world.load.reached(0.4)
     active.signal(signal.SIGKILL)
@@ -51,7 +51,7 @@ async def active_relay_killed(world: World) -> None:
 
 
 async def active_relay_frozen(world: World) -> None:
-    """Stopped in the middle of its turn, woken when the turn has long been another's."""
+    """Stops the active relay during its turn, and lets it go on after a standby took over."""
     active, standby = await _two_relays(world)
     await world.load.reached(0.3)
     await _freeze_in_turn(world, active)
@@ -72,7 +72,7 @@ def broker_away(number: signal.Signals) -> Fault:
 
 
 async def broker_frozen(world: World) -> None:
-    """It takes connections and answers nothing, for longer than an acknowledgement may take."""
+    """Freezes the broker for longer than the time limit of an acknowledgement."""
     await _relay_at_work(world, nats_timeout_seconds="1")
     await world.broker.freeze()
     await asyncio.sleep(OUTAGE_SECONDS)
@@ -87,7 +87,7 @@ async def stream_full(world: World) -> None:
 
 
 async def stream_deleted(world: World) -> None:
-    """With what was in it; it is made again, and gets the history before anything new."""
+    """Deletes the stream with its events, creates it again, and replays the history first."""
     await _relay_at_work(world)
     await world.broker.delete_stream()
     await asyncio.sleep(OUTAGE_SECONDS)
@@ -128,7 +128,7 @@ async def _taken_over(world: World, standby: Process) -> None:
 
 
 async def _freeze_in_turn(world: World, relay: Process) -> None:
-    """While it waits for a broker that does not answer; what it has sent is answered meanwhile."""
+    """Freezes the relay while it waits for a frozen broker, which answers only afterwards."""
     await world.broker.freeze()
     await until(world.turn_is_taken)
     await frozen(relay.running)

@@ -1,7 +1,4 @@
-"""Every event reaches the stream once, each session's in order, whatever breaks: the short form.
-
-`make faults` is the long one.
-"""
+"""The short form of `make faults`: every event reaches the stream once, in order of its session."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a fault came to: the events in the database against those in the stream."""
+"""Compares the events in the stream with those in the database."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.nats_server import Stored
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`invented`: in the stream, and never committed. `catch_up` and `take_over` in seconds."""
+    """`invented`: events in the stream, never committed. `catch_up`, `take_over`: seconds."""
 
     committed: int
     in_stream: int
@@ -48,7 +48,7 @@ def verdict(
 
 
 def _out_of_order(stored: Iterable[Stored]) -> int:
-    """How many events came after a later one of their session."""
+    """The number of events that came after a later event of their session."""
     latest: dict[str, int] = {}
     count = 0
     for message in stored:

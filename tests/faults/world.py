@@ -1,4 +1,4 @@
-"""What faults happen to: users who fail their sessions, the API, PostgreSQL, relays, NATS."""
+"""The world of a fault: users who fail their sessions, the API, PostgreSQL, relays, NATS."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,12 +20,12 @@ from tests.running import TestDatabase
 from tests.system.processes import Process, started
 
 AT_ONCE = 10
-"""Users who live at the same time."""
+"""Users who send requests at the same time."""
 
 PATIENCE_SECONDS = 300
-"""Only where something hangs does it pass."""
+"""Time limit for every wait; it passes only if something hangs."""
 
-# What happened to a session before it is failed: with that, its events have an order to keep.
+# Two events before the session is failed, so that its events have an order to keep.
 PLAN_AND_START = """
     WITH session AS (
         INSERT INTO sessions (user_id, id, status, session_date, sets, version, created_at,
@@ -48,13 +48,13 @@ PLAN_AND_START = """
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await condition():  # noqa: ASYNC110  only other processes can bring it about
+        while not await condition():  # noqa: ASYNC110  another process changes it
             await asyncio.sleep(0.02)
 
 
 @dataclass
 class Load:
-    """Users who plan, start and fail a session each, and try again until it is done.
+    """Users who plan, start and fail one session each, and repeat each step until it succeeds.
 
     `failed` counts their sessions, `refusals` the answers of the API that were not 200.
     """
@@ -79,7 +79,7 @@ class Load:
             await asyncio.gather(*(self._live() for _ in range(count)))
 
     async def reached(self, part: float) -> None:
-        """Waits until this part of the sessions has failed."""
+        """Waits until this part of all sessions has been failed; `part` from 0 to 1."""
 
         async def enough() -> bool:
             return self.failed >= part * self.sessions
@@ -96,7 +96,7 @@ class Load:
         try:
             await self.pool.execute(PLAN_AND_START, user_id, session_id)
         except asyncpg.UniqueViolationError:
-            pass  # the connection was lost when it had been done
+            pass  # an earlier attempt had committed before its connection was lost
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return False
         return True
@@ -113,9 +113,9 @@ class Load:
 
 @dataclass
 class World:
-    """`random` is seeded: a fault comes at the same moments in each run, as far as moments can.
+    """`random` is seeded, so that each run draws the same moments.
 
-    `take_over`: how long nobody was active after the active relay had gone, in seconds.
+    `take_over`: how long no relay was active after the active one had ended, in seconds.
     """
 
     database: TestDatabase
@@ -146,7 +146,7 @@ class World:
         await until(nothing_is_pending)
 
     async def turn_is_taken(self) -> bool:
-        """Whether some relay has its turn, and the database nothing to do for it."""
+        """True if a relay holds the turn, and its connection is idle in the transaction."""
         held = """
             SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
             WHERE locktype = 'advisory' AND granted AND datname = current_database()

@@ -80,7 +80,7 @@ async def test_answers_200_through_a_transaction_pooler_that_is_cut_at_any_momen
 async def test_every_caller_of_a_group_gets_a_true_answer(
     proxy: Proxy, database: TestDatabase, cut: Cut
 ) -> None:
-    """The first command leaves alone and passes; the others share a group, which is cut."""
+    """The first command forms a group alone; the others share a group, whose connection is cut."""
     first, *running = [a_session() for _ in range(30)]
     ended = [a_session(status=SessionStatus.COMPLETED) for _ in range(5)]
     await database.insert(first, *running, *ended)

@@ -1,4 +1,4 @@
-"""Trouble of one command does not reach the other commands of its group."""
+"""A command that waits or fails does not disturb the other commands of its group."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ async def sessions_of(database: TestDatabase, number: int) -> list[Session]:
 
 
 async def lock(database: TestDatabase, *sessions: Session) -> None:
-    """Within the transaction of the test's connection."""
+    """Locks rows in the open transaction of the test's connection."""
     ids = [session.id for session in sessions]
     await database.execute("SELECT FROM sessions WHERE id = ANY ($1) FOR UPDATE", ids)
 

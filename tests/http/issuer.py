@@ -111,12 +111,12 @@ async def an_issuer(*keys: SigningKey) -> AsyncIterator[Issuer]:
 
 
 async def hang(_scope: Scope, receive: Receive, _send: Send) -> None:
-    """Never answers, for as long as somebody waits."""
+    """Never answers; the request ends when the client gives up."""
     await _left(receive)
 
 
 async def drip(_scope: Scope, receive: Receive, send: Send) -> None:
-    """A byte now and then, for as long as somebody waits."""
+    """Sends one byte after the other, until the client gives up."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     left = asyncio.create_task(_left(receive))
     while not left.done():
@@ -125,7 +125,7 @@ async def drip(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def break_off(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """Announces more than it sends."""
+    """Sends less than its Content-Length announces."""
     announced = [(b"content-length", b"1000")]
     await send({"type": "http.response.start", "status": 200, "headers": announced})
     await send({"type": "http.response.body", "body": b'{"keys": ['})

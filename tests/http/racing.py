@@ -1,4 +1,4 @@
-"""Requests that race, each on a connection of its own, and who may win."""
+"""Requests that race, each on its own connection, and the assertion that one of them wins."""
 
 import asyncio
 from collections import Counter

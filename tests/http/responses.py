@@ -1,4 +1,4 @@
-"""Responses with an error, read as the contract writes them."""
+"""Error responses, and the header of JSON bodies."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What holds for every path: ids, headers, the format of errors, health."""
+"""Every path: request ids, headers, the format of errors, and health."""
 
 import asyncio
 import re
@@ -47,7 +47,7 @@ async def test_keeps_the_callers_request_id(app: App, given: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "two words", "a/b", 'a"b', "é"])
-async def test_replaces_a_request_id_of_another_form(app: App, given: str) -> None:
+async def test_replaces_a_malformed_request_id(app: App, given: str) -> None:
     headers = httpx2.Headers({"X-Request-Id": given}, encoding="latin-1")
 
     response = await app.client.get("/nowhere", headers=headers)
@@ -76,7 +76,7 @@ async def test_returns_404_for_an_unknown_path(app: App, path: str) -> None:
         ("POST", "/readyz", "GET, HEAD"),
     ],
 )
-async def test_returns_405_and_what_is_allowed(
+async def test_returns_405_and_names_the_allowed_methods(
     app: App, method: str, path: str, allowed: str
 ) -> None:
     response = await app.client.request(method, path)
@@ -94,7 +94,7 @@ async def test_livez_needs_no_database(start_app: Any) -> None:
     assert (response.status_code, response.json()["data"]) == (200, {"status": "alive"})
 
 
-async def test_readyz_says_what_was_checked(app: App) -> None:
+async def test_readyz_returns_200_and_names_every_check(app: App) -> None:
     response = await app.client.get("/readyz")
 
     assert response.status_code == 200
@@ -106,7 +106,9 @@ async def test_readyz_says_what_was_checked(app: App) -> None:
     }
 
 
-async def test_readyz_returns_503_and_names_what_fails(app: App, database: TestDatabase) -> None:
+async def test_readyz_returns_503_and_names_the_failed_check(
+    app: App, database: TestDatabase
+) -> None:
     await database.execute("ALTER TABLE sessions DISABLE ROW LEVEL SECURITY")
 
     response = await app.client.get("/readyz")
@@ -131,10 +133,10 @@ async def test_returns_503_when_the_database_cannot_be_reached(start_app: Any) -
 
 
 @pytest.mark.parametrize("first", ["fail", "get", "readyz"])
-async def test_goes_on_when_the_database_closed_every_connection(
+async def test_returns_200_after_the_database_closed_every_connection(
     app: App, database: TestDatabase, first: str
 ) -> None:
-    """As it does when it is restarted: the pool is full of connections that are dead."""
+    """A restart of the database leaves dead connections in the pool."""
     sessions = [a_session() for _ in range(20)]
     await database.insert(*sessions)
     await asyncio.gather(*(app.get(each) for each in sessions))
@@ -153,7 +155,7 @@ async def test_goes_on_when_the_database_closed_every_connection(
 
 
 async def test_returns_503_when_the_database_is_read_only(app: App, database: TestDatabase) -> None:
-    """As a standby is, which may be behind: what it would refuse is not refused on its word."""
+    """A standby may lag behind, so a refusal by its rows would be wrong."""
     session = await database.a_session()
     ended = await database.a_session(status=SessionStatus.COMPLETED)
     await database.execute(
@@ -181,8 +183,10 @@ async def test_a_read_that_takes_too_long_gets_503(start_app: Any, database: Tes
     assert error_of(response)["code"] == "DEPENDENCY_UNAVAILABLE"
 
 
-async def test_returns_500_and_gives_nothing_away(app: App, database: TestDatabase) -> None:
-    """The insert of the event fails: nothing is written, and nobody learns why."""
+async def test_returns_500_without_internals_when_a_statement_fails_unexpectedly(
+    app: App, database: TestDatabase
+) -> None:
+    """The insert of the event fails: nothing is written, and the answer names no cause."""
     session = await database.a_session()
     before = await database.row(session)
     await database.execute("""
@@ -206,7 +210,7 @@ async def test_returns_500_and_gives_nothing_away(app: App, database: TestDataba
     assert await database.events() == await database.outbox() == []
 
 
-async def test_the_answer_to_a_bug_keeps_the_connection_usable(
+async def test_the_connection_stays_usable_after_an_unhandled_exception(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -218,7 +222,7 @@ async def test_the_answer_to_a_bug_keeps_the_connection_usable(
     assert (await app.fail(session)).status_code == 200
 
 
-async def test_the_token_stays_out_of_every_answer(app: App) -> None:
+async def test_no_response_repeats_the_token(app: App) -> None:
     token = a_token()
 
     responses = [
@@ -234,7 +238,7 @@ def _everything(response: httpx2.Response) -> str:
     return re.sub(r"\s", "", f"{response.headers}{response.text}")
 
 
-async def test_readyz_answers_when_every_other_connection_is_taken(
+async def test_readyz_answers_while_all_other_connections_are_in_use(
     start_app: Any, database: TestDatabase
 ) -> None:
     app = await start_app(groups_in_flight=1, database_pool_size=6, database_lock_timeout_seconds=4)

@@ -42,7 +42,7 @@ async def test_returns_200_with_the_session_failed(app: App, database: TestDatab
     assert "Idempotent-Replayed" not in response.headers
 
 
-async def test_records_the_event_and_leaves_the_rest_of_the_session(
+async def test_records_the_event_and_changes_no_other_field_of_the_session(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -64,7 +64,9 @@ async def test_records_the_event_and_leaves_the_rest_of_the_session(
     assert await database.outbox() == [event["id"]]
 
 
-async def test_get_gives_the_same_body_and_tag_next(app: App, database: TestDatabase) -> None:
+async def test_get_returns_the_same_body_and_etag_afterwards(
+    app: App, database: TestDatabase
+) -> None:
     session = await database.a_session()
 
     failed = await app.fail(session)
@@ -88,7 +90,7 @@ async def test_get_gives_the_same_body_and_tag_next(app: App, database: TestData
     ],
     ids=["no body", "empty object", "null", "blank", "trimmed", "lines", "utf-8", "pair", "500"],
 )
-async def test_takes_a_reason_or_none(
+async def test_accepts_a_reason_null_or_nothing(
     app: App, database: TestDatabase, content: bytes, reason: str | None
 ) -> None:
     session = await database.a_session()
@@ -104,7 +106,7 @@ async def test_takes_a_reason_or_none(
     "media_type",
     ["application/json", "application/json; charset=utf-8", "Application/JSON ;charset=UTF-8"],
 )
-async def test_takes_json_under_any_spelling(
+async def test_accepts_every_spelling_of_the_json_media_type(
     app: App, database: TestDatabase, media_type: str
 ) -> None:
     session = await database.a_session()
@@ -114,7 +116,7 @@ async def test_takes_json_under_any_spelling(
     assert response.status_code == 200
 
 
-async def test_an_absent_body_needs_no_content_type(app: App, database: TestDatabase) -> None:
+async def test_accepts_an_empty_body_without_content_type(app: App, database: TestDatabase) -> None:
     session = await database.a_session()
 
     response = await app.fail(session, headers={"Content-Type": "text/plain"})
@@ -122,7 +124,7 @@ async def test_an_absent_body_needs_no_content_type(app: App, database: TestData
     assert response.status_code == 200
 
 
-async def test_takes_the_id_in_upper_case(app: App, database: TestDatabase) -> None:
+async def test_accepts_the_session_id_in_upper_case(app: App, database: TestDatabase) -> None:
     session = await database.a_session()
 
     response = await app.client.post(
@@ -145,7 +147,7 @@ async def test_takes_the_id_in_upper_case(app: App, database: TestDatabase) -> N
         ("%EF%BC%90{}", "invalid_uuid"),
     ],
 )
-async def test_returns_400_for_an_id_in_another_form(
+async def test_returns_400_for_a_session_id_that_is_not_a_canonical_uuid(
     app: App, database: TestDatabase, form: str, code: str
 ) -> None:
     session = await database.a_session()
@@ -160,7 +162,9 @@ async def test_returns_400_for_an_id_in_another_form(
     assert (issue["path"], issue["code"]) == (["sessionId"], code)
 
 
-async def test_returns_400_for_bare_hex(app: App, database: TestDatabase) -> None:
+async def test_returns_400_for_a_session_id_without_hyphens(
+    app: App, database: TestDatabase
+) -> None:
     session = await database.a_session()
 
     response = await app.client.post(
@@ -213,7 +217,7 @@ async def test_returns_400_for_bare_hex(app: App, database: TestDatabase) -> Non
         "long reason of NUL",
     ],
 )
-async def test_returns_400_for_a_body_that_is_not_the_schemas(
+async def test_returns_400_for_a_body_that_does_not_match_the_schema(
     app: App, database: TestDatabase, content: bytes, path: list[str], code: str
 ) -> None:
     session = await database.a_session()
@@ -270,7 +274,7 @@ async def test_returns_415_for_a_body_of_another_type(app: App, media_type: str)
 
 
 @pytest.mark.parametrize("reason", ["knee\x00", "knee\x1b[2J", "a\rb", "\ud800", "\x7f"], ids=ascii)
-async def test_returns_422_for_characters_that_cannot_be_kept(
+async def test_returns_422_for_a_reason_with_forbidden_characters(
     app: App, database: TestDatabase, reason: str
 ) -> None:
     session = await database.a_session()
@@ -283,14 +287,14 @@ async def test_returns_422_for_characters_that_cannot_be_kept(
     assert (await database.row(session))["status"] == "in_progress"
 
 
-async def test_returns_404_when_there_is_no_such_session(app: App) -> None:
+async def test_returns_404_when_the_session_does_not_exist(app: App) -> None:
     response = await app.fail(a_session())
 
     error = error_of(response)
     assert (response.status_code, error["code"]) == (404, "SESSION_NOT_FOUND")
 
 
-async def test_says_the_same_of_a_strangers_session_byte_for_byte(
+async def test_returns_the_same_404_for_a_session_of_another_user(
     app: App, database: TestDatabase
 ) -> None:
     theirs = await database.a_session()
@@ -345,7 +349,9 @@ async def test_returns_409_when_already_ended(
     assert await database.events() == []
 
 
-async def test_returns_409_when_repeated_without_a_key(app: App, database: TestDatabase) -> None:
+async def test_returns_409_when_repeated_without_an_idempotency_key(
+    app: App, database: TestDatabase
+) -> None:
     session = await database.a_session()
 
     first, second = await app.fail(session), await app.fail(session)
@@ -379,7 +385,7 @@ async def test_returns_412_when_if_match_names_another_version(
 
 
 @pytest.mark.parametrize("retry", ["retry-1", '"retry-1"'], ids=["bare", "quoted"])
-async def test_replays_when_the_key_was_used_for_the_same(
+async def test_replays_the_response_when_the_key_and_the_command_are_the_same(
     app: App, database: TestDatabase, retry: str
 ) -> None:
     session = await database.a_session()
@@ -397,7 +403,7 @@ async def test_replays_when_the_key_was_used_for_the_same(
     assert event["idempotency_key"] == "retry-1"
 
 
-async def test_replays_what_was_answered_then_whatever_came_after(
+async def test_replays_the_first_response_although_the_session_has_changed(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -410,7 +416,7 @@ async def test_replays_what_was_answered_then_whatever_came_after(
     assert (again.content, again.headers["ETag"]) == (first.content, first.headers["ETag"])
 
 
-async def test_replays_although_if_match_names_the_version_from_before(
+async def test_replays_the_response_although_if_match_names_the_old_version(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -434,7 +440,7 @@ async def test_returns_422_when_the_key_was_used_for_another_reason(
     assert (response.status_code, error["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
 
 
-async def test_returns_422_when_the_key_was_used_for_another_session_also_a_missing_one(
+async def test_returns_422_when_the_key_was_used_for_another_session_even_if_this_one_is_missing(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -446,7 +452,7 @@ async def test_returns_422_when_the_key_was_used_for_another_session_also_a_miss
     assert error_of(response)["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
-async def test_a_key_is_the_users_own(app: App, database: TestDatabase) -> None:
+async def test_two_users_may_use_the_same_key(app: App, database: TestDatabase) -> None:
     sessions = [await database.a_session() for _ in range(2)]
 
     responses = [await app.fail(each, headers={"Idempotency-Key": "1"}) for each in sessions]
@@ -455,7 +461,7 @@ async def test_a_key_is_the_users_own(app: App, database: TestDatabase) -> None:
     assert all("Idempotent-Replayed" not in response.headers for response in responses)
 
 
-async def test_a_refusal_is_not_remembered(app: App, database: TestDatabase) -> None:
+async def test_a_refusal_is_not_replayed(app: App, database: TestDatabase) -> None:
     session = await database.a_session(status=SessionStatus.PLANNED)
     key = {"Idempotency-Key": "retry-1"}
 
@@ -467,7 +473,7 @@ async def test_a_refusal_is_not_remembered(app: App, database: TestDatabase) -> 
 
 
 @pytest.mark.parametrize("key", ["k" * 256, "two words", '""'])
-async def test_returns_400_for_a_key_of_another_form(app: App, key: str) -> None:
+async def test_returns_400_for_a_malformed_key(app: App, key: str) -> None:
     response = await app.fail(a_session(), headers={"Idempotency-Key": key})
 
     error = error_of(response)
@@ -475,10 +481,10 @@ async def test_returns_400_for_a_key_of_another_form(app: App, key: str) -> None
     assert error["details"]["issues"][0]["path"] == ["Idempotency-Key"]
 
 
-async def test_the_first_refusal_in_the_contracts_order_wins(
+async def test_reports_the_first_refusal_in_the_order_of_the_contract(
     app: App, database: TestDatabase
 ) -> None:
-    """Each request breaks every later rule too."""
+    """Each request also breaks every later rule."""
     planned = await database.a_session(status=SessionStatus.PLANNED)
     running = await database.a_session()
     used = {"Idempotency-Key": "used"}

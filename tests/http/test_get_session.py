@@ -38,7 +38,7 @@ async def test_head_returns_the_same_without_the_body(app: App, database: TestDa
 
 
 @pytest.mark.parametrize("if_none_match", ['"1"', 'W/"1"', '"0", "1"', "*"])
-async def test_returns_304_when_the_caller_has_it(
+async def test_returns_304_when_if_none_match_names_the_version(
     app: App, database: TestDatabase, if_none_match: str
 ) -> None:
     session = await database.a_session()
@@ -50,7 +50,7 @@ async def test_returns_304_when_the_caller_has_it(
     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_returns_200_when_the_caller_has_another_version(
+async def test_returns_200_when_if_none_match_names_another_version(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -58,14 +58,14 @@ async def test_returns_200_when_the_caller_has_another_version(
     assert (await app.get(session, {"If-None-Match": '"2"'})).status_code == 200
 
 
-async def test_returns_404_when_there_is_no_such_session(app: App) -> None:
+async def test_returns_404_when_the_session_does_not_exist(app: App) -> None:
     response = await app.get(a_session(), {"If-None-Match": "*"})
 
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "SESSION_NOT_FOUND"
 
 
-async def test_returns_400_for_an_id_that_is_no_uuid(app: App) -> None:
+async def test_returns_400_for_a_session_id_that_is_not_a_uuid(app: App) -> None:
     response = await app.client.get("/sessions/knee", headers=bearer(a_token()))
 
     assert response.json()["error"]["code"] == "VALIDATION_ERROR"

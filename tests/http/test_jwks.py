@@ -1,4 +1,4 @@
-"""The key set that tokens are checked with, from an issuer that does what issuers do."""
+"""The key set: fetched, refreshed, and kept during outages of the issuer."""
 
 import asyncio
 import gzip
@@ -100,9 +100,7 @@ async def has(key_set: KeySet, key: SigningKey) -> bool:
 
 
 @pytest.mark.parametrize("key", [KEY, RSA_KEY], ids=["ES256", "RS256"])
-async def test_finds_a_key_that_the_issuer_publishes(
-    key_set: KeySet, issuer: Issuer, key: SigningKey
-) -> None:
+async def test_finds_a_published_key(key_set: KeySet, issuer: Issuer, key: SigningKey) -> None:
     issuer.publish(KEY, RSA_KEY)
 
     found = await key_set.find(key.id)
@@ -115,7 +113,7 @@ async def test_finds_a_key_that_the_issuer_publishes(
 # Rotation
 
 
-async def test_fetches_once_for_half_of_the_lifetime(
+async def test_does_not_fetch_again_within_half_of_the_lifetime(
     make_key_set: MakeKeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     key_set, other = make_key_set(issuer.url), make_key_set(issuer.url)
@@ -146,7 +144,7 @@ async def test_refuses_a_removed_key_after_the_lifetime(
     assert not await has(key_set, KEY)
 
 
-async def test_fetches_ahead_of_need_after_half_of_the_lifetime(
+async def test_refreshes_in_the_background_after_half_of_the_lifetime(
     key_set: KeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     assert await has(key_set, KEY)
@@ -164,7 +162,7 @@ async def test_fetches_ahead_of_need_after_half_of_the_lifetime(
     assert issuer.fetches == 2
 
 
-async def test_takes_an_empty_key_set_at_its_word(
+async def test_an_empty_key_set_revokes_every_key(
     key_set: KeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     assert await has(key_set, KEY)
@@ -177,7 +175,7 @@ async def test_takes_an_empty_key_set_at_its_word(
 # Outages
 
 
-async def test_keeps_the_old_keys_for_the_time_of_an_outage_when_connections_are_refused(
+async def test_keeps_the_old_keys_while_the_issuer_refuses_connections(
     make_key_set: MakeKeySet, clock: HandClock
 ) -> None:
     async with an_issuer(KEY) as issuer:
@@ -193,7 +191,7 @@ async def test_keeps_the_old_keys_for_the_time_of_an_outage_when_connections_are
         await key_set.find(KEY.id)
 
 
-async def test_is_unavailable_when_connections_are_refused_from_the_start(
+async def test_is_unavailable_if_the_issuer_refuses_the_first_connection(
     make_key_set: MakeKeySet,
 ) -> None:
     async with an_issuer(KEY) as issuer:
@@ -203,7 +201,7 @@ async def test_is_unavailable_when_connections_are_refused_from_the_start(
         await key_set.find(KEY.id)
 
 
-async def test_is_unavailable_when_no_request_can_be_made_of_the_url(
+async def test_is_unavailable_if_the_url_is_invalid(
     make_key_set: MakeKeySet,
 ) -> None:
     key_set = make_key_set("http://issuer:80a/")
@@ -240,7 +238,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-async def test_keeps_the_old_keys_when_the_issuer_answers_garbage(
+async def test_keeps_the_old_keys_if_the_answer_is_no_key_set(
     key_set: KeySet, issuer: Issuer, clock: HandClock, garbage: ASGIApp
 ) -> None:
     assert await has(key_set, KEY)
@@ -252,7 +250,7 @@ async def test_keeps_the_old_keys_when_the_issuer_answers_garbage(
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
-async def test_is_unavailable_when_the_issuer_answers_garbage_from_the_start(
+async def test_is_unavailable_if_the_first_answer_is_no_key_set(
     key_set: KeySet, issuer: Issuer, garbage: ASGIApp
 ) -> None:
     issuer.answer = garbage
@@ -274,7 +272,7 @@ async def test_follows_no_redirect(
 
 
 @pytest.mark.parametrize("answer", [hang, drip])
-async def test_is_unavailable_when_the_answer_does_not_end_in_time(
+async def test_is_unavailable_if_the_first_answer_takes_too_long(
     make_key_set: MakeKeySet, issuer: Issuer, answer: ASGIApp
 ) -> None:
     issuer.answer = answer
@@ -288,7 +286,7 @@ async def test_is_unavailable_when_the_answer_does_not_end_in_time(
 
 
 @pytest.mark.parametrize("answer", [hang, drip])
-async def test_keeps_the_old_keys_when_the_answer_does_not_end_in_time(
+async def test_keeps_the_old_keys_if_the_answer_takes_too_long(
     make_key_set: MakeKeySet, issuer: Issuer, clock: HandClock, answer: ASGIApp
 ) -> None:
     key_set = make_key_set(issuer.url, timeout=0.5)
@@ -299,14 +297,14 @@ async def test_keeps_the_old_keys_when_the_answer_does_not_end_in_time(
     assert await has(key_set, KEY)
 
 
-async def test_waits_as_long_as_its_own_timeout_says_whatever_the_client_is_set_to(
+async def test_its_own_timeout_overrides_that_of_the_http_client(
     make_key_set: MakeKeySet, issuer: Issuer
 ) -> None:
     async with httpx2.AsyncClient(timeout=1e-9, verify=NO_AUTHORITIES) as client:
         assert await has(make_key_set(issuer.url, client=client), KEY)
 
 
-async def test_keeps_nobody_waiting_during_an_outage_whose_key_is_known(
+async def test_finds_a_known_key_at_once_during_an_outage(
     key_set: KeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     assert await has(key_set, KEY)
@@ -341,7 +339,7 @@ async def test_does_not_repeat_a_failed_fetch_before_the_cooldown_is_over(
     assert issuer.fetches == 2
 
 
-async def test_does_not_repeat_a_fetch_that_failed_with_old_keys_left(
+async def test_does_not_repeat_a_failed_refresh_before_the_cooldown_is_over(
     key_set: KeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     assert await has(key_set, KEY)
@@ -353,7 +351,7 @@ async def test_does_not_repeat_a_fetch_that_failed_with_old_keys_left(
     assert issuer.fetches == 2
 
 
-async def test_cannot_tell_whether_a_key_exists_while_the_issuer_is_down(
+async def test_is_unavailable_for_an_unknown_key_while_the_issuer_is_down(
     key_set: KeySet, issuer: Issuer, clock: HandClock
 ) -> None:
     assert await has(key_set, KEY)
@@ -373,7 +371,7 @@ async def test_cannot_tell_whether_a_key_exists_while_the_issuer_is_down(
 # Many at once
 
 
-async def test_fetches_once_for_many_who_ask_at_once(key_set: KeySet, issuer: Issuer) -> None:
+async def test_fetches_once_for_many_callers_at_once(key_set: KeySet, issuer: Issuer) -> None:
     issuer.shut_gate()
     finds = [asyncio.create_task(has(key_set, KEY)) for _ in range(50)]
     await issuer.asked.wait()
@@ -383,7 +381,7 @@ async def test_fetches_once_for_many_who_ask_at_once(key_set: KeySet, issuer: Is
     assert issuer.fetches == 1
 
 
-async def test_fetches_once_for_many_who_ask_for_a_new_key_at_once(
+async def test_fetches_once_for_many_callers_that_need_a_new_key(
     key_set: KeySet, issuer: Issuer
 ) -> None:
     assert await has(key_set, KEY)
@@ -397,7 +395,9 @@ async def test_fetches_once_for_many_who_ask_for_a_new_key_at_once(
     assert issuer.fetches == 2
 
 
-async def test_fails_once_for_many_who_ask_at_once(key_set: KeySet, issuer: Issuer) -> None:
+async def test_one_failed_fetch_answers_many_callers_at_once(
+    key_set: KeySet, issuer: Issuer
+) -> None:
     issuer.answer = Response(status_code=500)
     issuer.shut_gate()
     finds = [asyncio.create_task(key_set.find(KEY.id)) for _ in range(50)]
@@ -424,7 +424,7 @@ async def test_fetches_once_for_many_unknown_keys_before_the_cooldown_is_over(
     assert issuer.fetches == 3
 
 
-async def test_goes_on_fetching_for_the_others_when_one_gives_up(
+async def test_a_cancelled_caller_does_not_cancel_the_fetch_of_the_others(
     key_set: KeySet, issuer: Issuer
 ) -> None:
     issuer.shut_gate()
@@ -441,7 +441,7 @@ async def test_goes_on_fetching_for_the_others_when_one_gives_up(
     assert issuer.fetches == 1
 
 
-async def test_is_unavailable_to_those_who_wait_when_closed(
+async def test_waiting_callers_learn_that_it_is_unavailable_when_it_closes(
     key_set: KeySet, issuer: Issuer
 ) -> None:
     issuer.shut_gate()
@@ -485,7 +485,7 @@ async def test_is_unavailable_to_those_who_wait_when_closed(
         pytest.param({}, id="empty"),
     ],
 )
-async def test_finds_no_key_that_tokens_are_not_checked_with(
+async def test_ignores_keys_for_other_uses_and_algorithms(
     key_set: KeySet, issuer: Issuer, odd: dict[str, Any]
 ) -> None:
     issuer.answer = Response(json.dumps({"keys": [odd | {"kid": "odd"}, KEY.jwk]}))
@@ -505,7 +505,7 @@ async def test_finds_no_key_that_tokens_are_not_checked_with(
         pytest.param([KEY.jwk], id="array"),
     ],
 )
-async def test_passes_over_what_is_no_key(key_set: KeySet, issuer: Issuer, odd: Any) -> None:
+async def test_ignores_malformed_keys(key_set: KeySet, issuer: Issuer, odd: Any) -> None:
     issuer.answer = JSONResponse({"keys": [odd, KEY.jwk, odd]})
 
     assert await has(key_set, KEY)
@@ -516,13 +516,13 @@ async def test_passes_over_what_is_no_key(key_set: KeySet, issuer: Issuer, odd: 
 
 @pytest.fixture
 async def lone_issuer() -> AsyncIterator[Issuer]:
-    """On the test's own loop, as the app is."""
+    """An issuer on the event loop of the test, where the app also runs."""
     async with an_issuer(KEY) as issuer:
         yield issuer
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_returns_503_when_the_issuer_is_down_at_start(
+async def test_returns_503_if_the_issuer_is_down_when_the_app_starts(
     start_app: StartApp, database: TestDatabase
 ) -> None:
     async with an_issuer(KEY) as issuer:
@@ -562,7 +562,7 @@ async def test_returns_503_when_the_issuer_hangs(
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_returns_200_as_soon_as_the_issuer_is_up_again(
+async def test_returns_200_once_the_issuer_is_up_again(
     start_app: StartApp, database: TestDatabase, lone_issuer: Issuer
 ) -> None:
     lone_issuer.answer = Response(status_code=503)
@@ -593,7 +593,7 @@ async def test_returns_200_for_a_key_published_after_the_start(
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_returns_200_for_hs256_whatever_has_become_of_the_issuer(
+async def test_returns_200_for_hs256_while_the_issuer_is_down(
     start_app: StartApp, database: TestDatabase, lone_issuer: Issuer
 ) -> None:
     lone_issuer.answer = hang
@@ -621,7 +621,7 @@ async def test_returns_200_for_hs256_whatever_has_become_of_the_issuer(
         pytest.param(a_token(key=KEY.private, algorithm="ES256"), id="no_kid"),
     ],
 )
-async def test_returns_401_without_asking_the_issuer_for_what_no_key_makes_good(
+async def test_returns_401_without_a_fetch_for_a_token_that_no_key_can_verify(
     start_app: StartApp, database: TestDatabase, lone_issuer: Issuer, token: str
 ) -> None:
     app = await start_app(jwt_secret=None, jwks_url=lone_issuer.url)

@@ -28,9 +28,7 @@ async def a_whole_life(app: App) -> Session:
     return session
 
 
-async def test_returns_200_with_what_happened_oldest_first(
-    app: App, database: TestDatabase
-) -> None:
+async def test_returns_200_with_the_events_oldest_first(app: App, database: TestDatabase) -> None:
     session = await a_whole_life(app)
 
     response = await history(app, session)
@@ -52,7 +50,7 @@ async def test_returns_200_with_what_happened_oldest_first(
 
 
 @pytest.mark.parametrize(("limit", "versions"), [(1, [[1], [2], [3]]), (2, [[1, 2], [3]])])
-async def test_goes_on_where_the_cursor_says(
+async def test_a_page_begins_after_its_cursor(
     app: App, limit: int, versions: list[list[int]]
 ) -> None:
     session = await a_whole_life(app)
@@ -67,7 +65,7 @@ async def test_goes_on_where_the_cursor_says(
     assert found == versions
 
 
-async def test_a_session_that_came_another_way_may_have_no_history(
+async def test_returns_an_empty_history_for_a_session_inserted_by_another_program(
     app: App, database: TestDatabase
 ) -> None:
     session = await database.a_session()
@@ -75,7 +73,7 @@ async def test_a_session_that_came_another_way_may_have_no_history(
     assert (await history(app, session)).json() == {"data": {"events": []}, "meta": {}}
 
 
-async def test_says_the_same_of_a_strangers_session_byte_for_byte(app: App) -> None:
+async def test_returns_the_same_404_for_a_session_of_another_user(app: App) -> None:
     session = await a_whole_life(app)
     stranger = bearer(a_token()) | {"X-Request-Id": "same"}
 
@@ -96,7 +94,7 @@ async def test_says_the_same_of_a_strangers_session_byte_for_byte(app: App) -> N
         ("cursor=" + "A" * 32, ["cursor"], "invalid_cursor"),
     ],
 )
-async def test_returns_400_for_a_query_that_is_not_the_schemas(
+async def test_returns_400_for_a_query_that_does_not_match_the_schema(
     app: App, query: str, path: list[Any], code: str
 ) -> None:
     response = await app.client.get(
@@ -107,7 +105,7 @@ async def test_returns_400_for_a_query_that_is_not_the_schemas(
     assert (response.status_code, issue["path"], issue["code"]) == (400, path, code)
 
 
-async def test_returns_400_for_an_id_that_is_no_uuid(app: App) -> None:
+async def test_returns_400_for_a_session_id_that_is_not_a_uuid(app: App) -> None:
     response = await app.client.get("/sessions/knee/events", headers=bearer(a_token()))
 
     assert response.status_code == 400

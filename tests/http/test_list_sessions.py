@@ -45,7 +45,7 @@ async def pages(app: App, user_id: UUID, **parameters: Any) -> list[list[UUID]]:
 async def sessions_of(
     database: TestDatabase, user_id: UUID, number: int, **overrides: Any
 ) -> list[Session]:
-    """The newest first."""
+    """Creates this number of sessions; returns them newest first."""
     facts: dict[str, Any] = {"user_id": user_id, "status": SessionStatus.PLANNED} | overrides
     sessions = [a_session(session_date=MORNING - hours * HOUR, **facts) for hours in range(number)]
     await database.insert(*sessions)
@@ -69,7 +69,7 @@ async def test_returns_200_with_the_callers_sessions_newest_first(
     assert response.json()["data"]["sessions"][0] == read.json()["data"]["session"]
 
 
-async def test_returns_an_empty_list_to_whoever_has_none(app: App) -> None:
+async def test_returns_an_empty_list_to_a_user_without_sessions(app: App) -> None:
     response = await listed(app, uuid4())
 
     assert response.json() == {"data": {"sessions": []}, "meta": {}}
@@ -89,7 +89,7 @@ async def test_the_greater_id_comes_first_among_sessions_of_one_date(
 
 
 @pytest.mark.parametrize(("number", "sizes"), [(20, [20]), (21, [20, 1])])
-async def test_a_page_has_20_unless_told_otherwise(
+async def test_a_page_has_20_sessions_by_default(
     app: App, database: TestDatabase, number: int, sizes: list[int]
 ) -> None:
     user_id = uuid4()
@@ -99,7 +99,7 @@ async def test_a_page_has_20_unless_told_otherwise(
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
-async def test_pages_are_the_list_whatever_their_size(
+async def test_pages_of_any_size_together_are_the_whole_list(
     app: App, database: TestDatabase, limit: int
 ) -> None:
     user_id = uuid4()
@@ -132,7 +132,7 @@ async def test_filters_combine(app: App, database: TestDatabase) -> None:
     ],
     ids=["from is in", "to is out", "zones", "nothing between"],
 )
-async def test_bounds_are_of_the_sessions_date(
+async def test_since_and_until_compare_the_session_date(
     app: App, database: TestDatabase, bounds: dict[str, str], wanted: list[int]
 ) -> None:
     user_id = uuid4()
@@ -167,7 +167,7 @@ async def test_bounds_are_of_the_sessions_date(
         ("cursor=" + "%C3%A9" * 32, ["cursor"], "invalid_cursor"),
     ],
 )
-async def test_returns_400_for_a_query_that_is_not_the_schemas(
+async def test_returns_400_for_a_query_that_does_not_match_the_schema(
     app: App, query: str, path: list[Any], code: str
 ) -> None:
     response = await app.client.get(f"/sessions?{query}", headers=bearer(a_token()))
@@ -179,7 +179,9 @@ async def test_returns_400_for_a_query_that_is_not_the_schemas(
     assert "{" not in issue["message"]
 
 
-async def test_a_cursor_shows_nobody_elses_sessions(app: App, database: TestDatabase) -> None:
+async def test_a_cursor_of_another_user_shows_only_own_sessions(
+    app: App, database: TestDatabase
+) -> None:
     theirs, mine = uuid4(), uuid4()
     await sessions_of(database, theirs, 3)
     [_, older] = await sessions_of(database, mine, 2)
@@ -204,7 +206,7 @@ hours = st.integers(0, 5)
 async def test_paging_neither_skips_nor_repeats_while_sessions_are_written(
     app: App, database: TestDatabase, data: st.DataObject, existing: list[int], limit: int
 ) -> None:
-    """Sessions are made and change between any two pages; dates are few, so that many are equal."""
+    """Sessions are created and changed between the pages; many have equal dates."""
     user_id = uuid4()
     throughout = [
         a_session(user_id=user_id, status="planned", session_date=MORNING - each * HOUR)

@@ -1,4 +1,4 @@
-"""Whole lives of several users' sessions over HTTP, held against a model."""
+"""Whole lives of several users' sessions over HTTP, compared with a model."""
 
 import asyncio
 from collections.abc import Iterator
@@ -160,7 +160,7 @@ class Lives(RuleBasedStateMachine):
         return list(self.people.items())[number]
 
     def _session_id(self, number: int) -> str:
-        """Of anybody's session, so that strangers are met too; or of none."""
+        """The id of a session of any user, or of no session."""
         every = [each for person in self.people.values() for each in person.sessions]
         return every[number % len(every)] if every else str(uuid4())
 
@@ -174,7 +174,7 @@ class Lives(RuleBasedStateMachine):
     def _is_new(
         self, model: Person, response: httpx2.Response, key: str | None, asked: Any
     ) -> bool:
-        """Whether the command was executed now, rather than refused or replayed."""
+        """True if the command was executed, neither refused nor replayed."""
         if response.status_code >= 400:
             return False
         if replayed := key in model.keys:
@@ -234,7 +234,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-def test_lives_go_as_the_contract_promises(
+def test_every_answer_and_event_of_many_lives_matches_the_model(
     runner: asyncio.Runner, cluster: Cluster, template: str
 ) -> None:
     stack = AsyncExitStack()

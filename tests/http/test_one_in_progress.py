@@ -1,4 +1,4 @@
-"""One session in progress per user, whoever starts which of them, and when."""
+"""One session in progress per user, whichever commands race to start one."""
 
 import asyncio
 from collections import Counter
@@ -52,7 +52,7 @@ async def test_of_50_planned_sessions_one_starts_across_replicas(
     await assert_one_started(database, [response for half in halves for response in half])
 
 
-async def test_of_50_that_are_planned_to_start_now_one_is_made(
+async def test_of_50_plans_with_start_now_one_creates_a_session(
     start_app: Any, database: TestDatabase
 ) -> None:
     replicas = [await start_app() for _ in range(2)]
@@ -85,10 +85,10 @@ async def test_50_retries_of_one_plan_get_one_answer(
     assert len(await database.events()) == len(await database.outbox()) == 2
 
 
-async def test_a_user_whom_another_replica_holds_is_waited_for_and_others_are_not(
+async def test_a_command_waits_for_the_lock_of_its_user_and_delays_no_other_user(
     app: App, database: TestDatabase
 ) -> None:
-    """Another transaction has claimed the user, and goes on to start a session."""
+    """Another transaction has locked the user, and then starts a session."""
     held = await database.a_session(status="planned")
     first = await database.a_session(user_id=held.user_id, status="planned")
     free = await database.a_session(status="planned")
@@ -108,7 +108,7 @@ async def test_a_user_whom_another_replica_holds_is_waited_for_and_others_are_no
     assert error["details"] == {"activeSessionId": str(first.id)}
 
 
-async def test_the_index_stands_against_whoever_does_not_ask(
+async def test_the_unique_index_refuses_a_second_session_started_without_the_user_lock(
     app: App, database: TestDatabase
 ) -> None:
     """A support engineer starts a session by hand, while the service starts another."""
@@ -133,10 +133,10 @@ async def _somebody_waits(database: TestDatabase) -> bool:
 
 
 @pytest.mark.parametrize("size", [1, 256])
-async def test_one_session_after_another_under_load(
+async def test_each_user_fails_one_session_and_starts_the_next_under_load(
     start_app: Any, database: TestDatabase, size: int
 ) -> None:
-    """Each of 20 users fails the session in progress and starts the next, both at once."""
+    """Each of 20 users fails one session and starts the next at the same time."""
     app = await start_app(group_size_max=size, groups_in_flight=1)
     running = [a_session() for _ in range(20)]
     following = [a_session(user_id=each.user_id, status="planned") for each in running]

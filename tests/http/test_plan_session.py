@@ -1,4 +1,4 @@
-"""POST /sessions: what is made, what is refused, and what a retry gets."""
+"""POST /sessions: the session that it creates, refusals, and retries."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def test_returns_201_with_the_session_planned(app: App, database: TestData
     assert "Idempotent-Replayed" not in response.headers
 
 
-async def test_get_gives_the_same_body_and_tag_next(app: App) -> None:
+async def test_get_returns_the_same_body_and_etag_afterwards(app: App) -> None:
     user_id = uuid4()
 
     planned = await plan(app, user_id)
@@ -70,7 +70,7 @@ async def test_records_the_event(app: App, database: TestDatabase) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"sets": null, "sessionDate": null}'])
-async def test_everything_may_be_absent(app: App, content: bytes) -> None:
+async def test_every_field_is_optional(app: App, content: bytes) -> None:
     response = await app.call(uuid4(), "POST", "/sessions", content=content, headers=JSON)
 
     session = response.json()["data"]["session"]
@@ -79,7 +79,7 @@ async def test_everything_may_be_absent(app: App, content: bytes) -> None:
     assert session["sessionDate"] == session["createdAt"]
 
 
-async def test_start_now_makes_it_in_progress_with_both_events(
+async def test_start_now_creates_a_session_in_progress_with_both_events(
     app: App, database: TestDatabase
 ) -> None:
     response = await plan(app, uuid4(), startNow=True, key="k")
@@ -96,7 +96,7 @@ async def test_start_now_makes_it_in_progress_with_both_events(
     assert await database.outbox() == [each["id"] for each in events]
 
 
-async def test_returns_409_for_start_now_when_another_is_in_progress(
+async def test_returns_409_for_start_now_while_another_session_is_in_progress(
     app: App, database: TestDatabase
 ) -> None:
     active = await database.a_session()
@@ -111,7 +111,7 @@ async def test_returns_409_for_start_now_when_another_is_in_progress(
 
 
 @pytest.mark.parametrize("body", [{"sessionDate": NINE, "notes": "legs"}, {}, {"startNow": True}])
-async def test_a_retry_gets_the_first_session_again(
+async def test_a_retry_with_the_key_returns_the_first_session(
     app: App, database: TestDatabase, body: dict[str, Any]
 ) -> None:
     user_id = uuid4()
@@ -132,7 +132,7 @@ async def test_a_retry_gets_the_first_session_again(
     [{"notes": "arms"}, {"sessionDate": NINE}, {"sets": [1]}, {"startNow": True}],
     ids=["notes", "date", "sets", "start"],
 )
-async def test_returns_422_when_the_key_stands_for_another_session(
+async def test_returns_422_when_the_key_was_used_for_another_plan(
     app: App, other: dict[str, Any]
 ) -> None:
     user_id = uuid4()
@@ -169,7 +169,7 @@ async def test_returns_422_when_the_key_stands_for_another_session(
     ],
     ids=str,
 )
-async def test_returns_400_for_a_body_that_is_not_the_schemas(
+async def test_returns_400_for_a_body_that_does_not_match_the_schema(
     app: App, database: TestDatabase, body: dict[str, Any], path: list[Any], code: str
 ) -> None:
     response = await plan(app, uuid4(), **body)
@@ -192,7 +192,7 @@ async def test_returns_400_for_a_body_that_is_not_the_schemas(
         ("2026-11-22T09:00:00-11:30", "2026-11-22T20:30:00Z"),
     ],
 )
-async def test_takes_a_date_in_any_zone_and_gives_it_back_in_utc(
+async def test_accepts_a_date_in_any_zone_and_returns_it_in_utc(
     app: App, given: str, kept: str
 ) -> None:
     response = await plan(app, uuid4(), sessionDate=given)
@@ -200,7 +200,7 @@ async def test_takes_a_date_in_any_zone_and_gives_it_back_in_utc(
     assert response.json()["data"]["session"]["sessionDate"] == kept
 
 
-async def test_returns_422_for_notes_that_cannot_be_kept(app: App) -> None:
+async def test_returns_422_for_notes_with_forbidden_characters(app: App) -> None:
     content = json.dumps({"notes": "legs\x00"})
 
     response = await app.call(uuid4(), "POST", "/sessions", content=content, headers=JSON)
@@ -219,7 +219,9 @@ async def test_returns_401_without_a_token(app: App) -> None:
     assert (await app.client.post("/sessions")).status_code == 401
 
 
-async def test_returns_401_for_a_user_who_is_gone(app: App, database: TestDatabase) -> None:
+async def test_returns_401_for_a_user_whose_account_was_deleted(
+    app: App, database: TestDatabase
+) -> None:
     """On Supabase a token stays valid after its account was deleted."""
     there, gone = uuid4(), uuid4()
     await database.execute("CREATE TABLE accounts (id uuid PRIMARY KEY)")

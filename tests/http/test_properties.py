@@ -1,4 +1,4 @@
-"""Whatever is sent: an answer from the contract's table, and never a 500."""
+"""Any request gets an answer from the contract's table, and never a 500."""
 
 import json
 import unicodedata
@@ -31,7 +31,7 @@ reason_bodies = st.fixed_dictionaries(
 
 
 async def send(app: App, database: TestDatabase, content: bytes, media_type: str) -> Any:
-    """The answer's status, and the reason that was kept where it is 200."""
+    """The status of the answer, and the stored reason if the status is 200."""
     session = await database.a_session()
     response = await app.fail(session, content=content, headers={"Content-Type": media_type})
     events = await database.events(session)
@@ -46,7 +46,7 @@ async def send(app: App, database: TestDatabase, content: bytes, media_type: str
 
 @shared_app
 @given(reason=any_text)
-async def test_a_reason_is_kept_in_its_normal_form_or_refused(
+async def test_any_reason_is_stored_in_normal_form_or_refused(
     app: App, database: TestDatabase, reason: str
 ) -> None:
     content = json.dumps({"reason": reason}).encode()
@@ -67,7 +67,9 @@ async def test_a_reason_is_kept_in_its_normal_form_or_refused(
 
 @shared_app
 @given(body=any_json | reason_bodies)
-async def test_any_json_gets_a_promised_answer(app: App, database: TestDatabase, body: Any) -> None:
+async def test_any_json_body_gets_an_answer_of_the_contract(
+    app: App, database: TestDatabase, body: Any
+) -> None:
     await send(app, database, json.dumps(body).encode(), "application/json")
 
 
@@ -75,14 +77,14 @@ async def test_any_json_gets_a_promised_answer(app: App, database: TestDatabase,
 @given(
     content=st.binary(max_size=600), media_type=st.sampled_from(["application/json", "text/css"])
 )
-async def test_any_bytes_get_a_promised_answer(
+async def test_any_body_gets_an_answer_of_the_contract(
     app: App, database: TestDatabase, content: bytes, media_type: str
 ) -> None:
     await send(app, database, content, media_type)
 
 
 @pytest.mark.parametrize("header", ["Idempotency-Key", "If-Match", "X-Request-Id", "Authorization"])
-async def test_any_bytes_in_a_header_get_a_promised_answer(
+async def test_any_header_gets_an_answer_of_the_contract(
     app: App, database: TestDatabase, header: str
 ) -> None:
     session = await database.a_session()

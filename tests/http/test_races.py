@@ -1,4 +1,4 @@
-"""Many at once: one winner, one event, whatever the interleaving."""
+"""Many requests at once: one winner, one event, whatever the interleaving."""
 
 import asyncio
 from collections import Counter
@@ -72,7 +72,7 @@ async def test_50_retries_with_one_key_get_one_answer(
     assert (await database.row(session))["version"] == 2
 
 
-async def test_one_key_for_two_sessions_at_once_is_used_once(
+async def test_one_of_two_sessions_wins_a_key_that_both_use_at_once(
     app: App, database: TestDatabase
 ) -> None:
     first = await database.a_session()
@@ -108,7 +108,7 @@ async def test_each_of_many_users_gets_their_own_answer(app: App, database: Test
     assert len(await database.events()) == len(await database.outbox()) == 100
 
 
-async def test_waits_for_a_row_that_somebody_else_has_locked(
+async def test_waits_for_a_row_that_another_transaction_has_locked(
     app: App, database: TestDatabase
 ) -> None:
     locked, free = await database.a_session(), await database.a_session()
@@ -142,7 +142,7 @@ async def test_returns_503_when_the_row_stays_locked(
 async def test_returns_503_when_the_queue_is_full_before_anything_else_is_checked(
     start_app: Any, database: TestDatabase
 ) -> None:
-    """One row is locked; who waits for it takes the only slot; one more waits for the slot."""
+    """One command waits for a locked row in the only slot; another one fills the queue."""
     app = await start_app(queue_max=1, groups_in_flight=1, database_lock_timeout_seconds=4)
     first, second = await database.a_session(), await database.a_session()
 
@@ -159,7 +159,7 @@ async def test_returns_503_when_the_queue_is_full_before_anything_else_is_checke
 
 
 async def _refused_for_want_of_room(app: App) -> httpx2.Response:
-    """Without a token: the first answer that is not 401."""
+    """Repeats a request without a token until its answer is not 401; returns that answer."""
     while True:
         response = await app.client.post("/sessions/knee/fail")
         if response.status_code != 401:

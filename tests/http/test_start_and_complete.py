@@ -1,4 +1,4 @@
-"""POST /sessions/{sessionId}/start and /complete; what they share with fail is tested there."""
+"""POST /sessions/{sessionId}/start and /complete. Rules shared with fail: test_fail_session."""
 
 from typing import Any
 from uuid import uuid4
@@ -76,7 +76,7 @@ async def test_complete_replaces_what_is_given(
 
 
 @pytest.mark.parametrize("sets", [[], [None, None]])
-async def test_complete_returns_422_without_a_repetition(
+async def test_complete_returns_422_without_any_repetition(
     app: App, database: TestDatabase, sets: list[None]
 ) -> None:
     session = await database.a_session()
@@ -100,7 +100,7 @@ async def test_complete_returns_422_without_a_repetition(
     ],
     ids=str,
 )
-async def test_complete_returns_400_for_a_body_that_is_not_the_schemas(
+async def test_complete_returns_400_for_a_body_that_does_not_match_the_schema(
     app: App, body: dict[str, Any], path: list[Any], code: str
 ) -> None:
     response = await complete(app, a_session(), json=body)
@@ -110,13 +110,13 @@ async def test_complete_returns_400_for_a_body_that_is_not_the_schemas(
     assert (issue["path"], issue["code"]) == (path, code)
 
 
-async def test_start_takes_no_field(app: App) -> None:
+async def test_start_returns_400_for_any_field(app: App) -> None:
     response = await start(app, a_session(), json={"at": "now"})
 
     assert error_of(response)["details"]["issues"][0]["code"] == "unknown_field"
 
 
-async def test_complete_returns_422_when_planned(app: App, database: TestDatabase) -> None:
+async def test_complete_returns_422_for_a_planned_session(app: App, database: TestDatabase) -> None:
     session = await database.a_session(status="planned")
 
     response = await complete(app, session)
@@ -125,7 +125,7 @@ async def test_complete_returns_422_when_planned(app: App, database: TestDatabas
 
 
 @pytest.mark.parametrize("status", ["in_progress", "completed", "failed"])
-async def test_start_returns_409_when_it_has_begun(
+async def test_start_returns_409_for_a_session_that_is_not_planned(
     app: App, database: TestDatabase, status: str
 ) -> None:
     session = await database.a_session(status=status)
@@ -138,7 +138,7 @@ async def test_start_returns_409_when_it_has_begun(
 
 
 @pytest.mark.parametrize("status", ["completed", "failed"])
-async def test_complete_returns_409_when_already_ended(
+async def test_complete_returns_409_for_a_session_that_has_ended(
     app: App, database: TestDatabase, status: str
 ) -> None:
     session = await database.a_session(status=status)
@@ -148,7 +148,7 @@ async def test_complete_returns_409_when_already_ended(
     assert (response.status_code, error_of(response)["code"]) == (409, "INVALID_STATUS")
 
 
-async def test_start_returns_409_when_another_is_in_progress(
+async def test_start_returns_409_while_another_session_is_in_progress(
     app: App, database: TestDatabase
 ) -> None:
     active = await database.a_session()
@@ -163,7 +163,7 @@ async def test_start_returns_409_when_another_is_in_progress(
     assert await database.events() == []
 
 
-async def test_another_starts_once_the_one_in_progress_has_ended(
+async def test_a_session_starts_once_the_session_in_progress_has_ended(
     app: App, database: TestDatabase
 ) -> None:
     active = await database.a_session()
@@ -174,7 +174,7 @@ async def test_another_starts_once_the_one_in_progress_has_ended(
 
 
 @both
-async def test_returns_404_when_there_is_no_such_session(
+async def test_returns_404_when_the_session_does_not_exist(
     app: App, database: TestDatabase, command: str
 ) -> None:
     status, execute = COMMANDS[command]
@@ -199,7 +199,7 @@ async def test_returns_412_when_if_match_names_another_version(
 
 
 @both
-async def test_replays_when_the_key_was_used_for_the_same(
+async def test_replays_the_response_when_the_key_and_the_command_are_the_same(
     app: App, database: TestDatabase, command: str
 ) -> None:
     status, execute = COMMANDS[command]
@@ -217,7 +217,9 @@ async def test_replays_when_the_key_was_used_for_the_same(
     assert len(await database.events()) == 1
 
 
-async def test_absent_and_empty_sets_are_other_commands(app: App, database: TestDatabase) -> None:
+async def test_returns_422_when_a_key_is_used_with_absent_and_with_empty_sets(
+    app: App, database: TestDatabase
+) -> None:
     session = await database.a_session()
     key = {"Idempotency-Key": "retry-1"}
 

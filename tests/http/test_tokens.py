@@ -1,4 +1,4 @@
-"""Who gets in, and every bad token that we could think of."""
+"""Authentication: good tokens are accepted, and every bad token that we know is refused."""
 
 import hmac
 import json
@@ -53,7 +53,7 @@ def segment(value: Any) -> str:
 
 
 def signed(header: Any, payload: Any, key: bytes = SECRET.encode(), digest: str = "sha256") -> str:
-    """By hand: PyJWT refuses to make most of what follows. Bytes are taken as they are."""
+    """Signs by hand, because PyJWT refuses most of these tokens. Bytes stay as they are."""
     message = f"{segment(header)}.{segment(payload)}"
     return f"{message}.{segment(hmac.digest(key, message.encode(), digest))}"
 
@@ -65,7 +65,7 @@ def unsigned(header: Any) -> str:
 def with_parts(
     token: str, *, header: Any = None, payload: Any = None, signature: bytes | None = None
 ) -> str:
-    """A token of which something was exchanged after it was signed."""
+    """A token with parts that were replaced after it was signed."""
     parts = zip((header, payload, signature), token.split("."), strict=True)
     return ".".join(old if new is None else segment(new) for new, old in parts)
 
@@ -123,7 +123,7 @@ def assert_is_401(response: httpx2.Response, because: tuple[str, str]) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(cluster: Cluster, template: str) -> AsyncIterator[Service]:
-    """One for the module, since most that is asked of it is refused."""
+    """One service for the module, because most requests to it are refused and change nothing."""
     async with (
         an_issuer(EC_KEY, RSA_KEY) as issuer,
         a_database(cluster, template=template) as database,
@@ -160,7 +160,9 @@ BAD_SIGNATURES = {
     "hs256_with_the_public_key_as_jwk": signed(
         HS256 | {"kid": EC_KEY.id}, CLAIMS, json.dumps(EC_KEY.jwk).encode()
     ),
-    "hs256_with_another_secret": signed(HS256, CLAIMS, b"somebody else's secret, as long as ours"),
+    "hs256_with_another_secret": signed(
+        HS256, CLAIMS, b"the secret of another issuer, as long as ours"
+    ),
     "hs256_with_an_empty_secret": signed(HS256, CLAIMS, b""),
     "hs256_that_says_es256": signed(ES256, CLAIMS),
     "es256_that_says_hs256": with_parts(EC_TOKEN, header=HS256),
@@ -197,7 +199,7 @@ async def test_returns_401_for_a_bad_signature(service: Service, token: str) -> 
 
 @of_the_shared_service
 @pytest.mark.parametrize("key", [EC_KEY, STRANGER, IMPOSTOR], ids=["ours", "unknown", "impostor"])
-async def test_returns_401_for_a_token_that_brings_its_key(
+async def test_returns_401_for_a_token_with_a_key_in_its_header(
     service: Service, key: SigningKey
 ) -> None:
     await service.assert_refuses(bearer(key.token(USER, headers={"jwk": key.jwk})))
@@ -218,14 +220,14 @@ async def test_returns_401_for_a_token_that_brings_its_key(
     ],
     ids=lambda header: "_and_".join(header) + ("" if all(header.values()) else "_empty"),
 )
-async def test_returns_401_for_a_header_that_is_not_understood(
+async def test_returns_401_for_a_header_with_unsupported_parameters(
     service: Service, header: dict[str, Any]
 ) -> None:
     await service.assert_refuses(bearer(signed(HS256 | header, CLAIMS)))
 
 
 @of_the_shared_service
-async def test_returns_401_for_a_payload_that_is_not_encoded(service: Service) -> None:
+async def test_returns_401_for_an_unencoded_payload(service: Service) -> None:
     header = HS256 | {"b64": False, "crit": ["b64"]}
 
     await service.assert_refuses(bearer(signed(header, CLAIMS)))
@@ -329,7 +331,7 @@ OTHER_KINDS = {
 
 @of_the_shared_service
 @pytest.mark.parametrize("token", OTHER_KINDS.values(), ids=OTHER_KINDS)
-async def test_returns_401_for_what_is_signed_but_no_access_token(
+async def test_returns_401_for_a_signed_text_that_is_no_access_token(
     service: Service, token: str
 ) -> None:
     await service.assert_refuses(bearer(token))
@@ -384,7 +386,7 @@ BAD_AUTHORIZATIONS: dict[str, list[str | bytes]] = {
 
 @of_the_shared_service
 @pytest.mark.parametrize("values", BAD_AUTHORIZATIONS.values(), ids=BAD_AUTHORIZATIONS)
-async def test_returns_401_for_what_is_not_one_token(
+async def test_returns_401_unless_there_is_exactly_one_token(
     service: Service, values: list[str | bytes]
 ) -> None:
     await service.assert_refuses([(b"Authorization", value) for value in values])
@@ -404,7 +406,7 @@ NO_TOKENS = {
 
 @of_the_shared_service
 @pytest.mark.parametrize("value", NO_TOKENS.values(), ids=NO_TOKENS)
-async def test_returns_401_and_the_plain_challenge_without_a_bearer_token(
+async def test_returns_401_and_a_challenge_without_error_if_there_is_no_bearer_token(
     service: Service, value: str
 ) -> None:
     await service.assert_refuses({"Authorization": value}, NO_TOKEN)
@@ -414,7 +416,7 @@ async def test_returns_401_and_the_plain_challenge_without_a_bearer_token(
 @pytest.mark.parametrize(
     "elsewhere", [{"Cookie": f"access_token={TOKEN}"}, {"apikey": TOKEN}], ids=["cookie", "apikey"]
 )
-async def test_returns_401_for_a_token_that_is_not_in_its_header(
+async def test_returns_401_for_a_token_in_another_header(
     service: Service, elsewhere: dict[str, str]
 ) -> None:
     await service.assert_refuses(elsewhere, NO_TOKEN)
@@ -434,7 +436,7 @@ async def test_returns_401_for_a_token_in_the_query_or_the_body(service: Service
 
 
 @of_the_shared_service
-async def test_returns_401_for_reading_without_a_good_token(service: Service) -> None:
+async def test_reads_return_401_for_a_bad_token(service: Service) -> None:
     path = f"/sessions/{service.session.id}"
 
     assert_is_401(await service.app.client.get(path), NO_TOKEN)
@@ -455,7 +457,7 @@ async def test_returns_401_for_reading_without_a_good_token(service: Service) ->
         pytest.param(uuid4(), {"headers": {"Idempotency-Key": "a b"}}, id="bad_idempotency_key"),
     ],
 )
-async def test_returns_401_before_anything_else_is_looked_at(
+async def test_returns_401_before_any_other_error(
     service: Service, session_id: UUID | str, request_parts: dict[str, Any]
 ) -> None:
     response = await service.app.client.post(f"/sessions/{session_id}/fail", **request_parts)
@@ -496,7 +498,7 @@ async def test_returns_200_within_the_leeway(service: Service, claim: str, secon
 
 
 @of_the_shared_service
-async def test_returns_200_for_the_same_user_in_upper_case(service: Service) -> None:
+async def test_returns_200_for_a_subject_in_upper_case(service: Service) -> None:
     user_id = uuid4()
 
     await service.assert_takes(user_id, bearer(a_token(sub=str(user_id).upper())))
@@ -504,7 +506,7 @@ async def test_returns_200_for_the_same_user_in_upper_case(service: Service) -> 
 
 @of_the_shared_service
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer  "])
-async def test_returns_200_however_the_scheme_is_written(service: Service, scheme: str) -> None:
+async def test_returns_200_for_the_scheme_in_any_case(service: Service, scheme: str) -> None:
     user_id = uuid4()
 
     await service.assert_takes(user_id, {"Authorization": f"{scheme} {a_token(user_id)}"})
@@ -532,7 +534,7 @@ async def test_returns_200_for_every_algorithm_during_a_migration(service: Servi
 # By settings
 
 
-async def test_takes_hs256_alone_where_there_is_only_a_secret(
+async def test_accepts_only_hs256_if_only_a_secret_is_configured(
     start_app: StartApp, database: TestDatabase
 ) -> None:
     service = Service(await start_app(), database, await database.a_session(user_id=USER))
@@ -544,7 +546,7 @@ async def test_takes_hs256_alone_where_there_is_only_a_secret(
 
 
 @pytest.mark.parametrize("key", [EC_KEY, RSA_KEY], ids=["ES256", "RS256"])
-async def test_takes_keys_of_the_issuer_alone_where_there_is_no_secret(
+async def test_accepts_only_keys_of_the_issuer_if_no_secret_is_configured(
     start_app: StartApp, database: TestDatabase, key: SigningKey
 ) -> None:
     async with an_issuer(key) as issuer:
@@ -560,7 +562,7 @@ async def test_takes_keys_of_the_issuer_alone_where_there_is_no_secret(
         await service.assert_takes(user_id, bearer(key.token(user_id)))
 
 
-async def test_takes_any_issuer_where_none_is_configured(app: App, database: TestDatabase) -> None:
+async def test_accepts_any_issuer_if_none_is_configured(app: App, database: TestDatabase) -> None:
     service = Service(app, database, await database.a_session(user_id=USER))
 
     for issuer in ("https://xyz.supabase.co/auth/v1", None):
@@ -568,7 +570,7 @@ async def test_takes_any_issuer_where_none_is_configured(app: App, database: Tes
         await service.assert_takes(user_id, bearer(a_token(user_id, iss=issuer)))
 
 
-async def test_takes_another_audience_where_it_is_configured(
+async def test_accepts_the_configured_audience_alone(
     start_app: StartApp, database: TestDatabase
 ) -> None:
     app = await start_app(jwt_audience="runners")
@@ -583,7 +585,7 @@ async def test_takes_another_audience_where_it_is_configured(
 
 
 @of_the_shared_service
-async def test_repeats_no_token_in_an_answer(service: Service) -> None:
+async def test_no_answer_repeats_the_token(service: Service) -> None:
     client, path = service.app.client, f"/sessions/{service.session.id}"
     bad = BAD_SIGNATURES["hs256_with_another_secret"]
 

@@ -159,7 +159,7 @@ async def test_a_connection_in_use_refuses_statements_before_its_transaction(
         driver.opening = None
 
 
-async def test_is_overloaded_if_no_connection_becomes_free_in_time(engine: AsyncEngine) -> None:
+async def test_raises_overloaded_if_no_connection_becomes_free_in_time(engine: AsyncEngine) -> None:
     units = Database(engine, ONE_CONNECTION)
 
     async with units.unit_of_work(frozenset({uuid4()})):
@@ -168,7 +168,7 @@ async def test_is_overloaded_if_no_connection_becomes_free_in_time(engine: Async
                 pass
 
 
-async def test_transactions_get_a_connection_in_the_order_in_which_they_ask(
+async def test_transactions_get_connections_in_order_of_arrival(
     engine: AsyncEngine,
 ) -> None:
     units = Database(engine, replace(ONE_CONNECTION, pool_timeout=5))
@@ -260,7 +260,9 @@ async def test_does_not_wait_for_a_server_that_stops_answering(
 
 
 @pytest.mark.parametrize("path", ["127.0.0.1:1/nothing", "no_such_database"])
-async def test_is_unavailable_if_it_cannot_log_in(database: TestDatabase, path: str) -> None:
+async def test_raises_dependency_unavailable_if_it_cannot_log_in(
+    database: TestDatabase, path: str
+) -> None:
     url = database.cluster.url(path) if "/" not in path else f"postgresql://nobody@{path}"
     async with an_engine(url, LIMITS.pool_size) as engine:
         with pytest.raises(DependencyUnavailable):

@@ -95,7 +95,7 @@ async def checks(database: TestDatabase) -> dict[str, str]:
     return await Readiness(engine).checks()
 
 
-async def test_goes_up_down_and_up(empty_database: TestDatabase) -> None:
+async def test_migrates_up_down_and_up_again(empty_database: TestDatabase) -> None:
     await upgrade(empty_database)
     once = await objects(empty_database)
     assert set((await checks(empty_database)).values()) == {OK}
@@ -108,7 +108,7 @@ async def test_goes_up_down_and_up(empty_database: TestDatabase) -> None:
     assert set((await checks(empty_database)).values()) == {OK}
 
 
-async def test_running_again_changes_nothing(database: TestDatabase) -> None:
+async def test_a_second_run_changes_nothing(database: TestDatabase) -> None:
     before = await objects(database)
 
     await upgrade(database)
@@ -156,7 +156,7 @@ async def test_constraints_and_indexes_are_those_of_the_tables(database: TestDat
     assert [row for row in migrated if "alembic_version" not in row["definition"]] == expected
 
 
-def test_the_code_was_written_for_the_newest_revision() -> None:
+def test_readiness_requires_the_newest_revision() -> None:
     assert SCRIPTS.get_heads() == [REVISION]
 
 
@@ -192,12 +192,12 @@ async def test_the_database_refuses_values_that_the_domain_refuses(
 
 
 @pytest.mark.parametrize("value", ["'{}'", "'{NULL}'", "'{1,NULL,1000}'"])
-async def test_the_database_takes_sets_with_gaps(database: TestDatabase, value: str) -> None:
+async def test_the_database_accepts_sets_with_gaps(database: TestDatabase, value: str) -> None:
     await database.a_session()
     await database.execute(f"UPDATE sessions SET sets = {value}")
 
 
-async def test_one_session_in_progress_per_user(database: TestDatabase) -> None:
+async def test_the_database_refuses_a_second_session_in_progress(database: TestDatabase) -> None:
     session = await database.a_session()
     with pytest.raises(asyncpg.UniqueViolationError):
         await database.a_session(user_id=session.user_id)

@@ -1,4 +1,4 @@
-"""Hash partitions by owner. What units of work and reads promise is tested on them as well."""
+"""Hash partitions by user. The tests of units of work and reads also run on partitions."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine

@@ -117,7 +117,7 @@ async def searches(database: TestDatabase, nodes: list[Plan]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("planned", ["on small tables", "without statistics", "with statistics"])
-async def test_every_statement_searches_one_index_once_for_each_key(
+async def test_every_statement_searches_one_index_once_per_key(
     database: TestDatabase,
     group: list[Session],
     explained: tuple[Database, list[Plan]],

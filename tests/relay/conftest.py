@@ -26,7 +26,7 @@ async def broker() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def stream(broker: NatsServer) -> NatsServer:
-    """The broker, with a stream as the relay wants it."""
+    """The broker, with a stream that fits the relay."""
     await broker.make_stream()
     return broker
 
@@ -59,7 +59,7 @@ def settings(database: TestDatabase, broker: NatsServer) -> RelaySettings:
 
 @pytest.fixture
 def relay(database: TestDatabase, settings: RelaySettings) -> Relay:
-    """Relays, in this process, until the queue is empty; returns what was to be seen of it."""
+    """Runs a relay in this process until the queue is empty; returns its observed turns."""
 
     async def run(**overrides: Any) -> list[ObservedTurn]:
         seen: list[ObservedTurn] = []

@@ -1,4 +1,4 @@
-"""Events to publish, and what a stream holds of them."""
+"""Events to publish, and a check of the stream that received them."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4

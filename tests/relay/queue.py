@@ -1,4 +1,4 @@
-"""Events and their places in the queue, as the service would have written them."""
+"""Inserts events and their outbox rows, as the service does."""
 
 from typing import Any
 from uuid import UUID
@@ -40,7 +40,7 @@ MANY = """
 
 
 async def many_events(database: TestDatabase, *, sessions: int, each: int = 1) -> list[UUID]:
-    """Of as many new sessions, as many of each, in one transaction."""
+    """Inserts `each` events for each of `sessions` new sessions, in one transaction."""
     return [row["id"] for row in await database.fetch(MANY, sessions, each)]
 
 

@@ -1,4 +1,4 @@
-"""Many events in one batch, which the stream stores as a whole or not at all."""
+"""Atomic batches: the stream stores all events of a batch, or none."""
 
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ from tests.running import TestDatabase, eventually
 
 A_LONG_STORY = "a knee that hurts " * 100
 LARGEST = 1000
-"""Bytes, of which an event of the tests has fewer and a long story more."""
+"""Bytes: more than an event of the tests has, and fewer than one with a long story."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_a_batch_is_stored_in_its_order(
     assert [message.id for message in await stream.stored()] == [str(each.id) for each in events]
 
 
-async def test_each_message_of_a_batch_says_so_and_is_as_it_is_alone_otherwise(
+async def test_messages_of_a_batch_differ_from_single_messages_only_in_the_batch_headers(
     stream: NatsServer, connected: Broker
 ) -> None:
     alone, *others = some_events(4)
@@ -75,7 +75,7 @@ def with_its_subject_taken(event: OutboxEvent) -> OutboxEvent:
 
 @pytest.mark.parametrize("double", [with_its_id_known, with_its_subject_taken])
 @pytest.mark.parametrize("place", [0, 2, 4], ids=["first", "in the middle", "last"])
-async def test_nothing_is_stored_of_a_batch_with_a_double(
+async def test_nothing_is_stored_of_a_batch_with_a_duplicate(
     stream: NatsServer,
     connected: Broker,
     double: Callable[[OutboxEvent], OutboxEvent],
@@ -91,7 +91,7 @@ async def test_nothing_is_stored_of_a_batch_with_a_double(
 
 
 @pytest.mark.parametrize("place", [0, 2, 4], ids=["first", "in the middle", "last"])
-async def test_nothing_is_stored_of_a_batch_with_a_message_larger_than_the_streams_may_be(
+async def test_nothing_is_stored_of_a_batch_with_a_message_above_the_limit_of_the_stream(
     stream: NatsServer, connected: Broker, place: int
 ) -> None:
     await stream.update_stream(max_msg_size=LARGEST)
@@ -102,10 +102,10 @@ async def test_nothing_is_stored_of_a_batch_with_a_message_larger_than_the_strea
     assert await stream.count() == 0
 
 
-async def test_a_batch_with_a_message_larger_than_the_broker_takes_is_not_sent(
+async def test_does_not_send_a_batch_with_a_message_above_the_limit_of_the_broker(
     stream: NatsServer, connected: Broker
 ) -> None:
-    """The broker would cut the connection."""
+    """The broker would close the connection."""
     first, *others = some_events()
     large = first._replace(data={"reason": A_LONG_STORY * 600})
 
@@ -114,7 +114,7 @@ async def test_a_batch_with_a_message_larger_than_the_broker_takes_is_not_sent(
 
 
 @pytest.mark.parametrize("limit", [{"max_msgs": 3}, {"max_bytes": 2000}], ids=str)
-async def test_nothing_is_stored_of_a_batch_that_a_full_stream_has_no_room_for(
+async def test_nothing_is_stored_of_a_batch_if_the_stream_is_full(
     stream: NatsServer, connected: Broker, limit: dict[str, int]
 ) -> None:
     await stream.update_stream(**limit)
@@ -123,7 +123,7 @@ async def test_nothing_is_stored_of_a_batch_that_a_full_stream_has_no_room_for(
     assert await stream.count() == 0
 
 
-async def test_a_stream_that_takes_none_any_more_stores_nothing(
+async def test_nothing_is_stored_if_the_stream_no_longer_allows_batches(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.update_stream(allow_atomic=False)
@@ -132,7 +132,7 @@ async def test_a_stream_that_takes_none_any_more_stores_nothing(
     assert await stream.count() == 0
 
 
-async def test_a_stream_that_is_known_to_take_none_is_not_asked(
+async def test_sends_no_batch_to_a_stream_that_does_not_allow_batches(
     stream: NatsServer, connected: Broker
 ) -> None:
     connected.is_atomic = False
@@ -141,7 +141,7 @@ async def test_a_stream_that_is_known_to_take_none_is_not_asked(
     assert await stream.count() == 0
 
 
-async def test_more_than_the_broker_takes_is_not_stored(
+async def test_nothing_is_stored_of_a_batch_with_too_many_messages(
     stream: NatsServer, connected: Broker
 ) -> None:
     assert await connected.publish_atomically(some_events(ATOMIC_MAX + 1)) is False
@@ -155,7 +155,7 @@ async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Brok
         await connected.publish_atomically(some_events())
 
 
-async def test_another_stream_that_takes_the_events_is_an_outage(
+async def test_a_batch_acknowledged_by_another_stream_is_an_outage(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.delete_stream()
@@ -181,10 +181,10 @@ async def test_a_broker_that_does_not_answer_is_an_outage(
     assert await stream.count() == len(events)
 
 
-async def test_nothing_is_stored_of_a_batch_that_was_never_sent_whole(
+async def test_nothing_is_stored_of_an_incomplete_batch(
     stream: NatsServer, connected: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by a relay that was killed."""
+    """A relay that is killed leaves such a batch."""
     events = some_events()
     send = connected._client.send  # noqa: SLF001  what it does is cut short
 
@@ -200,7 +200,7 @@ async def test_nothing_is_stored_of_a_batch_that_was_never_sent_whole(
     assert await connected.publish_atomically(events) is True
 
 
-async def test_doubles_in_a_batch_are_found_and_the_others_are_published(
+async def test_skips_duplicates_of_a_batch_and_publishes_the_other_events(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     ids = await many_events(database, sessions=ATOMIC_MIN)
@@ -218,7 +218,7 @@ async def test_doubles_in_a_batch_are_found_and_the_others_are_published(
     await require_each_once_in_order(stream, ids)
 
 
-async def test_one_event_that_is_refused_is_parked_and_the_others_of_its_batch_go_on(
+async def test_parks_a_refused_event_and_publishes_the_others_of_its_batch(
     database: TestDatabase, stream: NatsServer, relay: Relay, settings: RelaySettings
 ) -> None:
     await stream.update_stream(max_msg_size=LARGEST)
@@ -236,7 +236,7 @@ async def test_one_event_that_is_refused_is_parked_and_the_others_of_its_batch_g
     ]
 
 
-async def test_a_stream_that_takes_no_batches_gets_each_event(
+async def test_publishes_each_event_alone_to_a_stream_without_batches(
     database: TestDatabase, broker: NatsServer, relay: Relay
 ) -> None:
     await broker.make_stream(allow_atomic=False)
@@ -248,7 +248,7 @@ async def test_a_stream_that_takes_no_batches_gets_each_event(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-async def test_each_event_is_stored_once_in_order_though_the_broker_ends_amid_batches(
+async def test_each_event_is_stored_once_in_order_although_the_broker_is_killed(
     database: TestDatabase, stream: NatsServer, a_relay: StartRelay, number: signal.Signals
 ) -> None:
     ids = await many_events(database, sessions=2000, each=3)
@@ -265,7 +265,7 @@ async def test_each_event_is_stored_once_in_order_though_the_broker_ends_amid_ba
     await require_each_once_in_order(stream, ids)
 
 
-async def test_each_event_is_stored_once_in_order_though_relays_are_killed_amid_batches(
+async def test_each_event_is_stored_once_in_order_although_relays_are_killed(
     database: TestDatabase, stream: NatsServer, a_relay: StartRelay
 ) -> None:
     ids = await many_events(database, sessions=2000, each=3)

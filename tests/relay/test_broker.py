@@ -1,4 +1,4 @@
-"""The connection to a real broker: what it takes, what it refuses, what it has already."""
+"""The connection to a real broker: acknowledgements, duplicates, refusals, outages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ async def test_an_event_is_stored_once_however_often_it_is_published(
     assert await stream.count() == 1
 
 
-async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
+async def test_an_event_is_stored_once_although_the_broker_forgot_its_id(
     stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
     event = an_outbox_event(uuid4())
@@ -53,7 +53,7 @@ async def test_an_event_is_stored_once_also_when_its_id_is_forgotten(
     assert await stream.count() == 1
 
 
-async def test_history_is_stored_again_though_the_broker_remembers_its_ids(
+async def test_a_replay_is_stored_although_the_broker_remembers_the_ids(
     stream: NatsServer, connected: Broker, without_ids: Broker
 ) -> None:
     event = an_outbox_event(uuid4())
@@ -79,7 +79,7 @@ async def test_a_missing_stream_is_an_outage(stream: NatsServer, connected: Brok
         await connected.publish(an_outbox_event(uuid4()))
 
 
-async def test_another_stream_in_its_place_is_an_outage(
+async def test_an_acknowledgement_of_another_stream_is_an_outage(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.delete_stream()
@@ -100,7 +100,7 @@ async def test_a_broker_that_does_not_answer_is_an_outage(
         stream.thaw()
 
 
-async def test_a_broker_that_ends_is_an_outage_at_once(
+async def test_a_broker_that_is_killed_is_an_outage_at_once(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.stop()
@@ -109,7 +109,7 @@ async def test_a_broker_that_ends_is_an_outage_at_once(
         await connected.publish(an_outbox_event(uuid4()))
 
 
-async def test_a_message_larger_than_the_streams_may_be_is_refused(
+async def test_a_message_above_the_limit_of_the_stream_is_refused(
     stream: NatsServer, connected: Broker
 ) -> None:
     await stream.update_stream(max_msg_size=600)
@@ -120,10 +120,10 @@ async def test_a_message_larger_than_the_streams_may_be_is_refused(
         await connected.publish(small._replace(id=uuid4(), session_id=uuid4(), request_id="x" * 99))
 
 
-async def test_a_message_larger_than_the_broker_takes_is_not_sent(
+async def test_does_not_send_a_message_above_the_limit_of_the_broker(
     stream: NatsServer, connected: Broker
 ) -> None:
-    """The broker would cut the connection."""
+    """The broker would close the connection."""
     large = an_outbox_event(uuid4())._replace(data={"reason": "a knee that hurts " * 60_000})
 
     with pytest.raises(EventRefused, match="more than the broker accepts"):
@@ -131,10 +131,10 @@ async def test_a_message_larger_than_the_broker_takes_is_not_sent(
     assert await connected.publish(an_outbox_event(uuid4())) is False
 
 
-async def test_a_connection_that_was_closed_for_good_is_made_again(
+async def test_connects_again_after_the_client_closed_its_connection(
     stream: NatsServer, connected: Broker
 ) -> None:
-    """As the library does when the server finds fault with it."""
+    """The library closes its connection after an error that the server reports."""
     await connected._client.close()  # noqa: SLF001  no server does so when it is asked to
 
     async def is_published() -> bool:

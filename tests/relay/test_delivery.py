@@ -1,4 +1,4 @@
-"""A batch on its way: order within a session, and what is left behind."""
+"""Delivery of a batch: order within a session, refusals and failures of the broker."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tests.relay.publishing import OWNER, an_outbox_event
 
 
 def histories(*lengths: int) -> list[OutboxEvent]:
-    """Of as many sessions, their events interleaved as they would have happened."""
+    """Events of one session per length, interleaved in the order of their versions."""
     ids = [uuid4() for _ in lengths]
     return [
         an_outbox_event(session_id, version)
@@ -30,7 +30,7 @@ def histories(*lengths: int) -> list[OutboxEvent]:
 
 @dataclass
 class FakeBroker:
-    """Acknowledges in an order of its own; refuses or fails where it is told to."""
+    """Acknowledges in any order; refuses or fails the chosen events."""
 
     refuses: Sequence[OutboxEvent] = ()
     fails_at: Sequence[OutboxEvent] = ()
@@ -86,7 +86,7 @@ def test_each_sessions_events_arrive_in_order(lengths: list[int]) -> None:
     assert broker.most_under_way <= 3
 
 
-async def test_tells_what_the_stream_had_already() -> None:
+async def test_reports_the_events_that_the_stream_already_had() -> None:
     first, second = events = histories(1, 1)
 
     delivery = await sent(events, FakeBroker(knows=[second]))
@@ -94,7 +94,7 @@ async def test_tells_what_the_stream_had_already() -> None:
     assert (delivery.published, delivery.duplicates) == ([first], [second])
 
 
-async def test_what_is_behind_a_refused_event_is_held_back_and_other_sessions_are_not() -> None:
+async def test_holds_back_the_events_after_a_refused_one_of_the_same_session_alone() -> None:
     refused, other, behind, other_still = events = histories(2, 2)
 
     delivery = await sent(events, FakeBroker(refuses=[refused]))
@@ -105,7 +105,7 @@ async def test_what_is_behind_a_refused_event_is_held_back_and_other_sessions_ar
     assert delivery.outage is None
 
 
-async def test_sends_nothing_more_when_the_broker_has_failed() -> None:
+async def test_stops_publishing_after_the_broker_failed() -> None:
     events, broker = histories(*[2] * 10), FakeBroker()
     broker.fails_at = events
 
@@ -116,7 +116,7 @@ async def test_sends_nothing_more_when_the_broker_has_failed() -> None:
     assert 1 <= broker.asked <= 3
 
 
-async def test_sends_nothing_more_when_it_may_not_go_on() -> None:
+async def test_stops_publishing_once_it_is_told_to_stop() -> None:
     events, broker = histories(5), FakeBroker()
 
     await deliver(events, broker, in_flight=3, may_go_on=lambda: len(broker.taken) < 2)
@@ -124,7 +124,7 @@ async def test_sends_nothing_more_when_it_may_not_go_on() -> None:
     assert broker.taken == events[:2]
 
 
-async def test_many_events_go_together() -> None:
+async def test_publishes_many_events_as_one_batch() -> None:
     events, broker = histories(*[2] * (ATOMIC_MIN // 2)), FakeBroker(is_atomic=True)
 
     delivery = await sent(events, broker)
@@ -133,7 +133,7 @@ async def test_many_events_go_together() -> None:
     assert delivery.is_complete(events)
 
 
-async def test_many_events_go_one_by_one_where_they_are_not_taken_together() -> None:
+async def test_publishes_many_events_one_by_one_if_the_stream_has_no_batches() -> None:
     events = histories(*[2] * (ATOMIC_MIN // 2))
     broker = FakeBroker(refuses=events[:1], knows=events[1:2])
 
@@ -145,7 +145,7 @@ async def test_many_events_go_one_by_one_where_they_are_not_taken_together() -> 
 
 
 @pytest.mark.parametrize("count", [ATOMIC_MIN - 1, ATOMIC_MAX + 1])
-async def test_too_few_or_too_many_events_go_one_by_one(count: int) -> None:
+async def test_publishes_too_few_or_too_many_events_one_by_one(count: int) -> None:
     events, broker = histories(*[1] * count), FakeBroker(is_atomic=True)
 
     delivery = await sent(events, broker)
@@ -153,7 +153,7 @@ async def test_too_few_or_too_many_events_go_one_by_one(count: int) -> None:
     assert broker.asked == len(delivery.published) == count
 
 
-async def test_nothing_is_sent_after_a_batch_that_the_broker_failed_at() -> None:
+async def test_stops_publishing_after_the_broker_failed_in_a_batch() -> None:
     events = histories(*[1] * ATOMIC_MIN)
     broker = FakeBroker(is_atomic=True, fails_at=events)
 
@@ -163,7 +163,7 @@ async def test_nothing_is_sent_after_a_batch_that_the_broker_failed_at() -> None
     assert (delivery.acknowledged, broker.asked) == ([], 1)
 
 
-async def test_no_batch_is_sent_when_it_may_not_go_on() -> None:
+async def test_sends_no_batch_once_it_is_told_to_stop() -> None:
     events, broker = histories(*[1] * ATOMIC_MIN), FakeBroker(is_atomic=True)
 
     await deliver(events, broker, in_flight=3, may_go_on=lambda: False)
@@ -184,7 +184,7 @@ def queued(*events: OutboxEvent, waits: Sequence[OutboxEvent] = ()) -> list[Queu
     ]
 
 
-def test_parks_what_was_refused_what_is_behind_it_and_what_is_gone() -> None:
+def test_parks_refused_events_their_followers_and_rows_without_event() -> None:
     refused, behind, waiting, published = histories(1, 1, 1, 1)
     gone = QueuedEvent(position=9, user_id=OWNER, event_id=uuid4(), event=None, is_blocked=False)
     batch = Batch([*queued(refused, behind, waiting, published, waits=[waiting]), gone])
@@ -200,8 +200,10 @@ def test_parks_what_was_refused_what_is_behind_it_and_what_is_gone() -> None:
 
 
 @pytest.mark.parametrize("status", SessionStatus)
-def test_no_status_comes_twice_so_that_an_events_subject_is_its_own(status: SessionStatus) -> None:
-    """On that the broker's refusal of a second message on a subject rests."""
+def test_a_session_never_returns_to_a_status_so_that_subjects_are_unique(
+    status: SessionStatus,
+) -> None:
+    """The broker refuses a second message on a subject, which identifies an event by this rule."""
     before = REQUIRED_STATUS.get(status)
     seen = {status}
     while before is not None:

@@ -1,4 +1,4 @@
-"""Who holds something is heard of, and knows when that has come to an end."""
+"""The lease: renewed while the relay is active, and over when the database falls silent."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ A_LONG_TIME = 3600.0
 
 @dataclass
 class FakeTurn:
-    """Counts renewals; `answers` when the database does."""
+    """Counts renewals, which wait until `answers` is set."""
 
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     breaks: bool = False
@@ -28,7 +28,7 @@ class FakeTurn:
             raise ConnectionLost
 
 
-async def test_it_is_renewed_as_long_as_it_is_held() -> None:
+async def test_renews_the_lease_while_it_is_held() -> None:
     turn = FakeTurn()
     turn.answers.set()
 
@@ -39,7 +39,7 @@ async def test_it_is_renewed_as_long_as_it_is_held() -> None:
         await eventually(is_renewed)
 
 
-async def test_it_is_not_held_any_more_when_nothing_is_heard_of_the_database() -> None:
+async def test_the_lease_ends_if_the_database_does_not_answer() -> None:
     turn = FakeTurn()
 
     async with Lease(turn, A_SHORT_TIME) as lease:
@@ -51,7 +51,7 @@ async def test_it_is_not_held_any_more_when_nothing_is_heard_of_the_database() -
         turn.answers.set()
 
 
-async def test_raises_at_its_end_what_a_renewal_raised() -> None:
+async def test_raises_the_error_of_a_renewal_when_the_block_ends() -> None:
     turn = FakeTurn(breaks=True)
     turn.answers.set()
 
@@ -63,7 +63,7 @@ async def test_raises_at_its_end_what_a_renewal_raised() -> None:
             await eventually(is_broken)
 
 
-async def test_what_went_wrong_meanwhile_comes_first() -> None:
+async def test_the_error_of_the_block_takes_precedence_over_that_of_a_renewal() -> None:
     turn = FakeTurn(breaks=True)
     turn.answers.set()
 
@@ -76,6 +76,6 @@ async def test_what_went_wrong_meanwhile_comes_first() -> None:
             raise ValueError("a knee that hurts")
 
 
-async def test_its_end_is_not_waited_for() -> None:
+async def test_the_end_of_the_block_does_not_wait_for_a_renewal() -> None:
     async with Lease(FakeTurn(), A_LONG_TIME) as lease:
         assert lease.is_held()

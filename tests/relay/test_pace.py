@@ -1,4 +1,4 @@
-"""How long a relay waits for its next turn."""
+"""The pause between two turns of a relay."""
 
 from itertools import accumulate, repeat
 
@@ -21,13 +21,13 @@ PACE = Pace(batch_size=1000, in_flight=256, poll_min=0.05, poll_max=0.25, lease=
     ],
 )
 @pytest.mark.parametrize("before", [0, PACE.poll_min, PACE.poll_max])
-def test_waits_for_more_where_there_is_much_and_not_where_there_is_a_whole_batch(
+def test_waits_for_more_events_under_load_but_not_after_a_full_batch(
     taken: int, pause: float, before: float
 ) -> None:
     assert PACE.pause_after(taken, before) == pause
 
 
-def test_looks_less_and_less_often_where_there_is_nothing() -> None:
+def test_polls_an_empty_queue_less_and_less_often() -> None:
     pauses = accumulate(repeat(0, 4), lambda before, taken: PACE.pause_after(taken, before))
     assert list(pauses) == [0, 0.05, 0.1, 0.2]
     assert PACE.pause_after(0, 0.2) == PACE.poll_max

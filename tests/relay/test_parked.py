@@ -1,4 +1,4 @@
-"""Events that the broker refuses for themselves: kept, shown, tried again, and never overtaken."""
+"""Parked events: the broker refused them; later events of their session wait behind them."""
 
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
@@ -44,7 +44,7 @@ async def test_a_refused_event_is_parked_with_its_reason_and_its_session_waits_b
     assert await database.value("SELECT count(*) FROM parked_events") == 0
 
 
-async def test_the_command_line_shows_parked_events_and_tries_them_again(
+async def test_the_command_line_lists_parked_events_and_retries_them(
     database: TestDatabase, stream: NatsServer, relay: Relay, a_relay: StartRelay
 ) -> None:
     await stream.update_stream(max_msg_size=1000)

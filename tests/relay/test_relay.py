@@ -29,7 +29,7 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 async def relayed(database: TestDatabase, process: Process) -> None:
-    """Waits until the queue is empty, and ends the relay as an operator would."""
+    """Waits until the queue is empty, and stops the relay with SIGTERM."""
     await eventually(lambda: is_empty(database))
     process.signal(signal.SIGTERM)
     assert await process.end() == 0, process.output
@@ -94,7 +94,7 @@ EVENTS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_what_is_published_is_what_is_documented(
+async def test_publishes_exactly_the_documented_message(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     session = await database.a_session()
@@ -119,7 +119,7 @@ def conform(found: Any, schema: str) -> None:
     ).validate(found)
 
 
-async def test_events_of_one_session_come_in_order_and_of_many_side_by_side(
+async def test_publishes_sessions_in_parallel_and_each_sessions_events_in_order(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     sessions = [await database.a_session() for _ in range(20)]
@@ -152,7 +152,7 @@ async def test_the_second_of_two_relays_waits_and_takes_over(
     assert await stream.count() == 1
 
 
-async def test_waits_for_a_stream_that_is_missing_and_says_so_once(
+async def test_waits_for_a_missing_stream_and_logs_it_once(
     database: TestDatabase, broker: NatsServer, a_relay: StartRelay
 ) -> None:
     await an_event(database, await database.a_session(), 1)
@@ -164,7 +164,7 @@ async def test_waits_for_a_stream_that_is_missing_and_says_so_once(
     assert states(process) == ["broker unavailable", "active"]
 
 
-async def test_makes_the_stream_where_it_is_asked_to(
+async def test_ensure_stream_creates_the_stream(
     database: TestDatabase, broker: NatsServer, a_relay: StartRelay
 ) -> None:
     await an_event(database, await database.a_session(), 1)
@@ -191,7 +191,7 @@ async def test_refuses_a_wrong_stream_with_a_sentence(
     assert sentence.startswith("The stream TRAINING_SESSIONS cannot be used: when full it")
 
 
-async def test_ends_at_sigterm_also_when_there_is_no_broker(
+async def test_ends_at_sigterm_without_a_broker(
     database: TestDatabase, broker: NatsServer, a_relay: StartRelay
 ) -> None:
     await broker.stop()
@@ -205,7 +205,7 @@ async def test_ends_at_sigterm_also_when_there_is_no_broker(
     assert len(await database.outbox()) == 1
 
 
-async def test_a_relay_that_is_told_to_stop_keeps_what_was_acknowledged(
+async def test_acknowledged_events_stay_published_when_the_relay_is_stopped(
     database: TestDatabase, stream: NatsServer, a_relay: StartRelay
 ) -> None:
     sessions = [await database.a_session() for _ in range(200)]
@@ -233,7 +233,7 @@ async def test_says_that_the_database_is_not_migrated(
     assert process.err == ['The database refuses: relation "outbox" does not exist\n']
 
 
-async def test_neither_url_is_ever_logged(
+async def test_logs_neither_the_database_url_nor_the_broker_url(
     database: TestDatabase, broker: NatsServer, a_relay: StartRelay
 ) -> None:
     await broker.stop()
@@ -248,7 +248,7 @@ async def test_neither_url_is_ever_logged(
     assert database.cluster.api_password not in process.output.replace("training-", "")
 
 
-async def test_a_row_whose_event_is_gone_is_parked(
+async def test_parks_a_row_whose_event_does_not_exist(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
     gone, kept = await database.a_session(), await database.a_session()
@@ -263,7 +263,9 @@ async def test_a_row_whose_event_is_gone_is_parked(
     assert parked["reason"] == "the event was deleted"
 
 
-async def test_tells_what_it_does(database: TestDatabase, stream: NatsServer, relay: Relay) -> None:
+async def test_reports_its_turns_its_batches_and_its_leadership(
+    database: TestDatabase, stream: NatsServer, relay: Relay
+) -> None:
     first = await an_event(database, await database.a_session(), 1)
     at = await database.value("SELECT occurred_at FROM events WHERE id = $1", first)
 
@@ -280,7 +282,7 @@ async def test_tells_what_it_does(database: TestDatabase, stream: NatsServer, re
     assert turn.seconds_to_ack[0] > 0
 
 
-async def test_tells_of_the_backlog_also_while_the_broker_is_away(
+async def test_reports_the_backlog_while_the_broker_is_down(
     database: TestDatabase, settings: RelaySettings, broker: NatsServer
 ) -> None:
     await broker.stop()

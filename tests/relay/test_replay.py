@@ -1,4 +1,4 @@
-"""python -m service relay --replay: history again, for a broker that lost it."""
+"""python -m service relay --replay: publishes history again for a broker that lost it."""
 
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ from tests.running import TestDatabase
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_publishes_what_the_stream_has_lost_each_session_in_order(
+async def test_publishes_events_that_the_stream_lost_in_order_of_each_session(
     database: TestDatabase, stream: NatsServer, relay: Relay, settings: RelaySettings
 ) -> None:
     sessions = [await database.a_session() for _ in range(5)]
@@ -37,7 +37,7 @@ async def test_publishes_what_the_stream_has_lost_each_session_in_order(
         assert own == [1, 2, 3]
 
 
-async def test_leaves_what_came_before_and_what_waits_in_the_queue_alone(
+async def test_replays_neither_earlier_events_nor_queued_ones(
     database: TestDatabase, stream: NatsServer, settings: RelaySettings
 ) -> None:
     session = await database.a_session()
@@ -54,7 +54,7 @@ async def test_leaves_what_came_before_and_what_waits_in_the_queue_alone(
     assert len(await database.outbox()) == 1
 
 
-async def test_fails_rather_than_leaving_gaps_when_the_turn_is_lost(
+async def test_fails_without_publishing_if_it_loses_its_turn(
     database: TestDatabase,
     stream: NatsServer,
     settings: RelaySettings,
@@ -70,7 +70,7 @@ async def test_fails_rather_than_leaving_gaps_when_the_turn_is_lost(
     assert await stream.count() == 0
 
 
-async def test_the_command_line_tells_what_came_of_it(
+async def test_the_command_line_reports_the_result(
     database: TestDatabase, broker: NatsServer, a_relay: StartRelay
 ) -> None:
     await an_event(database, await database.a_session(), 1)
@@ -91,7 +91,9 @@ async def test_the_command_line_tells_what_came_of_it(
     [["--replay"], ["--since", LONG_AGO.isoformat()], ["--replay", "--since", "2026-01-01"]],
     ids=["without a time", "without replay", "without a time zone"],
 )
-def test_needs_to_know_since_when(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_requires_a_time_with_a_zone(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["relay", *arguments])
 

@@ -1,4 +1,4 @@
-"""Which streams will do, and how one is made."""
+"""The requirements on a stream, and the stream that the relay creates."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -53,7 +53,7 @@ async def test_too_few_replicas_are_refused(broker: NatsServer, connected: Broke
 
 
 @pytest.mark.parametrize("subjects", ["training.>", "training.*.v1.>", "training.session.v1.*.*"])
-async def test_a_stream_of_more_subjects_will_do(
+async def test_accepts_a_stream_with_more_subjects(
     broker: NatsServer, connected: Broker, subjects: str
 ) -> None:
     await broker.make_stream(subjects=[subjects], no_ack=False)
@@ -67,7 +67,7 @@ async def test_a_missing_stream_is_an_outage(connected: Broker) -> None:
 
 
 @pytest.mark.parametrize("allow_atomic", [True, False])
-async def test_tells_whether_the_stream_takes_batches(
+async def test_reports_whether_the_stream_allows_batches(
     broker: NatsServer, connected: Broker, allow_atomic: bool
 ) -> None:
     await broker.make_stream(allow_atomic=allow_atomic)
@@ -77,7 +77,7 @@ async def test_tells_whether_the_stream_takes_batches(
     assert connected.is_atomic is allow_atomic
 
 
-async def test_one_that_is_made_will_do(broker: NatsServer, connected: Broker) -> None:
+async def test_accepts_the_stream_that_it_creates(broker: NatsServer, connected: Broker) -> None:
     await stream.ensure(connected, WANTED)
 
     config = await broker.config()

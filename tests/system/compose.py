@@ -1,4 +1,4 @@
-"""What docker-compose.yml and Dockerfile say, read as Docker reads them."""
+"""Reads docker-compose.yml and Dockerfile as Docker does."""
 
 import json
 import re
@@ -60,7 +60,7 @@ def dockerfile() -> list[Instruction]:
 
 
 def the(name: str) -> str:
-    """The words of the last instruction of this name, which is the one that counts."""
+    """The words of the last instruction of this name, the only one that has an effect."""
     return [each.words for each in dockerfile() if each.name == name][-1]
 
 

@@ -1,4 +1,4 @@
-"""The service as processes: started by its command line, watched by what it prints."""
+"""Runs commands of the service as processes, and reads their output."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ LONG_TIME_LIMITS = {
 
 @dataclass
 class Process:
-    """`out` and `err` grow by what it prints, line by line."""
+    """`out` and `err`: the lines that it has printed so far."""
 
     running: asyncio.subprocess.Process
     out: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Process:
         self.running.send_signal(number)
 
     async def line(self, words: str, *, count: int = 1) -> str:
-        """Waits for a line with these words, or for as many as `count`; returns the last."""
+        """Waits until `count` lines contain these words; returns the last of them."""
         async with asyncio.timeout(PATIENCE_SECONDS), self._printed:
             await self._printed.wait_for(lambda: len(self._with(words)) >= count or self.is_silent)
         found = self._with(words)
@@ -64,14 +64,14 @@ class Process:
         return found[count - 1]
 
     async def end(self) -> int:
-        """Waits until it and what it started have ended; returns its exit code."""
+        """Waits until it and all processes that it started have ended; returns its exit code."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.wait(self._readers)
             return await self.running.wait()
 
     @property
     def is_silent(self) -> bool:
-        """Whether nobody is left who could print."""
+        """True if every process that could print has ended."""
         return all(reader.done() for reader in self._readers)
 
     def follow(self, stream: asyncio.StreamReader | None, lines: list[str]) -> None:
@@ -99,7 +99,7 @@ async def started(
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = SERVICE,
 ) -> AsyncIterator[Process]:
-    """A command that runs; at the end it is killed, and its workers with it."""
+    """Runs a command, and kills it and its workers at the end of the block."""
     running = await asyncio.create_subprocess_exec(
         *command,
         *arguments,
@@ -143,14 +143,14 @@ def without_settings() -> dict[str, str]:
 
 
 def serve_environment(database_url: str, **settings: str) -> dict[str, str]:
-    """What `serve` needs, and for each keyword `some_setting` a SERVICE_SOME_SETTING."""
+    """The environment of `serve`, with a SERVICE_SOME_SETTING for each keyword `some_setting`."""
     facts = {"database_url": database_url, "jwt_secret": SECRET, "port": "0"} | settings
     return {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
 
 
 @asynccontextmanager
 async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[Process, App]]:
-    """`serve` on a port of its own, and a client for it."""
+    """Runs `serve` on a free port, with a client."""
     environment = serve_environment(database_url, **settings)
     async with started("serve", environment=environment) as process:
         url = await listening_url(process)
@@ -181,7 +181,7 @@ async def _accepts(url: str) -> bool:
 
 @asynccontextmanager
 async def half_a_request(service: str, token: str) -> AsyncIterator[None]:
-    """The service has begun to read the body, the rest of which never comes."""
+    """Sends a request whose body never ends, once the service has begun to read it."""
     url = urlsplit(service)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     head = [
@@ -201,7 +201,7 @@ async def half_a_request(service: str, token: str) -> AsyncIterator[None]:
 
 
 def is_running(pid: int) -> bool:
-    """False for a zombie too: in a container no process may wait for it."""
+    """False also for a zombie: in a container, no process may wait for it."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -216,16 +216,16 @@ def url_in(text: str) -> str:
 
 @contextmanager
 def a_public_directory(*, on_disk: bool = False) -> Iterator[Path]:
-    """Where `nobody` can go, as whom PostgreSQL runs when root runs the tests."""
+    """A directory that the user `nobody` can enter: PostgreSQL runs as `nobody` under root."""
     with tempfile.TemporaryDirectory(prefix="gym-", dir=None if on_disk else in_memory()) as place:
         Path(place).chmod(0o755)
         yield Path(place)
 
 
 def in_memory() -> Path | None:
-    """Where files are in memory alone, if this machine has such a place with room for servers.
+    """A directory in memory with room for servers, if this machine has one.
 
-    A database is 300 files: on a disk that others use, a new one takes ten times as long.
+    A database has 300 files: on a shared disk, a new one takes ten times as long.
     """
     place = Path("/dev/shm")  # noqa: S108  what is made there has a random name
     if not os.access(place, os.W_OK):
@@ -236,9 +236,9 @@ def in_memory() -> Path | None:
 
 
 def free_port() -> int:
-    """One that nobody gets by chance before it is used, as an outgoing connection might.
+    """A free port that no outgoing connection takes by chance before it is used.
 
-    Tests that run beside these take theirs from other numbers.
+    Each worker of the suite takes its ports from another range.
     """
     while True:
         port = secrets.choice(range(20_000 + WORKER, 32_768, WORKERS))

@@ -49,7 +49,7 @@ HELP = {
 
 
 @pytest.mark.parametrize("command", HELP, ids=lambda command: " ".join(command) or "service")
-async def test_help_names_what_one_needs_to_know(command: tuple[str, ...]) -> None:
+async def test_help_names_the_settings_and_options(command: tuple[str, ...]) -> None:
     done = await finished(*command, "--help")
 
     assert done.code == 0
@@ -99,7 +99,7 @@ async def test_token_refuses_without_a_secret() -> None:
     assert done.err == "SERVICE_JWT_SECRET is not set; it is the key that signs tokens.\n"
 
 
-async def test_migrate_says_that_the_database_cannot_be_reached() -> None:
+async def test_migrate_reports_an_unreachable_database() -> None:
     url = f"postgresql://coach:whistle@127.0.0.1:{free_port()}/gym"
 
     done = await finished("migrate", environment={"SERVICE_DATABASE_URL": url})
@@ -109,7 +109,7 @@ async def test_migrate_says_that_the_database_cannot_be_reached() -> None:
     assert "whistle" not in done.err
 
 
-async def test_migrate_says_that_there_is_no_such_database(database: TestDatabase) -> None:
+async def test_migrate_reports_a_missing_database(database: TestDatabase) -> None:
     url = database.cluster.url("no_such_gym")
 
     done = await finished("migrate", environment={"SERVICE_DATABASE_URL": url})
@@ -127,7 +127,7 @@ async def test_two_migrations_at_once_both_succeed(empty_database: TestDatabase)
     assert await empty_database.value("SELECT count(*) FROM alembic_version") == 1
 
 
-async def test_migrate_says_that_there_is_no_such_role_to_grant_to(database: TestDatabase) -> None:
+async def test_migrate_reports_that_the_role_of_grant_to_is_missing(database: TestDatabase) -> None:
     environment = {"SERVICE_DATABASE_URL": database.url}
 
     done = await finished("migrate", "--grant-to", "a stranger", environment=environment)
@@ -136,7 +136,7 @@ async def test_migrate_says_that_there_is_no_such_role_to_grant_to(database: Tes
     assert done.err == 'The database refuses: role "a stranger" does not exist\n'
 
 
-async def test_migrate_says_that_its_user_may_not(
+async def test_migrate_reports_missing_privileges(
     database: TestDatabase, empty_database: TestDatabase
 ) -> None:
     environment = {"SERVICE_DATABASE_URL": empty_database.api_url}

@@ -38,7 +38,7 @@ def test_images_are_pinned_to_a_version() -> None:
     ] == []
 
 
-def test_what_runs_on_has_a_health_check_and_the_rest_ends() -> None:
+def test_every_service_that_stays_up_has_a_health_check() -> None:
     one_shots = {
         name
         for service in SERVICES.values()
@@ -57,7 +57,7 @@ def test_what_runs_on_has_a_health_check_and_the_rest_ends() -> None:
     assert set(SERVICES) - own - of_the_image - one_shots == {"relay"}
 
 
-def test_api_and_relay_have_a_replica_to_lose() -> None:
+def test_api_and_relay_have_two_replicas() -> None:
     replicas = {name: service.get("deploy") for name, service in SERVICES.items()}
 
     assert replicas["api"] == replicas["relay"] == {"replicas": 2}
@@ -78,7 +78,7 @@ def test_volumes_are_named() -> None:
     assert {each.split(":")[0] for each in volumes} == set(COMPOSE["volumes"])
 
 
-def test_only_what_observes_is_in_a_profile() -> None:
+def test_only_monitoring_services_are_in_a_profile() -> None:
     profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
 
     assert {name: profile for name, profile in profiles.items() if profile} == {
@@ -115,7 +115,7 @@ def test_a_missing_secret_is_refused_with_a_sentence(name: str) -> None:
     assert refusal.value.args[0] == name
 
 
-def test_secrets_stand_in_the_environment_alone_and_the_examples_say_what_they_are() -> None:
+def test_secrets_come_from_the_environment_and_examples_are_named_as_such() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
 
     assert set(SECRETS) == {
@@ -130,7 +130,7 @@ def test_secrets_stand_in_the_environment_alone_and_the_examples_say_what_they_a
     assert not re.search(r"PASSWORD '\w|://\w+:\w+@", text)
 
 
-def test_the_image_holds_what_the_service_needs_to_run_and_nothing_else() -> None:
+def test_the_image_contains_only_what_the_service_needs() -> None:
     copied = [each.words.split()[0] for each in dockerfile() if each.name == "COPY"]
     let_in = re.findall("^!(.*)", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE)
 
@@ -141,7 +141,7 @@ def test_the_image_holds_what_the_service_needs_to_run_and_nothing_else() -> Non
     assert "--require-hashes" in the("RUN")
 
 
-def test_the_image_is_of_a_numbered_user_who_is_not_root() -> None:
+def test_the_image_runs_as_a_numbered_user_other_than_root() -> None:
     user = re.fullmatch(r"(\d+):(\d+)", the("USER"))
 
     assert user
@@ -154,14 +154,14 @@ def test_no_package_index_is_named() -> None:
     assert not [text for text in texts if "index-url" in text or "https://" in text]
 
 
-def test_the_api_is_given_the_time_that_it_takes_to_shut_down() -> None:
+def test_the_api_has_enough_time_to_shut_down() -> None:
     notice = float(SERVICES["api"]["environment"]["SERVICE_SHUTDOWN_NOTICE_SECONDS"])
     takes = notice + DEFAULTS["shutdown_timeout_seconds"] + TRANSACTION_MAX
 
     assert _seconds(SERVICES["api"]["stop_grace_period"]) >= takes
 
 
-def test_the_balancer_notices_that_a_replica_goes_before_it_is_gone() -> None:
+def test_the_balancer_notices_a_shutdown_before_the_replica_ends() -> None:
     notice = float(SERVICES["api"]["environment"]["SERVICE_SHUTDOWN_NOTICE_SECONDS"])
     [interval, failures] = re.findall(r" check inter (\d+)s fall (\d+) ", BALANCER)[0]
 
@@ -178,7 +178,7 @@ def test_the_balancer_asks_for_readiness_and_finds_every_replica() -> None:
     assert int(slots) >= 2 * replicas
 
 
-def test_the_balancer_repeats_only_what_was_not_sent_or_is_safe_to_send_again() -> None:
+def test_the_balancer_repeats_only_unsent_or_idempotent_requests() -> None:
     assert re.findall("retry-on (.*)", BALANCER) == ["conn-failure empty-response"]
     assert re.findall("disable-l7-retry (.*)", BALANCER) == [
         "unless { method GET HEAD } or { req.fhdr(Idempotency-Key) -m found }"
@@ -186,7 +186,9 @@ def test_the_balancer_repeats_only_what_was_not_sent_or_is_safe_to_send_again() 
     assert "option http-buffer-request" in BALANCER  # else there is nothing left to repeat
 
 
-def test_the_balancer_waits_longer_than_a_command_takes_and_idles_less_than_the_api() -> None:
+def test_the_balancer_waits_longer_than_a_command_and_closes_idle_connections_before_the_api() -> (
+    None
+):
     longest_command = DEFAULTS["command_timeout_seconds"] + 3 * TRANSACTION_MAX
 
     assert _seconds(_balancers("timeout server")) > longest_command

@@ -75,7 +75,7 @@ class Demo:
 
     @property
     def curl(self) -> list[str]:
-        """The words of the command that it offers."""
+        """The words of the curl command that the demo printed."""
         _, _, rest = self.process.output.partition("curl ")
         return shlex.split(rest.partition("\n\n")[0].replace("\\\n", ""))
 
@@ -91,7 +91,7 @@ def replayed(curl: list[str]) -> httpx2.Response:
 
 @pytest.fixture
 async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
-    """For a demo's data; at the end no PostgreSQL runs on them."""
+    """A directory for the data of a demo; its PostgreSQL is stopped at the end."""
     with a_public_directory() as place:
         monkeypatch.setenv("TMPDIR", str(place))  # where a demo that is killed leaves a socket
         yield place
@@ -127,9 +127,7 @@ def _arguments(home: Path, port: int) -> list[str]:
     return ["demo", "--data", str(home), "--port", str(port)]
 
 
-async def test_prints_a_screen_that_says_where_it_is_and_how_to_stop_it(
-    home: Path, port: int
-) -> None:
+async def test_prints_its_address_and_how_to_stop_it(home: Path, port: int) -> None:
     async with a_demo(home, port) as demo:
         screen = demo.screen
 
@@ -144,7 +142,7 @@ async def test_prints_a_screen_that_says_where_it_is_and_how_to_stop_it(
     assert "  Stop    Ctrl-C" in screen
 
 
-async def test_its_call_fails_the_session_once(home: Path, port: int) -> None:
+async def test_the_printed_curl_command_fails_the_session_once(home: Path, port: int) -> None:
     async with a_demo(home, port) as demo:
         first, second = demo.call(), demo.call()
 
@@ -153,7 +151,7 @@ async def test_its_call_fails_the_session_once(home: Path, port: int) -> None:
     assert second.status_code == 409
 
 
-async def test_it_offers_to_play_a_whole_life(home: Path, port: int) -> None:
+async def test_prints_the_command_that_plays_a_whole_life(home: Path, port: int) -> None:
     async with a_demo(home, port) as demo:
         [offer] = [line.split() for line in demo.screen if " try " in line]
         played = await finished(command=offer)
@@ -165,7 +163,7 @@ async def test_it_offers_to_play_a_whole_life(home: Path, port: int) -> None:
     assert max(map(len, played.out.splitlines())) <= COLUMNS
 
 
-async def test_a_life_is_played_where_the_secret_is_known(
+async def test_try_plays_a_whole_life(
     home: Path, database: TestDatabase, start_app: StartApp
 ) -> None:
     app = await start_app()
@@ -181,7 +179,7 @@ async def test_a_life_is_played_where_the_secret_is_known(
     assert await database.value("SELECT count(*) FROM sessions") == 2
 
 
-async def test_no_life_is_played_where_nobody_listens(home: Path, port: int) -> None:
+async def test_try_reports_that_the_service_is_not_running(home: Path, port: int) -> None:
     arguments = ["try", "--url", f"http://127.0.0.1:{port}", "--data", str(home)]
 
     done = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
@@ -191,7 +189,7 @@ async def test_no_life_is_played_where_nobody_listens(home: Path, port: int) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_stops_it_and_its_postgresql(
+async def test_a_signal_stops_the_demo_and_its_postgresql(
     home: Path, port: int, number: signal.Signals
 ) -> None:
     async with a_demo(home, port) as demo:
@@ -205,7 +203,7 @@ async def test_a_signal_stops_it_and_its_postgresql(
 
 
 @pytest.mark.parametrize("stage", ["lock", "postgres/postmaster.pid"])
-async def test_ctrl_c_while_it_starts_leaves_nothing_running_and_nothing_broken(
+async def test_ctrl_c_during_the_start_leaves_no_process_and_usable_data(
     home: Path, port: int, stage: str
 ) -> None:
     async with _starting(home, port) as process:
@@ -251,7 +249,7 @@ async def test_starts_again_after_it_was_killed(home: Path, port: int) -> None:
         assert demo.call().status_code == 200
 
 
-async def test_says_that_the_port_is_taken_and_starts_nothing(home: Path) -> None:
+async def test_reports_that_the_port_is_taken_and_starts_no_server(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = await finished(*_arguments(home, port))
@@ -262,9 +260,7 @@ async def test_says_that_the_port_is_taken_and_starts_nothing(home: Path) -> Non
     assert not _has_data(home)
 
 
-async def test_says_that_the_port_is_taken_by_a_demo_that_is_still_starting(
-    home: Path, port: int
-) -> None:
+async def test_reports_that_a_starting_demo_has_taken_the_port(home: Path, port: int) -> None:
     first, second = home / "first", home / "second"
     async with _starting(first, port) as process:
         await eventually(lambda: asyncio.to_thread((first / "lock").exists))
@@ -277,7 +273,7 @@ async def test_says_that_the_port_is_taken_by_a_demo_that_is_still_starting(
     assert f"Port {port} cannot be used" in done.err
 
 
-async def test_says_that_another_demo_is_using_the_data(home: Path, port: int) -> None:
+async def test_reports_that_another_demo_uses_the_data(home: Path, port: int) -> None:
     async with a_demo(home, port) as first:
         second = await finished(*_arguments(home, free_port()))
 
@@ -286,8 +282,8 @@ async def test_says_that_another_demo_is_using_the_data(home: Path, port: int) -
         assert first.call().status_code == 200
 
 
-async def test_keeps_its_secret_with_the_data_wherever_they_are(home: Path, port: int) -> None:
-    """That is, elsewhere for root, where only root can enter the directory that was named."""
+async def test_keeps_its_secret_in_the_data_directory(home: Path, port: int) -> None:
+    """For root the data are elsewhere, if only root can enter the given directory."""
     private = home / "private"
     private.mkdir(mode=0o700)
     command = [sys.executable, "-c", WITH_OTHER_HOMES_OF_ROOT, str(home / "homes")]
@@ -297,7 +293,7 @@ async def test_keeps_its_secret_with_the_data_wherever_they_are(home: Path, port
 
 
 @pytest.mark.parametrize("wrong", ["70000", "-1", "eight thousand"])
-async def test_refuses_a_port_that_is_none(wrong: str) -> None:
+async def test_refuses_an_invalid_port(wrong: str) -> None:
     done = await finished("demo", "--port", wrong)
 
     assert done.code == 2

@@ -1,4 +1,4 @@
-"""service/embedded.py: a PostgreSQL for whoever runs it, root included."""
+"""service/dev/postgres.py: a PostgreSQL server for any user, root included."""
 
 import importlib.util
 import os
@@ -26,13 +26,13 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def private(place: Path) -> Path:
-    """A directory that only whoever runs the tests can enter."""
+    """A directory that only the user of the tests can enter."""
     path = place / "private"
     path.mkdir(mode=0o700)
     return path
 
 
-async def test_keeps_its_data_where_it_was_told(place: Path) -> None:
+async def test_keeps_its_data_in_the_given_directory(place: Path) -> None:
     home = place / "gym" / "data"
 
     with embedded.running(home) as server:
@@ -42,7 +42,7 @@ async def test_keeps_its_data_where_it_was_told(place: Path) -> None:
         assert await _read(server) == "a knee that hurts"
 
 
-async def test_keeps_its_data_elsewhere_for_a_root_whose_home_is_closed_to_others(
+async def test_keeps_its_data_elsewhere_if_only_root_can_enter_the_directory(
     place: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     homes_of_root = place / "homes"
@@ -68,7 +68,7 @@ async def test_runs_binaries_that_only_root_can_reach_from_a_copy(
             await _connected(server)
 
 
-def test_leaves_the_mode_of_a_directory_that_was_there_as_it_is(place: Path) -> None:
+def test_keeps_the_mode_of_an_existing_directory(place: Path) -> None:
     place.chmod(0o775)
 
     with embedded.running(place):
@@ -77,7 +77,7 @@ def test_leaves_the_mode_of_a_directory_that_was_there_as_it_is(place: Path) -> 
     assert place.stat().st_mode & 0o777 == 0o775
 
 
-def test_says_that_initdb_failed(place: Path) -> None:
+def test_reports_that_initdb_failed(place: Path) -> None:
     with (
         pytest.raises(EmbeddedPostgresError, match=r"initdb failed: .*no-such-option"),
         embedded.running(place, initdb=["--no-such-option"]),
@@ -87,7 +87,7 @@ def test_says_that_initdb_failed(place: Path) -> None:
     assert not (place / "postgres").exists()
 
 
-def test_says_that_the_server_did_not_start(place: Path) -> None:
+def test_reports_that_the_server_did_not_start(place: Path) -> None:
     with (
         pytest.raises(EmbeddedPostgresError, match=r'pg_ctl failed: (?s:.*)"port": "a lot"'),
         embedded.running(place, {"port": "a lot"}),
@@ -95,7 +95,7 @@ def test_says_that_the_server_did_not_start(place: Path) -> None:
         pass
 
 
-def test_says_that_somebody_else_uses_the_data(place: Path) -> None:
+def test_reports_that_another_server_uses_the_data(place: Path) -> None:
     with (
         embedded.running(place),
         pytest.raises(EmbeddedPostgresError, match="Another process is using the data"),
@@ -104,7 +104,7 @@ def test_says_that_somebody_else_uses_the_data(place: Path) -> None:
         pass
 
 
-def test_says_that_no_data_can_be_kept_there(place: Path) -> None:
+def test_reports_that_the_directory_is_not_writable(place: Path) -> None:
     note = place / "note"
     note.touch()
 
@@ -115,7 +115,7 @@ def test_says_that_no_data_can_be_kept_there(place: Path) -> None:
         pass
 
 
-def test_says_that_its_package_is_missing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_that_its_package_is_missing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
     with (
@@ -125,7 +125,7 @@ def test_says_that_its_package_is_missing(place: Path, monkeypatch: pytest.Monke
         pass
 
 
-async def test_spares_a_process_that_has_the_number_of_a_server_long_gone(place: Path) -> None:
+async def test_does_not_stop_another_process_with_the_pid_of_an_old_server(place: Path) -> None:
     with embedded.running(place) as server:
         left = (server.data / "postmaster.pid").read_text().splitlines()
     left[0] = str(os.getpid())

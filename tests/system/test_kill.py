@@ -1,4 +1,4 @@
-"""What is left when the service is killed in the middle of many requests."""
+"""The service is killed during many requests: each is executed completely or not at all."""
 
 import asyncio
 import signal
@@ -62,9 +62,9 @@ async def _fail_until_killed(
 
 @asynccontextmanager
 async def _gate(database: TestDatabase) -> AsyncIterator[None]:
-    """Lets some events pass and keeps the others waiting, inside of their transactions.
+    """Lets some inserts of events pass and blocks the others inside their transactions.
 
-    So the kill is certain to come in the middle, however fast the machine.
+    So the kill always comes in the middle, however fast the machine is.
     """
     await database.execute("CREATE SEQUENCE turns")
     await database.execute(f"""
@@ -93,7 +93,7 @@ async def _nobody_is_connected(database: TestDatabase) -> bool:
 
 
 async def _ends(database: TestDatabase) -> dict[UUID, tuple[str, int, int, int]]:
-    """For each session its status, version, number of events, number of rows in the outbox."""
+    """Of each session: status, version, number of events, number of outbox rows."""
     rows = await database.fetch("""
         SELECT sessions.id, status, version, count(DISTINCT events.id), count(position) AS queued
         FROM sessions

@@ -43,7 +43,7 @@ async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_request_under_way_at_sigterm_is_finished(
+async def test_finishes_a_running_request_after_sigterm(
     database: TestDatabase, workers: str
 ) -> None:
     session = await database.a_session()
@@ -58,7 +58,7 @@ async def test_a_request_under_way_at_sigterm_is_finished(
         assert await process.end() == 0
 
 
-async def test_goes_on_but_is_not_ready_when_it_is_told_to_end(database: TestDatabase) -> None:
+async def test_serves_but_is_not_ready_during_the_shutdown_notice(database: TestDatabase) -> None:
     session = await database.a_session()
     async with a_service(database.api_url, shutdown_notice_seconds="3600") as (process, app):
         process.signal(signal.SIGTERM)
@@ -71,7 +71,7 @@ async def test_goes_on_but_is_not_ready_when_it_is_told_to_end(database: TestDat
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_ends_when_its_notice_is_over(database: TestDatabase, workers: str) -> None:
+async def test_ends_after_the_shutdown_notice(database: TestDatabase, workers: str) -> None:
     async with a_service(database.api_url, workers=workers, shutdown_notice_seconds="0.1") as (
         process,
         _,
@@ -89,7 +89,7 @@ async def _is_not_ready(app: App) -> bool:
     return True
 
 
-async def test_a_request_that_never_ends_holds_up_the_shutdown_no_longer_than_its_bound(
+async def test_shutdown_waits_for_an_endless_request_no_longer_than_its_limit(
     database: TestDatabase,
 ) -> None:
     async with (
@@ -101,7 +101,7 @@ async def test_a_request_that_never_ends_holds_up_the_shutdown_no_longer_than_it
         assert await process.end() == 0
 
 
-async def test_a_database_that_vanished_holds_up_the_shutdown_no_longer_than_its_bound(
+async def test_shutdown_waits_for_a_silent_database_no_longer_than_its_limit(
     database: TestDatabase,
 ) -> None:
     session = await database.a_session()
@@ -148,7 +148,7 @@ async def test_logs_one_line_of_json_for_each_request(database: TestDatabase) ->
     assert process.err == []
 
 
-async def test_logs_neither_secrets_nor_reasons_also_when_an_event_cannot_be_kept(
+async def test_logs_neither_secrets_nor_reasons_when_a_write_fails(
     database: TestDatabase,
 ) -> None:
     kept, lost = await database.a_session(), await database.a_session()
@@ -269,7 +269,7 @@ def _stopped(process_id: int) -> Iterator[None]:
 
 @asynccontextmanager
 async def _locked(database: TestDatabase) -> AsyncIterator[None]:
-    """The whole table: commands pass by rows that are locked, and try again later."""
+    """Locks the whole table, because commands skip locked rows and retry later."""
     connection = await database.connect()
     try:
         async with connection.transaction():
@@ -313,7 +313,7 @@ async def _refuse_events_in_their_own_words(database: TestDatabase) -> None:
     )
 
 
-async def test_logs_why_the_database_is_unavailable_and_not_where_it_is() -> None:
+async def test_logs_why_the_database_is_unavailable_without_its_url() -> None:
     async with a_service("postgresql://coach:hush@127.0.0.1:1/gym") as (process, app):
         response = await app.fail(a_session(), headers={"X-Request-Id": "phone-7"})
         process.signal(signal.SIGTERM)

@@ -71,7 +71,7 @@ async def _health(port: str) -> int:
 
 @asynccontextmanager
 async def _postgres() -> AsyncIterator[TestDatabase]:
-    """What the service `postgres` would be, on a port of its own."""
+    """A server in place of the service `postgres`, on a free port."""
     given = SERVICES["postgres"]["environment"]
     with _server(given["POSTGRES_PASSWORD"]) as cluster:
         await cluster.create_database(given["POSTGRES_DB"])
@@ -106,7 +106,7 @@ def _scripts_of_the_first_start() -> list[str]:
 
 @asynccontextmanager
 async def _nats() -> AsyncIterator[str]:
-    """What the service `nats` would be, on ports of its own; the URL for its clients."""
+    """A server in place of the service `nats`, on free ports; returns the URL for clients."""
     port, monitoring = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="nats-") as place:
         [flag, _] = SERVICES["nats"]["command"]
@@ -141,7 +141,7 @@ async def _relays(database: TestDatabase, nats_url: str) -> AsyncIterator[None]:
 
 
 async def _next_message(url: str, subject: str) -> Msg:
-    """The first one with this subject, when it comes."""
+    """Waits for the first message with this subject."""
     client = await nats.connect(url)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -157,7 +157,7 @@ async def _has_stream(client: Client) -> bool:
 
 
 def _environment(name: str, database: TestDatabase) -> dict[str, str]:
-    """The environment of a service, with hosts and ports exchanged for those of this machine."""
+    """The environment of a service, with the hosts and ports of this machine."""
     environment: dict[str, str] = IMAGE_ENVIRONMENT | SERVICES[name]["environment"]
     here = urlsplit(database.url)
     url = environment["SERVICE_DATABASE_URL"].replace(

@@ -38,7 +38,7 @@ PLANS: list[tuple[type[Command], dict[str, Any]]] = [
 ]
 
 
-def test_commands_with_other_arguments_have_another_fingerprint() -> None:
+def test_the_arguments_change_the_fingerprint() -> None:
     commands = [a_command(SESSION, kind, **arguments) for kind, arguments in CHANGES + PLANS]
     assert len({command.fingerprint() for command in commands}) == len(commands)
 
@@ -53,7 +53,7 @@ def test_request_id_and_key_do_not_change_the_fingerprint(
 
 
 @pytest.mark.parametrize(("kind", "arguments"), CHANGES)
-def test_the_same_change_of_another_session_has_another_fingerprint(
+def test_the_session_id_changes_the_fingerprint(
     kind: type[Command], arguments: dict[str, Any]
 ) -> None:
     one, other = (a_command(kind=kind, session_id=uuid7(), **arguments) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Cursors: only those that were given are taken."""
+"""Cursors: the service accepts only cursors that it has issued."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.j
 
 
 @given(moment=moments, session_id=st.uuids())
-def test_a_position_comes_back_as_it_was(moment: datetime, session_id: UUID) -> None:
+def test_a_position_survives_encoding_and_decoding(moment: datetime, session_id: UUID) -> None:
     cursor = encode_position((moment, session_id))
     assert decode_position(cursor) == (moment, session_id)
     assert cursor.isascii()
@@ -28,12 +28,12 @@ def test_a_position_comes_back_as_it_was(moment: datetime, session_id: UUID) -> 
 
 
 @given(st.integers(0, 2**31 - 1))
-def test_a_version_comes_back_as_it_was(version: int) -> None:
+def test_a_version_survives_encoding_and_decoding(version: int) -> None:
     assert decode_version(encode_version(version)) == version
 
 
 @given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9_-]{32}=?", fullmatch=True))
-def test_whatever_else_is_taken_is_what_would_have_been_given(text: str) -> None:
+def test_an_accepted_cursor_is_exactly_the_encoding_of_its_position(text: str) -> None:
     both: list[tuple[Any, Any]] = [
         (decode_position, encode_position),
         (decode_version, encode_version),
@@ -46,6 +46,6 @@ def test_whatever_else_is_taken_is_what_would_have_been_given(text: str) -> None
 
 
 @pytest.mark.parametrize("cursor", ["AAAAAR", "AAAAAQ==", "AAAAAQ=", "AAAA AQ", "_____w", "AAAA"])
-def test_refuses_a_version_in_another_spelling(cursor: str) -> None:
+def test_refuses_other_spellings_of_a_version(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_version(cursor)

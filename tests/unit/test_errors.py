@@ -68,7 +68,7 @@ def every_error(kind: type[ServiceError] = ServiceError) -> Iterator[type[Servic
         yield from every_error(child)
 
 
-def test_the_table_of_statuses_and_these_answers_are_complete() -> None:
+def test_every_error_has_a_status_and_an_expected_answer() -> None:
     answerable = set(every_error()) - ABSTRACT
     assert answerable == STATUS_BY_ERROR.keys() == {type(error) for error, _, _ in ANSWERS}
 

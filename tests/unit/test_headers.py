@@ -1,4 +1,4 @@
-"""Preconditions, idempotency keys and traces, as they come over the wire."""
+"""Parsing of preconditions, idempotency keys and trace contexts."""
 
 import pytest
 
@@ -30,7 +30,7 @@ from service.http.headers import (
         ([""], set()),
     ],
 )
-def test_if_match_names_versions(if_match: list[str], versions: set[int] | None) -> None:
+def test_parses_the_versions_of_if_match(if_match: list[str], versions: set[int] | None) -> None:
     assert parse_if_match(if_match) == versions
 
 
@@ -65,11 +65,11 @@ def test_if_none_match_compares_weakly(if_none_match: list[str], named: bool) ->
     ],
     ids=["bare", "quoted", "escaped", "padded", "any visible", "longest", "longest quoted"],
 )
-def test_a_key_is_bare_or_quoted(value: str, key: str) -> None:
+def test_accepts_a_key_with_or_without_quotes(value: str, key: str) -> None:
     assert parse_idempotency_key([value]) == key
 
 
-def test_no_key_is_no_key() -> None:
+def test_returns_none_without_a_key() -> None:
     assert parse_idempotency_key([]) is None
 
 
@@ -78,7 +78,7 @@ def test_no_key_is_no_key() -> None:
     [[""], ['""'], ["k" * 256], ["two words"], ['"two words"'], ["clé"], ["a\x7f"], ["a", "b"]],
     ids=["empty", "quoted empty", "too long", "space", "quoted space", "accent", "DEL", "two"],
 )
-def test_refuses_other_keys(values: list[str]) -> None:
+def test_refuses_malformed_keys(values: list[str]) -> None:
     with pytest.raises(ValidationFailed):
         parse_idempotency_key(values)
 
@@ -101,5 +101,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         ([TRACE + "-more"], None),
     ],
 )
-def test_a_trace_is_taken_or_ignored(values: list[str], found: str | None) -> None:
+def test_accepts_a_valid_traceparent_and_ignores_others(
+    values: list[str], found: str | None
+) -> None:
     assert parse_traceparent(values) == found

@@ -1,4 +1,4 @@
-"""Logs say what went wrong and where, never in words that quote a row."""
+"""Logs name the error and its place, and never quote values of a row."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def test_an_exception_is_told_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_an_exception_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info")
     try:
         fail()
@@ -47,7 +47,9 @@ def test_an_exception_is_told_without_its_message(capsys: pytest.CaptureFixture[
     assert any("fail" in frame for frame in line["frames"])  # type: ignore[attr-defined]  # a list
 
 
-def test_a_librarys_exception_is_told_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_an_exception_of_a_library_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logs.configure("info")
     try:
         fail()
@@ -60,7 +62,7 @@ def test_a_librarys_exception_is_told_the_same_way(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", 2), ("warning", 1), ("error", 0)])
-def test_shows_the_level_asked_for_and_above(
+def test_logs_the_configured_level_and_above(
     capsys: pytest.CaptureFixture[str], level: str, shown: int
 ) -> None:
     logs.configure(level)
@@ -72,7 +74,7 @@ def test_shows_the_level_asked_for_and_above(
     assert len(lines(capsys)) == shown
 
 
-def test_is_readable_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_a_readable_line_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", for_people=True)
 
     structlog.get_logger("tests").info("request", status=200)

@@ -56,7 +56,7 @@ def test_the_cases_are_every_transition_from_every_status() -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), ALLOWED)
-def test_moves_on_and_returns_the_event_when_the_status_allows_it(
+def test_an_allowed_transition_returns_the_new_session_and_its_event(
     source: SessionStatus, target: SessionStatus
 ) -> None:
     session = a_session(status=source, version=4)
@@ -73,7 +73,7 @@ def test_moves_on_and_returns_the_event_when_the_status_allows_it(
 
 
 @pytest.mark.parametrize(("source", "target", "refusal"), REFUSED)
-def test_refuses_with_both_statuses_and_changes_nothing_otherwise(
+def test_a_refused_transition_names_both_statuses_and_changes_nothing(
     source: SessionStatus, target: SessionStatus, refusal: type[InvalidStatus]
 ) -> None:
     session = a_session(status=source)
@@ -135,7 +135,7 @@ def test_nothing_leads_back_to_planned() -> None:
     assert PLANNED not in REQUIRED_STATUS
 
 
-def test_refuses_to_start_while_another_is_in_progress_and_changes_nothing() -> None:
+def test_refuses_to_start_while_another_session_is_in_progress() -> None:
     session, active = a_session(status=PLANNED), uuid4()
     before = copy(session)
 
@@ -146,14 +146,14 @@ def test_refuses_to_start_while_another_is_in_progress_and_changes_nothing() -> 
     assert session == before
 
 
-def test_says_that_it_is_too_late_rather_than_that_it_is_itself_in_progress() -> None:
+def test_a_second_start_reports_the_status_of_the_session_itself() -> None:
     session = a_session()
 
     with pytest.raises(StatusTooLate):
         session.start(at=LATER, active_session_id=session.id)
 
 
-def test_started_says_nothing_more() -> None:
+def test_the_event_of_a_start_has_no_data() -> None:
     event = a_session(status=PLANNED).start(at=LATER)
 
     assert isinstance(event, SessionStarted)
@@ -161,7 +161,7 @@ def test_started_says_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("reason", ["knee hurts", None])
-def test_failed_carries_the_reason_and_leaves_what_was_trained(reason: str | None) -> None:
+def test_failing_records_the_reason_and_keeps_sets_and_notes(reason: str | None) -> None:
     session = a_session(sets=(12, None), rpe=9, notes="slippery floor")
 
     event = session.fail(Reason.parse(reason), at=LATER)
@@ -180,7 +180,7 @@ def test_failed_carries_the_reason_and_leaves_what_was_trained(reason: str | Non
     ],
     ids=["nothing given", "sets given", "rpe given"],
 )
-def test_completed_replaces_what_is_given_and_leaves_what_is_not(
+def test_completing_replaces_only_the_given_fields(
     given: dict[str, Any], kept: dict[str, Any]
 ) -> None:
     session = a_session(sets=(12, None), rpe=7)
@@ -198,7 +198,7 @@ def test_completed_replaces_what_is_given_and_leaves_what_is_not(
 
 
 @pytest.mark.parametrize("sets", [(), (None, None)], ids=["no set", "no set done"])
-def test_refuses_to_complete_without_a_repetition(sets: tuple[None, ...]) -> None:
+def test_refuses_to_complete_without_any_repetition(sets: tuple[None, ...]) -> None:
     session = a_session(sets=sets)
     before = copy(session)
 
@@ -208,7 +208,7 @@ def test_refuses_to_complete_without_a_repetition(sets: tuple[None, ...]) -> Non
     assert session == before
 
 
-def test_total_reps_leaves_out_sets_that_were_not_done() -> None:
+def test_total_reps_ignores_sets_that_were_not_done() -> None:
     assert a_session(sets=(12, 10, None)).total_reps == 22
     assert a_session(sets=()).total_reps == 0
 

@@ -1,4 +1,4 @@
-"""Settings: every one documented, wrong ones refused in a sentence, secrets kept."""
+"""Settings: all documented, wrong values refused in a sentence, secrets hidden."""
 
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def _as_written(default: Any) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def test_every_setting_is_documented_as_it_is() -> None:
+def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
     rows = [documented(name, setting) for name, setting in all_settings().items()]
     written = [row for row in DOCUMENT.read_text().splitlines() if row.startswith("| `SERVICE_")]
     assert sorted(written) == sorted(rows)
@@ -55,7 +55,7 @@ def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_takes_a_database_url_in_any_usual_spelling(
+def test_accepts_every_usual_spelling_of_a_database_url(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     in_environment(monkeypatch, SERVICE_DATABASE_URL=f"{scheme}://api@db/training")
@@ -120,7 +120,7 @@ def test_refuses_a_wrong_setting_of_the_relay(
     assert PASSWORD not in str(refused.value)
 
 
-def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_every_missing_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in GOOD:
         monkeypatch.delenv(name, raising=False)
 
@@ -131,7 +131,7 @@ def test_names_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
         load(Settings)
 
 
-def test_takes_an_empty_variable_for_one_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(monkeypatch, SERVICE_JWT_ISSUER="", SERVICE_JWKS_URL="")
 
     settings = load(Settings)
@@ -139,7 +139,7 @@ def test_takes_an_empty_variable_for_one_not_set(monkeypatch: pytest.MonkeyPatch
     assert (settings.jwt_issuer, settings.jwks_url) == (None, None)
 
 
-def test_leaves_other_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_variables_without_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(
         monkeypatch, SERVICE_TEST_DATABASE_URL="postgresql://", SERVICE_MESH="istio", SERVICES="3"
     )
@@ -147,7 +147,7 @@ def test_leaves_other_variables_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(Settings).database_url.get_secret_value() == DATABASE_URL
 
 
-def test_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repr_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(monkeypatch)
 
     settings = load(Settings)
@@ -157,7 +157,7 @@ def test_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         assert SECRET not in shown
 
 
-def test_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_immutable(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(monkeypatch)
     settings = load(Settings)
 

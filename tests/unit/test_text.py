@@ -1,4 +1,4 @@
-"""The normal form, length and characters of what users write."""
+"""Text of users: its normal form, length and allowed characters."""
 
 import unicodedata
 
@@ -33,12 +33,12 @@ from service.domain.text import Notes, Reason
         "joiner",
     ],
 )
-def test_keeps_the_normal_form(text: str, kept: str) -> None:
+def test_returns_the_normal_form(text: str, kept: str) -> None:
     assert Reason.parse(text) == Reason(kept)
 
 
 @pytest.mark.parametrize("text", [None, "", " ", "\n\t", "\u2003"])
-def test_is_absent_when_nothing_is_left(text: str | None) -> None:
+def test_blank_text_becomes_none(text: str | None) -> None:
     assert Reason.parse(text) is None
 
 
@@ -47,7 +47,7 @@ def test_is_absent_when_nothing_is_left(text: str | None) -> None:
     [0x00, 0x07, 0x0B, 0x0D, 0x1B, 0x7F, 0x85, 0x9B, 0xD800, 0xDFFF],
     ids="U+{:04X}".format,
 )
-def test_refuses_characters_that_cannot_be_kept(code_point: int) -> None:
+def test_refuses_forbidden_characters(code_point: int) -> None:
     with pytest.raises(InvalidReason) as refused:
         Reason.parse(f"knee{chr(code_point)}hurts")
 
@@ -79,7 +79,7 @@ def test_notes_follow_the_same_rules_with_another_limit_and_error() -> None:
 
 
 @given(st.text(st.characters(codec=None), max_size=600))
-def test_any_text_is_kept_in_normal_form_or_refused(text: str) -> None:
+def test_any_text_becomes_its_normal_form_or_is_refused(text: str) -> None:
     try:
         reason = Reason.parse(text)
     except InvalidReason:

@@ -44,7 +44,7 @@ def statuses(working_set: WorkingSet) -> Sequence[SessionStatus]:
     return [each.session.status for each in working_set.applied]
 
 
-def test_the_second_of_two_commands_meets_the_session_that_the_first_left() -> None:
+def test_a_command_sees_the_session_that_the_previous_command_changed() -> None:
     session = a_session()
     working_set = a_working_set(session)
 
@@ -56,7 +56,7 @@ def test_the_second_of_two_commands_meets_the_session_that_the_first_left() -> N
     assert session.status is SessionStatus.IN_PROGRESS
 
 
-def test_a_key_used_twice_is_replayed_for_the_same_command_alone() -> None:
+def test_replays_a_key_only_for_the_same_command() -> None:
     session = a_session()
     working_set = a_working_set(session)
     command = a_command(session, idempotency_key="tap-1")
