@@ -1,4 +1,4 @@
-"""python -m benchmarks: measures, or reports again what was measured."""
+"""python -m benchmarks: measures, or writes the report of earlier results again."""
 
 import argparse
 import shlex
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _chosen(_parser().parse_args(given))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops what was started, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # also stops the servers
     try:
         if options.report:
             results = Results.load(options.report)
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> argparse.Namespace:
-    """What was given, and the preset's values for the rest."""
+    """The given options, completed by the values of the preset."""
     given = {name: value for name, value in vars(options).items() if value is not None}
     preset = QUICK if options.quick else FULL
     return argparse.Namespace(**{"report": None} | preset | given)
@@ -119,7 +119,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _command(given: Sequence[str]) -> str:
-    """What anybody would type for the same figures: without places on this machine."""
+    """The command that repeats this run, without paths of this machine."""
     places = argparse.ArgumentParser(add_help=False)
     _add_where(places)
     _, others = places.parse_known_args(given)

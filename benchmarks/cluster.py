@@ -1,4 +1,4 @@
-"""The PostgreSQL that is measured with, and a database of its own for each measurement."""
+"""The PostgreSQL server of the benchmarks, with a new database for each measurement."""
 
 import asyncio
 import hashlib
@@ -31,8 +31,8 @@ LOGIN = "training_api"
 SESSIONS_PER_USER = 10
 MIGRATIONS = Path(migrate.ALEMBIC_INI).parent / "migrations" / "versions"
 
-# As life leaves them: each user's sessions lie apart, the last one is yet to come, and each
-# that has ended has its event.
+# Rows as after long use: the sessions of a user are scattered, the newest is planned, and each
+# ended session has its event.
 PRESENT_SESSIONS = f"""
     INSERT INTO sessions
     SELECT md5('present user ' || number % $1::int)::uuid, uuidv7(),
@@ -86,7 +86,7 @@ class Cluster:
 
     @contextmanager
     def fresh_database(self, rows: int, fresh: Fresh) -> Iterator[str]:
-        """With as many present rows, and the fresh ones beside them; dropped at the end."""
+        """A database with `rows` present rows and the fresh sessions; dropped at the end."""
         name = "measured"
         template = self._template(rows)
         self.execute(
@@ -107,7 +107,7 @@ class Cluster:
             self.execute("postgres", f"DROP DATABASE {name} WITH (FORCE)")
 
     def _template(self, rows: int) -> str:
-        """Made once for each schema: ten million rows take minutes."""
+        """A template, created once for each schema, because ten million rows take minutes."""
         name = f"template_{rows}_{_schema()}"
         if not self.value("postgres", "SELECT count(*) FROM pg_database WHERE datname = $1", name):
             self._drop_older_templates()
@@ -153,7 +153,7 @@ async def _insert_present(connection: asyncpg.Connection, rows: int) -> None:
 
 
 def _schema() -> str:
-    """A name that changes when the migrations do."""
+    """A name that changes with the migrations."""
     scripts = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.py")))
     return hashlib.sha256(scripts).hexdigest()[:8]
 

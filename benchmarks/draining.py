@@ -1,6 +1,6 @@
-"""python -m benchmarks.draining: what it costs to publish events that wait in the queue.
+"""python -m benchmarks.draining: measures the cost of publishing queued events.
 
-Nothing else is under way, so that all that PostgreSQL does is the relay's.
+Nothing else runs, so that all work of PostgreSQL is for the relay.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def _relay(postgres: Cluster, broker: Nats) -> Iterator[psutil.Process]:
 def _drained(
     postgres: Cluster, processes: Sequence[psutil.Process]
 ) -> tuple[float, Sequence[float]]:
-    """How long it took, and the processor time of each process, in seconds."""
+    """The duration, and the processor time of each process, in seconds."""
     postgres.execute(DATABASE, QUEUE)
     begun = time.monotonic()
     before = [cpu_seconds(each) for each in processes]

@@ -1,7 +1,7 @@
-"""Sessions, and the requests about them: each of another user, with a token of its own.
+"""Sessions and the requests for them: each of another user, with its own token.
 
-The n-th user and the n-th session follow from n, so that pgbench can name them too. Lives, which
-begin with a session that is planned, are of other users: the newcomers.
+The ids of the n-th user and session follow from n, so that pgbench can compute them. Whole lives
+begin with planning, and belong to other users, the newcomers.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from benchmarks.issuer import Issuer
 from benchmarks.plan import FAIL, MIXED, READ
 
 RESERVED = 10
-"""Sessions beyond those that the load uses: for checking that a contender does the job."""
+"""Extra sessions, for the check that a contender does the job."""
 
 REASON = "shoulder pain"
 COLUMNS = (
@@ -49,7 +49,7 @@ def _uuid(name: str) -> UUID:
 
 @dataclass(frozen=True)
 class Share:
-    """Which of the fresh sessions a run may use: `count` of them, from the `first` on."""
+    """The fresh sessions that a run may use: `count` of them, beginning with number `first`."""
 
     first: int
     count: int
@@ -68,7 +68,7 @@ class Fresh:
 
     @property
     def sessions(self) -> Path:
-        """In the text format of COPY."""
+        """The sessions in the text format of COPY."""
         return self.directory / "sessions.copy"
 
     def requests(self, kind: str, algorithm: str) -> Path:
@@ -96,7 +96,7 @@ def _write(path: Path, parts: Iterable[str]) -> None:
 
 
 def token(issuer: Issuer, user: UUID, now: int) -> str:
-    """With the claims of a Supabase access token; of the same length for every user."""
+    """A token with the claims of Supabase; equally long for every user."""
     claims: dict[str, Any] = {
         "iss": "https://abcdefghijklmnopqrst.supabase.co/auth/v1",
         "sub": str(user),
@@ -127,7 +127,7 @@ def _reading(number: int, issuer: Issuer, now: int) -> str:
 
 
 def _planning(number: int, issuer: Issuer, now: int) -> str:
-    """Named, so that the answer tells whose life goes on: see wrk/lives.lua."""
+    """Carries the number of the user, so that wrk/lives.lua can continue the life of the answer."""
     bearer = token(issuer, newcomer_id(number), now)
     return _request("POST /sessions", bearer, PLANNED, f"X-Request-Id: life-{number:010}\r\n")
 

@@ -1,4 +1,4 @@
-"""Who signs the tokens: a secret (HS256), or keys that a server of ours publishes (ES256)."""
+"""Issuers of tokens: a secret (HS256), or a key that a server publishes (ES256)."""
 
 import json
 import secrets

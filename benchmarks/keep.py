@@ -1,4 +1,4 @@
-"""Where results are kept, and which of those that are there stay."""
+"""The file of results, and the rules for adding to it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from benchmarks.results import Identity, Results
 
 @dataclass(frozen=True)
 class Keep:
-    """The file for results; `add`: to those in it, of which nothing is measured `again`."""
+    """`add`: keep the results in the file; `again`: measure those again, too."""
 
     file: Path
     add: bool
     again: bool
 
     def begun(self, now: Results) -> Results:
-        """Raises CannotMeasure where the figures would not stand in one table."""
+        """Raises CannotMeasure if other conditions applied to the results in the file."""
         if not (self.add and self.file.exists()):
             return now
         earlier = Results.load(self.file)

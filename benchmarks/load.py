@@ -1,4 +1,4 @@
-"""Load, by wrk over HTTP or by pgbench: what was done in how long."""
+"""Load by wrk over HTTP, or by pgbench, and its results."""
 
 import json
 import math
@@ -18,12 +18,12 @@ from benchmarks.plan import FAIL, MIXED, READ, Scenario
 SCRIPTS = Path(__file__).with_name("wrk")
 SCRIPT = {FAIL: "prepared", READ: "prepared", MIXED: "lives"}
 WINDOW_SECONDS = 0.05
-"""As wrk/windows.lua has it."""
+"""Must equal the value in wrk/windows.lua."""
 
 PGBENCH_SCRIPT = Path(__file__).parent / "contenders" / "pgbench.sql"
 TIMEOUT = "10s"
 MANY_CONNECTIONS = 8
-"""From which on wrk and pgbench have two threads."""
+"""From this number of connections on, wrk and pgbench use two threads."""
 
 LATENCIES = ("p50", "p90", "p99", "p999", "max")
 
@@ -34,9 +34,9 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How many answers of one status came between `start` and `WINDOW_SECONDS` later.
+    """The number of answers with one status in the `WINDOW_SECONDS` after `start`.
 
-    Of the clock of `time.monotonic`.
+    `start` is a time of `time.monotonic`.
     """
 
     start: float
@@ -46,9 +46,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Load:
-    """What was asked of a contender, and what it did. Latencies in milliseconds.
+    """The results of a load. Latencies in milliseconds.
 
-    `refused`: answers other than 2xx; `broken`: connections, and answers that came too late.
+    `refused`: answers other than 2xx; `broken`: lost connections and timeouts.
     """
 
     seconds: float
@@ -76,7 +76,7 @@ def require_wrk() -> str:
 def over_http(
     url: str, fresh: Fresh, share: Share, scenario: Scenario, seconds: int, *, script: str = ""
 ) -> Load:
-    """`script`: another than the kind of load has; `windows` tells when answers came."""
+    """`script` replaces the script of the kind of load; `windows` also records times of answers."""
     threads = _threads(scenario.connections)
     requests = scenario.kind, scenario.algorithm
     command = [
@@ -125,7 +125,7 @@ def by_pgbench(
     clients: int,
     seconds: int | None = None,
 ) -> Load:
-    """Without `seconds`, one transaction per client."""
+    """One transaction per client if `seconds` is None."""
     command = [
         cluster.server.binaries / "pgbench",
         f"--host={cluster.server.socket_dir}",

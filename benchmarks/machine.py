@@ -1,4 +1,4 @@
-"""The machine that was measured on."""
+"""A description of the machine."""
 
 import os
 import platform

@@ -22,7 +22,7 @@ SETTLE_SECONDS = 1
 
 
 class CannotMeasure(Exception):
-    """Says what went wrong with which contender."""
+    """The message names the contender and the error."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Bench:
 
 @contextmanager
 def naming(subject: str) -> Iterator[None]:
-    """Raises CannotMeasure for whatever goes wrong with this subject."""
+    """Turns every error of this subject into CannotMeasure."""
     try:
         yield
     except (DoesNotDoTheJob, LoadFailed, ServerDied) as exc:
@@ -107,9 +107,9 @@ def count_written(setting: Setting) -> int:
 
 
 def require_written(written: int, seen: Load, setting: Setting, under_way: int) -> None:
-    """Every success that was answered has its row in the outbox, and nothing else has.
+    """Requires one row in the outbox for each successful answer, and no others.
 
-    But for what was `under_way` when the clients left: at the end, and at that of the warm-up.
+    Allows for requests that were `under_way` at the end of the load and of the warm-up.
     """
     if setting.database is None:
         return

@@ -1,4 +1,4 @@
-"""A NATS server with JetStream, for as long as a measurement takes."""
+"""A NATS server with JetStream for one measurement."""
 
 import shutil
 import sys
@@ -18,7 +18,7 @@ from benchmarks.processes import ServerDied, free_port, running
 PATIENCE_SECONDS = 10
 
 ENVIRONMENT = {"GOMAXPROCS": "1"}
-"""As in docker-compose.yml, where it shares a machine too; measured: docs/decisions/relay.md."""
+"""As in docker-compose.yml; measured in docs/decisions/relay.md."""
 
 CONFIGURATION = """
 listen: "127.0.0.1:{port}"
@@ -34,13 +34,13 @@ class Nats:
     process: psutil.Process
 
     def messages(self) -> int:
-        """How many its streams hold."""
+        """The number of messages in its streams."""
         found: int = httpx2.get(f"{self.monitoring_url}/jsz").json()["messages"]
         return found
 
 
 def nats_server() -> str:
-    """One on PATH, else the one beside this Python. Raises NotHere."""
+    """The path of nats-server: from PATH, or from this environment. Raises NotHere."""
     beside = Path(sys.executable).parent
     path = shutil.which("nats-server") or shutil.which("nats-server", path=beside)
     if path is None:
@@ -50,7 +50,7 @@ def nats_server() -> str:
 
 @contextmanager
 def serving_nats(sync: str) -> Iterator[Nats]:
-    """`sync`: how often it flushes to disk, or `always`."""
+    """`sync`: the interval of flushes to disk, or `always`."""
     port, monitoring_port = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="benchmarks-nats-") as home:
         file = Path(home) / "nats.conf"
@@ -67,7 +67,7 @@ def serving_nats(sync: str) -> Iterator[Nats]:
 def _wait_until_answering(nats: Nats) -> None:
     give_up = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up:
-        with suppress(httpx2.HTTPError):  # also while it says that it starts
+        with suppress(httpx2.HTTPError):  # also while it starts
             httpx2.get(f"{nats.monitoring_url}/healthz").raise_for_status()
             return
         time.sleep(0.1)

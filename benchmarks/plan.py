@@ -1,11 +1,11 @@
-"""What is measured: contenders, scenarios, rounds."""
+"""The plan of a run: contenders, scenarios, rounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 FAIL, READ, MIXED = "fail", "read", "mixed"
-"""What the load does: fail sessions, read them, or plan, start and fail them."""
+"""Kinds of load: fail sessions, read them, or plan, start and fail them."""
 
 HS256, ES256 = "HS256", "ES256"
 LOAD, RECOVERY, RELAY, SOAK = "load", "recovery", "relay", "soak"
@@ -13,12 +13,12 @@ PARTS = LOAD, RECOVERY, RELAY, SOAK
 
 WORKERS = 2
 POOL_SIZE = 10
-"""Connections to the database, for each worker, of every contender alike."""
+"""Database connections per worker, the same for every contender."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scenario:
-    """`rows`: sessions that are there already, beside those that the load is about."""
+    """`rows`: present sessions, beside those that the load changes or reads."""
 
     kind: str = FAIL
     connections: int = 64
@@ -29,7 +29,7 @@ class Scenario:
         return f"{self.kind}, {self.connections} clients, {self.rows:,} rows, {self.algorithm}"
 
     def differences(self) -> set[str]:
-        """The names of what differs from the base."""
+        """The names of the fields that differ from the base."""
         names = (field.name for field in fields(self))
         return {name for name in names if getattr(self, name) != getattr(BASE, name)}
 
@@ -40,7 +40,7 @@ READS, LIVES = Scenario(kind=READ), Scenario(kind=MIXED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Times in seconds. `rate_max`: for how many requests a second sessions are prepared."""
+    """Times in seconds. `rate_max`: sessions are prepared for this many requests per second."""
 
     contenders: tuple[str, ...]
     scenarios: tuple[Scenario, ...]
@@ -56,12 +56,12 @@ class Plan:
 
     @property
     def requests(self) -> int:
-        """More than any contender can use up in one measurement."""
+        """The number of requests to prepare: more than any contender answers in one measurement."""
         return self.rate_max * (self.warm_up + self.duration)
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """What has to be alike for figures to stand in one table."""
+        """The conditions that must be equal for figures in one table."""
         return {"duration": self.duration, "warm_up": self.warm_up, "service": self.service}
 
 
@@ -71,9 +71,9 @@ def sweeps(
     rows: Sequence[int],
     algorithms: Sequence[str],
 ) -> tuple[Scenario, ...]:
-    """Each sweep changes one thing about the base, so that its effect can be seen alone.
+    """Scenarios that each change one field of the base, so that its effect is seen alone.
 
-    All but that of kinds are about failing sessions.
+    All sweeps except that of kinds fail sessions.
     """
     found = [Scenario(kind=name) for name in kinds]
     if FAIL in kinds:

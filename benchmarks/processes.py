@@ -1,4 +1,4 @@
-"""Servers as processes: started, waited for, watched, and stopped."""
+"""Starts servers as processes, waits for them, measures and stops them."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ import psutil
 PATIENCE_SECONDS = 60
 QUIET_SECONDS = 0.5
 HELPERS = ("resource_tracker",)
-"""Children that Python starts for itself, and that do no work."""
+"""Helper processes of Python, which do no work."""
 
 
 class ServerDied(Exception):
@@ -45,7 +45,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB of the largest worker. Proportional: pages that are shared count in part."""
+    """MiB of the largest worker. Proportional: shared pages count in part (PSS)."""
 
     resident: float
     proportional: float
@@ -60,7 +60,7 @@ class Memory:
 
 
 def cpu_seconds(root: psutil.Process) -> float:
-    """Of this process and all that it started, those that have ended included."""
+    """Processor time of this process and its descendants, ended ones included."""
     total = 0.0
     for process in (root, *root.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
@@ -92,7 +92,7 @@ def serving(
 def running(
     command: Sequence[str], *, environment: Mapping[str, str], directory: Path
 ) -> Iterator[psutil.Process]:
-    """A process, killed at the end with all that it started. A ServerDied gets its last words."""
+    """Runs a process, and kills it and its children at the end. ServerDied carries its output."""
     with (
         tempfile.TemporaryFile("w+") as output,
         subprocess.Popen(  # noqa: S603  the contenders, and what they need
@@ -108,7 +108,7 @@ def running(
             yield psutil.Process(process.pid)
         except ServerDied as exc:
             if exc.args:
-                raise  # another one's, which has its last words already
+                raise  # of another process, with its output already
             output.seek(0)
             raise ServerDied(f"The server ended:\n{output.read()[-3000:]}") from None
         finally:
@@ -136,7 +136,7 @@ def _wait_until_answering(server: Server) -> None:
 
 
 def _wait_until_quiet(server: Server) -> None:
-    """The first worker answers while others still start, and they take processor time for it."""
+    """The first worker answers while the others still use the processor to start."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up:
         before = server.cpu_seconds()

@@ -1,4 +1,4 @@
-"""PostgreSQL stands still under load and goes on: how soon is this service back?"""
+"""Freezes PostgreSQL under load, and measures how soon the service is back."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from benchmarks.subjects import started
 BEFORE_SECONDS = 5
 BASELINE_SECONDS = 3
 STOPPED_SECONDS = 7
-"""Longer than a command waits to be begun, so that some are refused."""
+"""Longer than a command may wait to begin, so that some are refused."""
 
 AFTER_SECONDS = 8
 SECONDS = BEFORE_SECONDS + STOPPED_SECONDS + AFTER_SECONDS
@@ -87,7 +87,7 @@ def _recovery(round_: int, seen: Load, stopped: float, went_on: float) -> Recove
 
 
 def back_after(windows: Sequence[Window], went_on: float, before: float) -> float | None:
-    """Until the end of the first quarter of a second with enough successes, in seconds."""
+    """Seconds until the end of the first quarter of a second with enough successes."""
     end = max((window.start for window in windows), default=went_on)
     steps = int((end - went_on - OVER_SECONDS) / WINDOW_SECONDS)
     for step in range(steps + 1):
@@ -98,7 +98,7 @@ def back_after(windows: Sequence[Window], went_on: float, before: float) -> floa
 
 
 def rate(windows: Sequence[Window], start: float, end: float) -> float:
-    """Successes a second in the windows that begin in this time."""
+    """Successes per second in the windows that begin in this interval."""
     answers = sum(
         window.answers
         for window in windows

@@ -1,4 +1,4 @@
-"""This service under load with its relay on: does it keep up, and what does it cost?"""
+"""Measures the service under load with and without its relay."""
 
 import asyncio
 import os
@@ -42,9 +42,9 @@ AGE = """
 
 
 def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
-    """Without the relay and with it, on one server; from round to round the other comes first.
+    """Runs once without and once with the relay on one server; the order changes each round.
 
-    Raises CannotMeasure, also where the stream does not hold each event once.
+    Raises CannotMeasure, also if the stream does not hold each event once.
     """
     contender = CONTENDERS[SERVICE]
     with (
@@ -67,7 +67,7 @@ def relayed(bench: Bench, round_: int) -> Iterator[Relayed]:
 def _start_afresh(setting: Setting) -> None:
     """Empties the queue and writes to disk, so that no run has work of the one before it."""
     assert setting.database  # noqa: S101  the service has one
-    time.sleep(SETTLE_SECONDS)  # the clients before left something under way
+    time.sleep(SETTLE_SECONDS)  # until requests of the earlier clients have ended
     setting.cluster.execute(setting.database, *EMPTY)
     os.sync()
 
@@ -80,7 +80,7 @@ def _with_relay(
         with _ages_of_oldest(setting) as ages:
             seen = subject.load(share, SECONDS)
         behind = relay.wait_until_idle()
-        time.sleep(SETTLE_SECONDS)  # the clients left something under way
+        time.sleep(SETTLE_SECONDS)  # until requests of the clients have ended
         relay.wait_until_idle()
         relay.require_each_event_once()
     return _seen(round_, seen, with_relay=True, ages=ages, behind=behind)
@@ -100,7 +100,7 @@ def _seen(round_: int, seen: Load, *, with_relay: bool, **of_relay: Any) -> Rela
 
 @contextmanager
 def _relaying(setting: Setting, sync: str) -> Iterator["_Relay"]:
-    """A relay as it ships, and a NATS server of its own."""
+    """Runs the relay as it ships, with a new NATS server."""
     assert setting.database  # noqa: S101  it is nothing without one
     with serving_nats(sync) as nats:
         environment = {
@@ -116,7 +116,7 @@ def _relaying(setting: Setting, sync: str) -> Iterator["_Relay"]:
 
 @dataclass(frozen=True)
 class _Relay:
-    """`already`: how many events there were before."""
+    """`already`: the number of events before the load."""
 
     setting: Setting
     nats: Nats
@@ -124,7 +124,7 @@ class _Relay:
     already: int
 
     def wait_until_idle(self) -> float:
-        """For how long, in seconds. Raises DoesNotDoTheJob."""
+        """Waits until the queue is empty; returns the seconds. Raises DoesNotDoTheJob."""
         begun = time.monotonic()
         while _count(self.setting, COUNT_QUEUED):
             require_alive(self.process)
@@ -147,7 +147,7 @@ def _count(setting: Setting, query: str) -> int:
 
 @contextmanager
 def _ages_of_oldest(setting: Setting) -> Iterator[list[float]]:
-    """Of the oldest event that is not published yet, in seconds."""
+    """Samples the age of the oldest unpublished event, in seconds."""
     assert setting.database  # noqa: S101  the relay has one
     url = setting.cluster.url(setting.database, SUPERUSER)
     ages: list[float] = []

@@ -1,4 +1,4 @@
-"""What was measured, as it is kept between measuring and reporting."""
+"""Results, as they are stored between measuring and reporting."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 from benchmarks.plan import LOAD, RECOVERY, RELAY, SOAK, Scenario
 
 Identity = tuple[object, ...]
-"""What a result is of: of two with the same, one is enough."""
+"""Identifies what a result measured; a newer result with the same identity replaces it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +92,11 @@ class Soak:
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """Load during which the database stood still for `stopped` seconds, and then went on.
+    """Load during which the database was frozen for `stopped` seconds.
 
-    `before`: successes a second until then; `seconds`: from when it went on until throughput was
-    back, None for never. `answers` by status; `broken`: connections, and answers too late.
-    `curve`: successes a second over time, in seconds since the database went on.
+    `before`: successes per second until then; `seconds`: from the end of the freeze until the
+    throughput was back, None for never. `answers` by status; `broken`: lost connections and
+    timeouts. `curve`: successes per second over the seconds since the end of the freeze.
     """
 
     round: int
@@ -120,8 +120,8 @@ class Recovery:
 class Relayed:
     """This service under load, with the relay or without.
 
-    `ages`: of the oldest event not yet published, in seconds, sampled under load; `behind`: for
-    how long the relay went on publishing after the load.
+    `ages`: seconds since the oldest unpublished event, sampled under load; `behind`: seconds for
+    which the relay went on publishing after the load.
     """
 
     round: int
@@ -157,7 +157,7 @@ PARTS: dict[str, type[Result]] = {
 
 @dataclass(kw_only=True)
 class Results:
-    """`conditions`: what has to be alike for figures to stand in one table."""
+    """`conditions` must be equal for figures in one table."""
 
     machine: dict[str, str]
     settings: dict[str, str]
@@ -167,7 +167,7 @@ class Results:
     everything: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
-        """In the place of an earlier one of the same."""
+        """Replaces an earlier result with the same identity."""
         others = [each for each in self.everything if each.identity != result.identity]
         self.everything = [*others, result]
 
@@ -215,7 +215,7 @@ class Results:
         return max((each.round for each in self.measurements), default=0)
 
     def save(self, path: Path) -> None:
-        """At once or not at all, so that no interruption leaves half a file."""
+        """Writes the file completely or not at all, whenever it is interrupted."""
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = [{"part": each.identity[0]} for each in self.everything]
         kept = asdict(self)

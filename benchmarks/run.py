@@ -1,4 +1,4 @@
-"""A whole plan, round after round; what was measured is kept after each step."""
+"""Runs a plan, round after round, and saves the results after each step."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -37,14 +37,14 @@ from benchmarks.results import (
 from benchmarks.soak import soak
 
 HEADROOM = 1.5
-"""How much faster than it was measured the service may be where it is loaded for longer."""
+"""Factor by which a longer load may be faster than the measured one."""
 
 
 Wanted = Callable[[Identity], bool]
 
 
 def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
-    """Raises CannotMeasure. `data`: what later runs use again."""
+    """Raises CannotMeasure. `data`: directory of databases and packages for later runs."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
     with _bench(plan, data) as bench:
@@ -106,7 +106,7 @@ def _everything(bench: Bench, results: Results, keep: Keep) -> Iterator[Result]:
 
 
 def _measurements(bench: Bench, _results: Results, wanted: Wanted) -> Iterator[Measurement]:
-    """Contender after contender, so that what disturbs the machine disturbs all of them."""
+    """Measures contender after contender, so that disturbances of the machine affect all alike."""
     for round_, scenario, name in product(
         _rounds(bench), bench.plan.scenarios, bench.plan.contenders
     ):
@@ -151,7 +151,7 @@ def _soak(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Soak]:
 
 @contextmanager
 def _for_longer(bench: Bench, results: Results, seconds: int) -> Iterator[Bench]:
-    """With requests for a warm-up and so many seconds of the base load on this service."""
+    """Prepares requests for a warm-up and `seconds` of the base load on this service."""
     rate = results.spread(SERVICE, BASE, lambda each: each.requests_per_second)
     per_second = rate.most * HEADROOM if rate else bench.plan.rate_max
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as place:

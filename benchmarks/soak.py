@@ -1,4 +1,4 @@
-"""This service under load for long, to see whether its memory grows."""
+"""Loads the service for a long time, and records its memory."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is measured, ready to be measured: a server under wrk's load, or pgbench."""
+"""Contenders ready to be measured: a server under the load of wrk, or pgbench."""
 
 import resource
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Requests of users, each with a token of its own."""
+"""A client that sends the requests of users, each with the token of its user."""
 
 import time
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What answers have to be like."""
+"""Assertions about answers of contenders."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def require_refusal(answer: httpx2.Response, status: int, code: str, **details: 
 def require_presented(
     answer: httpx2.Response, session: UUID | str, *, version: int, **values: Any
 ) -> None:
-    """That a 2xx presents this session as the contract says, with these values and some more."""
+    """Requires a 2xx that presents this session as the contract says, with these values."""
     content = answer.json()
     dto = content["data"]["session"]
     times = [datetime.fromisoformat(dto.pop(name)) for name in ("createdAt", "updatedAt")]

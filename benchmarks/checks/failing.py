@@ -1,4 +1,4 @@
-"""Failing sessions: whether a contender does what the contract says of it."""
+"""Checks that a contender fails sessions as the contract says."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""pgbench: whether it does the same, and under the same policies."""
+"""Checks that pgbench writes the same rows under the same policies."""
 
 from benchmarks import load
 from benchmarks.checks.expectations import DoesNotDoTheJob

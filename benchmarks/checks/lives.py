@@ -1,4 +1,4 @@
-"""Planning, starting and failing: whether a contender does what the contract says of it."""
+"""Checks that a contender plans, starts and fails sessions as the contract says."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,7 +23,7 @@ TOO_LARGE = 16 * 1024 + 1
 
 
 def check_lives(client: Client, rows: Rows, _fresh: Fresh) -> None:
-    """Raises DoesNotDoTheJob. Its users have no sessions but those that they plan."""
+    """Raises DoesNotDoTheJob. Its users have only the sessions that they plan."""
     client.check_authentication("POST", "/sessions")
     _lives(client, rows, uuid4())
     _refuses_what_is_no_plan(client, uuid4())

@@ -1,4 +1,4 @@
-"""Reading sessions: whether a contender does what the contract says of it."""
+"""Checks that a contender returns sessions as the contract says."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What a contender wrote, looked at past it, and policies that hide it from it."""
+"""Reads the rows that a contender wrote, and hides rows from it by a policy."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Rows:
 
     @contextmanager
     def hidden_by_policy(self) -> Iterator[None]:
-        """Who still finds a session is not under row-level security."""
+        """Hides all sessions by a policy: a contender that finds one bypasses the policies."""
         qual = self.cluster.value(self.database, POLICY_TEXT, POLICY)
         change = f"ALTER POLICY {POLICY} ON sessions USING"
         self.cluster.execute(self.database, f"{change} (false)")

@@ -1,4 +1,4 @@
-"""Who calls, for both habitual Python contenders."""
+"""The caller of a request, for both conventional Python contenders."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, and what the headers of the request add to it."""
+    """The user of a request, and its headers that matter to a command."""
 
     user_id: UUID
     request_id: str
@@ -65,5 +65,5 @@ class Caller:
         )
 
     def fingerprint(self, *asked: object) -> bytes | None:
-        """What the idempotency key stands for; None where there is no key."""
+        """The fingerprint of the command; None without an idempotency key."""
         return fingerprint(*asked) if self.idempotency_key else None

@@ -1,4 +1,4 @@
-"""Who takes part, and how each is started."""
+"""The contenders, and how each is started."""
 
 import hashlib
 import shutil
@@ -28,16 +28,16 @@ UVICORN = (
     "--no-server-header",
     f"--timeout-keep-alive={KEEP_ALIVE_SECONDS}",
 )
-"""As this service runs uvicorn, for the other Python contenders as well."""
+"""The other Python contenders run uvicorn as this service does."""
 
 
 class NotHere(Exception):
-    """Says why a contender cannot take part on this machine."""
+    """The message says why a contender cannot take part on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What a server is given."""
+    """What a server needs: its database, port, issuer, data directory and settings."""
 
     database_url: str
     port: int
@@ -150,7 +150,7 @@ def _node() -> str:
 
 
 def _fastify_home(data: Path) -> Path:
-    """Another one for other packages."""
+    """The directory of the installed packages; it changes with the lock file."""
     lock = (FASTIFY / "package-lock.json").read_bytes()
     return data / "node" / hashlib.sha256(lock).hexdigest()[:8]
 

@@ -1,4 +1,4 @@
-"""What both habitual Python contenders are told, and what they tell PostgreSQL."""
+"""The settings of both conventional Python contenders, and those of their connections."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ TIMEOUTS = {
     "statement_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
 }
-"""The same limits as this service's; given at login, so that no transaction pays for them."""
+"""The limits of this service, given at login so that no transaction pays for them."""
 
 
 @dataclass(frozen=True)

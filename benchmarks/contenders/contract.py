@@ -1,4 +1,4 @@
-"""The parts of the HTTP contract that both habitual Python contenders need."""
+"""The parts of the HTTP contract that both conventional Python contenders need."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"[^"]*"')
 
 
 class Refused(HTTPException):
-    """An HTTPException, since FastAPI takes all else that is raised by a body for bad JSON."""
+    """An HTTPException, because FastAPI reports any other error in a body as bad JSON."""
 
     def __init__(
         self,

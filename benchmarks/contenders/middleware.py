@@ -1,4 +1,4 @@
-"""What every request and response has, for both habitual Python contenders."""
+"""Request ids, safe headers and the body limit of both conventional Python contenders."""
 
 import re
 from uuid import uuid4

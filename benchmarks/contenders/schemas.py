@@ -1,4 +1,4 @@
-"""Bodies of requests, for both habitual Python contenders."""
+"""Bodies of requests, for both conventional Python contenders."""
 
 from typing import Annotated
 

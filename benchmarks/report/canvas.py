@@ -1,4 +1,4 @@
-"""What the pictures have in common: SVG that is the same for the same results."""
+"""Common parts of the plots: SVG that is identical for identical results."""
 
 from pathlib import Path
 from typing import Any

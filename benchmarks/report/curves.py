@@ -1,4 +1,4 @@
-"""The pictures of what is watched over time, all of this service."""
+"""Plots over time: recovery, the age of events, and memory of this service."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

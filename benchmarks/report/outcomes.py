@@ -1,4 +1,4 @@
-"""What is said of each part of the measurements that is no sweep."""
+"""Text about recovery, the relay and memory."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""Results as a page with tables and plots; it can be made again without measuring."""
+"""Writes results as a page with tables and plots, also from earlier results."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pictures of the load: how much, and how long it took."""
+"""Plots of the load: throughput and latency."""
 
 from collections.abc import Sequence
 from operator import attrgetter

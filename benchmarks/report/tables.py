@@ -12,7 +12,7 @@ NONE = "–"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, alignment: str = "---:") -> str:
-    """`alignment` of all columns but the first."""
+    """`alignment` applies to all columns except the first."""
     body = list(rows)
     if not body:
         return "Not measured."
@@ -51,7 +51,7 @@ def _contender(results: Results, name: str, scenario: Scenario) -> tuple[str, ..
 def sweep(
     results: Results, along: str, value: Callable[[Measurement], float], form: str = "{:,.0f}"
 ) -> str:
-    """A row for each contender, a column for each scenario that differs from the base in this."""
+    """A row per contender, and a column per scenario that differs from the base in this field."""
     steps = [each for each in results.scenarios if each.differences() <= {along}]
     heads = ("", *(_head(getattr(each, along)) for each in steps))
     names = dict.fromkeys(name for each in steps for name in _present(results, each))

@@ -1,4 +1,4 @@
-"""What this service has to reach, and whether it did."""
+"""The targets of this service, and whether it reached them."""
 
 import math
 import operator
@@ -19,12 +19,12 @@ RELAY_LOSS_MAX = 0.1
 MEMORY_MAX_MIB = 120
 LONG_SECONDS = 600
 GROWTH_MAX = 0.05
-"""Under load, from the second quarter of the time to the last: less than that counts as flat."""
+"""From the second quarter of the load to the last: less growth counts as flat."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reached` None: too little was measured to say."""
+    """`reached` is None if too little was measured to say."""
 
     measured: str
     reached: bool | None
@@ -78,7 +78,7 @@ def _many_connections(results: Results) -> Verdict | None:
 
 
 def _recovery(results: Results) -> Verdict | None:
-    """The slowest of the rounds; nothing but 200 and 503 is answered."""
+    """Judges the slowest round; every answer must be 200 or 503."""
     if not results.recoveries:
         return None
     times = [math.inf if each.seconds is None else each.seconds for each in results.recoveries]

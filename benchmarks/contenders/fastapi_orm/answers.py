@@ -1,4 +1,4 @@
-"""What is answered."""
+"""Models of the answers."""
 
 from datetime import datetime
 from typing import Any

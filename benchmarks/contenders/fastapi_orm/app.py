@@ -1,4 +1,4 @@
-"""FastAPI and SQLAlchemy's ORM, a transaction per request: the habitual way."""
+"""FastAPI and SQLAlchemy's ORM, a transaction per request: the conventional way."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The tables, as the ORM sees them."""
+"""The ORM models of the tables."""
 
 from datetime import datetime
 from typing import Any
@@ -56,7 +56,7 @@ class Event(Base):
 
 
 class OutboxEntry(Base):
-    """Without `position`, which the service's role may not read back."""
+    """Omits `position`, which the role of the service may not read."""
 
     __tablename__ = "outbox"
 

@@ -27,7 +27,7 @@ from benchmarks.contenders.fastapi_orm.models import Event, OutboxEntry, Trainin
 
 
 async def current_caller(request: Request) -> Caller:
-    """`async`, since FastAPI sends plain functions to a pool of threads."""
+    """`async`, because FastAPI runs plain functions in a pool of threads."""
     return Caller.of(request, request.app.state.tokens)
 
 
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Sessions:
-    """What a caller can do with their sessions; `asked` is what an idempotency key stands for."""
+    """The commands and reads of a caller; `asked` is the fingerprint of the command."""
 
     db: Annotated[AsyncSession, Depends(transaction)]
     caller: Annotated[Caller, Depends(current_caller)]

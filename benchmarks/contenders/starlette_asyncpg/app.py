@@ -1,4 +1,4 @@
-"""Starlette and asyncpg by hand, a transaction per request: the best of the habitual way."""
+"""Starlette and asyncpg by hand, a transaction per request: conventional and fast."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -105,7 +105,7 @@ async def on_invalid(request: Request[Any], exc: Exception) -> Response:
 
 
 async def _keep_as_it_is(_connection: object) -> None:
-    """Every setting ends with its transaction, so the pool's reset query has nothing to do."""
+    """Replaces the reset query of the pool: every setting ends with its transaction."""
 
 
 def create_app() -> Starlette:

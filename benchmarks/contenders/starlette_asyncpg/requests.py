@@ -1,4 +1,4 @@
-"""What requests have to look like."""
+"""Parses and validates requests."""
 
 import re
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""The statements. Those that write send session, event and outbox row together."""
+"""The SQL statements. Each write includes session, event and outbox row."""
 
 BECOME_SERVICE = """
     SELECT set_config('role', 'session_service', true),

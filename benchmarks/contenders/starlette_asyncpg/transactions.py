@@ -1,4 +1,4 @@
-"""A transaction for each request: lock, look, write."""
+"""A transaction for each request: lock, read, write."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`required` and `status`: what the session has to be, and what it becomes."""
+    """`required`: the status before; `status`: the status after."""
 
     required: str
     status: str
@@ -133,7 +133,9 @@ async def _transaction(
             raise active_session_exists(await _active(pool, caller)) from None
         if exc.constraint_name != ONE_EVENT_PER_KEY:
             raise
-    async with as_service(pool, caller) as connection:  # now the key is remembered
+    async with as_service(
+        pool, caller
+    ) as connection:  # the other request has stored the key by now
         return await work(connection)
 
 
