@@ -135,7 +135,7 @@ async def _transaction(
             raise
     async with as_service(
         pool, caller
-    ) as connection:  # the other request has stored the key by now
+    ) as connection:  # the other request has stored the key
         return await work(connection)
 
 
