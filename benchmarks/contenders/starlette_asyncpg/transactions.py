@@ -133,9 +133,7 @@ async def _transaction(
             raise active_session_exists(await _active(pool, caller)) from None
         if exc.constraint_name != ONE_EVENT_PER_KEY:
             raise
-    async with as_service(
-        pool, caller
-    ) as connection:  # the other request has stored the key
+    async with as_service(pool, caller) as connection:  # the other request has stored the key
         return await work(connection)
 
 
