@@ -179,10 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         "--url", default="http://127.0.0.1:8000", help="URL of the service (%(default)s)"
     )
     tour.add_argument(
-        "--data",
-        type=Path,
-        default=Path(".data"),
-        help="directory of the demo's data (%(default)s)",
+        "--data", type=Path, default=Path(".data"), help="data of the demo (%(default)s)"
     )
     tour.set_defaults(run=_try)
 
@@ -222,9 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     instead = relay.add_mutually_exclusive_group()
     instead.add_argument("--parked", action="store_true", help="list the parked events, and end")
     instead.add_argument(
-        "--retry-parked",
-        action="store_true",
-        help="put parked events into the queue again, and end",
+        "--retry-parked", action="store_true", help="queue parked events again, and end"
     )
     instead.add_argument(
         "--replay", action="store_true",
