@@ -1,15 +1,16 @@
 """What the application needs from outside, as protocols and plain records."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from service.application.commands import Command, SessionKey
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 """The time, with a time zone."""
@@ -76,21 +77,27 @@ class LoadedCommand:
 class UnitOfWork(Protocol):
     """One transaction that acts for the users it was opened for; rolled back unless committed."""
 
-    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+    def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
         """Locks each command's session, and its user where it needs that, without waiting."""
 
-    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+    def save(self, applied: Sequence[AppliedCommand]) -> None:
         """Writes sessions, events and outbox, all or none. Raises Contended."""
 
-    async def commit(self) -> None:
+    def commit(self) -> None:
         """Raises CommitUnknown if the connection broke before the server answered."""
 
 
-OpenUnitOfWork = Callable[[frozenset[UUID]], AbstractAsyncContextManager[UnitOfWork]]
-"""Begins a transaction that acts for these users and sees the rows of no other user.
+class RunUnitOfWork(Protocol):
+    async def __call__(
+        self, acting_users: frozenset[UUID], work: Callable[[UnitOfWork], T], /
+    ) -> T:
+        """Runs `work` in a transaction that acts for these users and sees no other user's rows.
 
-Raises DependencyUnavailable or Overloaded; the block raises TransactionFailed.
-"""
+        While `work` waits for the database, the event loop runs other tasks.
+
+        Raises DependencyUnavailable, Overloaded and TransactionFailed.
+        """
+
 
 Position = tuple[datetime, UUID]
 """A session's place among the newest first: its date and its id."""
@@ -119,20 +126,24 @@ class HistoryEvent:
 class SessionReader(Protocol):
     """A transaction that reads rows of the users it was opened for."""
 
-    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]: ...
+    def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]: ...
 
-    async def newest(
+    def newest(
         self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
     ) -> list[Session]: ...
 
-    async def history(
+    def history(
         self, user_id: UUID, session_id: UUID, after: int, limit: int
     ) -> list[HistoryEvent] | None:
         """The events that led to versions greater than `after`; None if there is no session."""
 
 
-OpenReader = Callable[[frozenset[UUID]], AbstractAsyncContextManager[SessionReader]]
-"""Raises DependencyUnavailable or Overloaded; the block raises TransactionFailed."""
+class RunRead(Protocol):
+    async def __call__(
+        self, acting_users: frozenset[UUID], read: Callable[[SessionReader], T], /
+    ) -> T:
+        """Runs `read` as `RunUnitOfWork` runs `work`."""
+
 
 CheckReadiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Each check by name, with "ok" or what is wrong."""

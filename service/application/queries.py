@@ -1,6 +1,6 @@
 """Reads. Single sessions are read in groups, lists and histories each in its own transaction."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -15,8 +15,8 @@ from service.application.group_commit.pending import ObserveGroup, PendingRead, 
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.ports import (
     HistoryEvent,
-    OpenReader,
     Position,
+    RunRead,
     SessionFilter,
     SessionReader,
 )
@@ -40,11 +40,11 @@ class Queries:
 
     def __init__(
         self,
-        open_reader: OpenReader,
+        run_read: RunRead,
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
     ) -> None:
-        self._open_reader = open_reader
+        self._run_read = run_read
         self._scheduler: Scheduler[PendingRead] = Scheduler(self._read_group, limits, observe)
         self.close = self._scheduler.close
 
@@ -85,10 +85,10 @@ class Queries:
         """Answers every read but those to retry: the connection was lost at their first attempt."""
         try:
             users = frozenset(user_id for user_id, _ in (pending.key for pending in group))
-            async with self._open_reader(users) as reader:
-                found = await reader.find({pending.key for pending in group})
-                for pending in group:
-                    pending.settle(found.get(pending.key))
+            keys = {pending.key for pending in group}
+            found = await self._run_read(users, lambda reader: reader.find(keys))
+            for pending in group:
+                pending.settle(found.get(pending.key))
         except (DependencyUnavailable, Overloaded) as exc:
             for pending in group:
                 pending.settle(exc.copy())
@@ -102,16 +102,13 @@ class Queries:
                 pending.settle(exc)
         return []
 
-    async def _read(self, user_id: UUID, read: Callable[[SessionReader], Awaitable[T]]) -> T:
-        async def attempt() -> T:
-            async with self._open_reader(frozenset({user_id})) as reader:
-                return await read(reader)
-
+    async def _read(self, user_id: UUID, read: Callable[[SessionReader], T]) -> T:
+        users = frozenset({user_id})
         try:
             try:
-                return await attempt()
+                return await self._run_read(users, read)
             except ConnectionLost:
-                return await attempt()
+                return await self._run_read(users, read)
         except TransactionFailed as exc:
             raise DependencyUnavailable("database") from exc
 

@@ -48,7 +48,7 @@ def create_app(
             stack.push_async_callback(engine.dispose)
             database = compose_database(settings, engine)
             commands = compose_commands(settings, database, clock, new_id, observe)
-            queries = Queries(database.reader, compose_limits(settings))
+            queries = Queries(database.run_read, compose_limits(settings))
             stack.push_async_callback(
                 _close, commands, queries, within=database.limits.transaction_max
             )
@@ -101,7 +101,7 @@ def compose_commands(
     observe: ObserveGroup = ignore_group,
 ) -> GroupCommit:
     limits = replace(compose_limits(settings), resolve_timeout=2 * database.limits.transaction_max)
-    return GroupCommit(database.unit_of_work, clock, new_id, limits, observe)
+    return GroupCommit(database.run_unit_of_work, clock, new_id, limits, observe)
 
 
 def compose_limits(settings: Settings) -> SchedulerLimits:

@@ -7,8 +7,9 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import Pool, event
+from sqlalchemy import Connection, Engine, Pool, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import DependencyUnavailable
 from service.persistence.errors import DRIVER_ERRORS
@@ -18,28 +19,28 @@ GIVE_UP_SECONDS = 1.0
 
 
 class _Connection(asyncpg.Connection):
-    """Sends `opening` with the next BEGIN: two statements, one round trip.
+    """Sends `after_begin`, a statement, together with the next BEGIN, in one round trip.
 
     Refuses any other statement before it, which would run with the rights of the login.
     """
 
-    opening: str | None = None
+    after_begin: str | None = None
     watchdog: asyncio.TimerHandle
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if self.opening is None:
+        if self.after_begin is None:
             return await super().execute(query, *args, **options)
-        if not query.startswith("BEGIN"):
+        if query != "BEGIN;":
             raise asyncpg.InterfaceError("the transaction has not begun")
-        opening, self.opening = self.opening, None
+        after_begin, self.after_begin = self.after_begin, None
         try:
-            return await super().execute(f"{query} {opening}")
+            return await super().execute(f"{query} {after_begin}")
         except asyncpg.PostgresError:
             self.terminate()  # asyncpg believes that the transaction has begun
             raise
 
     async def prepare(self, query: str, **options: Any) -> Any:
-        if self.opening is not None:
+        if self.after_begin is not None:
             raise asyncpg.InterfaceError("the transaction has not begun")
         return await super().prepare(query, **options)
 
@@ -89,31 +90,44 @@ def create_engine(
     return engine
 
 
-@asynccontextmanager
-async def transaction(
-    engine: AsyncEngine, settings: Mapping[str, str]
-) -> AsyncIterator[AsyncConnection]:
+@contextmanager
+def transaction(engine: Engine, settings: Mapping[str, str]) -> Iterator[Connection]:
     """A transaction that begins with these settings, and is rolled back unless committed.
 
-    Its first statement begins it. The caller limits its time by `cut_after`.
+    The first statement in the block sends BEGIN. The caller limits the time by `cut_after`.
 
-    Raises DependencyUnavailable.
+    Raises DependencyUnavailable. Runs in SQLAlchemy's `greenlet_spawn`.
     """
     try:
-        connection = await engine.connect()
+        connection = engine.connect()
     except DRIVER_ERRORS as exc:
         raise DependencyUnavailable("database") from exc
     driver = driver_connection(connection)
-    driver.opening = opening(settings)
+    driver.after_begin = _set_until_the_end(settings)
     try:
         yield connection
     finally:
-        driver.opening = None
-        await _release(connection, driver)
+        driver.after_begin = None
+        # SQLAlchemy throws away a connection that cannot roll back.
+        with cut_after(driver, GIVE_UP_SECONDS), suppress(*DRIVER_ERRORS):
+            connection.close()
 
 
-def opening(settings: Mapping[str, str]) -> str:
-    """Sets them until the end of the transaction."""
+@asynccontextmanager
+async def awaited_transaction(
+    engine: AsyncEngine, settings: Mapping[str, str]
+) -> AsyncIterator[AsyncConnection]:
+    """A `transaction` whose statements are awaited one by one."""
+    opened = transaction(engine.sync_engine, settings)
+    connection = await greenlet_spawn(opened.__enter__)
+    try:
+        yield AsyncConnection(engine, connection)
+    finally:
+        await greenlet_spawn(opened.__exit__, None, None, None)
+
+
+def _set_until_the_end(settings: Mapping[str, str]) -> str:
+    """A statement. Values come from this code and from `Settings`; they are not escaped."""
     calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
     return f"SELECT {', '.join(calls)}"
 
@@ -122,9 +136,8 @@ def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-def driver_connection(connection: AsyncConnection) -> _Connection:
-    sync_connection: Any = connection.sync_connection
-    return sync_connection.connection.driver_connection  # type: ignore[no-any-return]  # not typed
+def driver_connection(connection: Connection) -> _Connection:
+    return connection.connection.driver_connection  # type: ignore[return-value]  # not typed
 
 
 @contextmanager
@@ -143,9 +156,3 @@ def cut_after(driver: _Connection, seconds: float) -> Iterator[None]:
 def _cut(driver: _Connection) -> None:
     with suppress(asyncpg.InterfaceError):  # it is closed already
         driver.terminate()
-
-
-async def _release(connection: AsyncConnection, driver: _Connection) -> None:
-    """Rolls back unless committed. SQLAlchemy throws away a connection that cannot do so."""
-    with cut_after(driver, GIVE_UP_SECONDS), suppress(*DRIVER_ERRORS):
-        await connection.close()

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.outbox import ParkedEvent
-from service.persistence.engine import milliseconds, transaction
+from service.persistence.engine import awaited_transaction, milliseconds
 from service.persistence.errors import translate_errors
 from service.persistence.relay_turn import SqlTurn
 from service.persistence.tables import events, parked_events
@@ -95,5 +95,5 @@ class Outbox:
             "idle_in_transaction_session_timeout": milliseconds(self._lease),
         }
         with translate_errors():
-            async with transaction(self._engine, settings) as connection:
+            async with awaited_transaction(self._engine, settings) as connection:
                 yield SqlTurn(connection, patience)

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.commands import SessionKey
 from service.application.ports import HistoryEvent, Position, SessionFilter
 from service.domain.session import Session, SessionStatus
+from service.persistence.compiled import CompiledStatement
 from service.persistence.sessions import COLUMNS, to_session
 from service.persistence.tables import events, sessions
 from service.persistence.unnest import one_row, parameters, rows_given_as
@@ -27,7 +27,9 @@ _found = one_row(
     "found",
 )
 
-FIND = sa.select(_wanted.c.user_id, *_found.c).select_from(_wanted.join(_found, sa.true()))
+FIND = CompiledStatement(
+    sa.select(_wanted.c.user_id, *_found.c).select_from(_wanted.join(_found, sa.true()))
+)
 
 _user_id = sa.bindparam("user_id", type_=sa.Uuid())
 
@@ -84,15 +86,15 @@ HISTORY = (
 
 
 class SqlSessionReader:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        rows = await self._connection.execute(FIND, parameters(_wanted, keys))
+    def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
+        rows = FIND.execute(self._connection, parameters(_wanted, keys))
         found = (to_session(user_id, columns) for user_id, *columns in rows)
         return {(session.user_id, session.id): session for session in found}
 
-    async def newest(
+    def newest(
         self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
     ) -> list[Session]:
         below_date, below_id = _below(wanted, after)
@@ -104,14 +106,14 @@ class SqlSessionReader:
             "below_id": below_id,
             "limit": limit,
         }
-        rows = await self._connection.execute(NEWEST, given)
+        rows = self._connection.execute(NEWEST, given)
         return [to_session(user_id, row) for row in rows]
 
-    async def history(
+    def history(
         self, user_id: UUID, session_id: UUID, after: int, limit: int
     ) -> list[HistoryEvent] | None:
         given = {"user_id": user_id, "session_id": session_id, "after": after, "limit": limit}
-        rows = (await self._connection.execute(HISTORY, given)).all()
+        rows = self._connection.execute(HISTORY, given).all()
         if not rows:
             return None
         return [

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.errors import Contended
 from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
 from service.domain.session import SessionStatus
+from service.persistence.compiled import CompiledStatement
 from service.persistence.errors import translate_commit_errors
 from service.persistence.events import append, append_parameters, enqueue, to_idempotency_record
 from service.persistence.sessions import COLUMNS, to_session, upsert, upsert_parameters
@@ -25,11 +25,13 @@ USER_LOCKS: sa.ColumnElement[int] = sa.literal_column("1395864371")
 
 _users = rows_given_as("users", sa.Column("user_id", sa.Uuid))
 
-LOCK_USERS = sa.select(
-    _users.c.user_id,
-    sa.func.pg_try_advisory_xact_lock(
-        USER_LOCKS, sa.func.hashtext(sa.cast(_users.c.user_id, sa.Text))
-    ).label("is_locked"),
+LOCK_USERS = CompiledStatement(
+    sa.select(
+        _users.c.user_id,
+        sa.func.pg_try_advisory_xact_lock(
+            USER_LOCKS, sa.func.hashtext(sa.cast(_users.c.user_id, sa.Text))
+        ),
+    )
 )
 
 _requested = rows_given_as(
@@ -93,7 +95,7 @@ _committed = one_row(
     "committed",
 )
 
-LOAD = (
+LOAD = CompiledStatement(
     sa.select(
         *(_found.c[each.name] for each in COLUMNS),
         _locked.c.id.label("locked_id"),
@@ -113,41 +115,44 @@ LOAD = (
 )
 
 _upserted = upsert()
-WRITE = sa.select(sa.func.count()).select_from(_upserted).add_cte(append(), enqueue())
+WRITE = CompiledStatement(
+    sa.select(sa.func.count()).select_from(_upserted).add_cte(append(), enqueue())
+)
 
 
 class SqlUnitOfWork:
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
-        held_users = await self._lock_users(
+    def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+        held_users = self._lock_users(
             {each.command.user_id for each in requests if each.command.locks_user}
         )
         rows = [_request_row(each) for each in requests]
-        found = await self._connection.execute(LOAD, parameters(_requested, rows))
+        found = LOAD.execute(self._connection, parameters(_requested, rows))
         return [
             _to_loaded(request, row, held_users)
             for request, row in zip(requests, found, strict=True)
         ]
 
-    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+    def save(self, applied: Sequence[AppliedCommand]) -> None:
         """One statement, so that no failure can part the sessions, the events and the outbox."""
         session_parameters, expected = upsert_parameters(applied)
         given = session_parameters | append_parameters(applied)
-        if await self._connection.scalar(WRITE, given) != expected:
+        [(written,)] = WRITE.execute(self._connection, given)
+        if written != expected:
             raise Contended
 
-    async def commit(self) -> None:
+    def commit(self) -> None:
         with translate_commit_errors():
-            await self._connection.commit()
+            self._connection.commit()
 
-    async def _lock_users(self, users: set[UUID]) -> set[UUID]:
+    def _lock_users(self, users: set[UUID]) -> set[UUID]:
         """The users whom another transaction holds."""
         if not users:
             return set()
         given = parameters(_users, [(user_id,) for user_id in users])
-        rows = await self._connection.execute(LOCK_USERS, given)
+        rows = LOCK_USERS.execute(self._connection, given)
         return {user_id for user_id, is_locked in rows if not is_locked}
 
 

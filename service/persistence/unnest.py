@@ -3,17 +3,18 @@
 The statement's text does not depend on their number, so it is compiled and planned once.
 """
 
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from service.persistence.compiled import DIALECT
+
 PLACE = "place"
-DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
 
 
 class AsyncpgArray(UserDefinedType[Sequence[Any]]):
@@ -42,10 +43,16 @@ def given_columns(table: sa.TableValuedAlias) -> list[KeyedColumnElement[Any]]:
     return [each for each in table.c if each.name != PLACE]
 
 
-def parameters(table: sa.TableValuedAlias, rows: Collection[Sequence[Any]]) -> dict[str, list[Any]]:
-    """The parameters that make `table` hold these rows."""
-    names = [f"{table.name}_{each.name}" for each in given_columns(table)]
-    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
+def parameters(
+    table: sa.TableValuedAlias, rows: Collection[Sequence[Any]]
+) -> dict[str, tuple[Any, ...]]:
+    """The parameters that make `table` hold these rows, at least one."""
+    return dict(zip(_parameter_names(table), zip(*rows, strict=True), strict=True))
+
+
+@functools.cache
+def _parameter_names(table: sa.TableValuedAlias) -> list[str]:
+    return [f"{table.name}_{each.name}" for each in given_columns(table)]
 
 
 def one_row(

@@ -46,7 +46,9 @@ async def group_commit(
     async with an_engine(url, LIMITS.pool_size, seen.statements) as engine:
         database = Database(engine, LIMITS)
         scheduling = SchedulerLimits(**defaults | limits)
-        commands = GroupCommit(database.unit_of_work, now, uuid7, scheduling, seen.groups.append)
+        commands = GroupCommit(
+            database.run_unit_of_work, now, uuid7, scheduling, seen.groups.append
+        )
         try:
             yield commands
         finally:

@@ -30,7 +30,7 @@ def seen() -> Seen:
 async def queries(database: TestDatabase, seen: Seen) -> AsyncIterator[Queries]:
     async with an_engine(database.api_url, LIMITS.pool_size, seen.statements) as engine:
         queries = Queries(
-            Database(engine, PATIENT).reader,
+            Database(engine, PATIENT).run_read,
             SchedulerLimits(groups_in_flight=1, group_size_max=256, queue_max=5000, timeout=10.0),
             seen.groups.append,
         )

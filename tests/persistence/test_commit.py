@@ -15,6 +15,7 @@ from service.application.errors import (
 )
 from service.persistence.database import Database
 from tests.builders import a_command
+from tests.persistence.stepping import open_unit_of_work
 from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
 from tests.running import TestDatabase
 
@@ -35,7 +36,7 @@ async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bo
 async def test_rolls_back_without_a_commit(units: Database, database: TestDatabase) -> None:
     session = await database.a_session()
 
-    async with units.unit_of_work(users_of(session)) as work:
+    async with open_unit_of_work(units, users_of(session)) as work:
         await work.save([a_failure(session)])
 
     assert (await database.row(session))["status"] == "in_progress"
@@ -46,7 +47,7 @@ async def test_rolls_back_if_the_block_raises(units: Database, database: TestDat
     session = await database.a_session()
 
     with pytest.raises(ZeroDivisionError):
-        async with units.unit_of_work(users_of(session)) as work:
+        async with open_unit_of_work(units, users_of(session)) as work:
             await work.save([a_failure(session)])
             raise ZeroDivisionError
 
@@ -141,7 +142,7 @@ async def test_a_connection_that_ends_before_the_commit_means_that_nothing_was_w
     command = a_command()
 
     with pytest.raises(ConnectionLost):
-        async with units.unit_of_work(frozenset({command.user_id})) as work:
+        async with open_unit_of_work(units, frozenset({command.user_id})) as work:
             await load(work, command)
             await database.execute(KILL_CONNECTIONS)
             await load(work, command)
@@ -153,7 +154,7 @@ async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
     session = await database.a_session()
 
     with pytest.raises(CommitUnknown):
-        async with units.unit_of_work(users_of(session)) as work:
+        async with open_unit_of_work(units, users_of(session)) as work:
             await work.save([a_failure(session)])
             await database.execute(KILL_CONNECTIONS)
             await work.commit()
@@ -168,7 +169,7 @@ async def test_a_role_that_the_login_may_not_become_raises_the_error_of_the_data
     await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
     try:
         with pytest.raises(DBAPIError, match="permission denied to set role"):
-            async with units.unit_of_work(users_of(session)) as work:
+            async with open_unit_of_work(units, users_of(session)) as work:
                 await load(work, a_command(session))
     finally:
         await database.execute(f"GRANT session_service TO {database.cluster.api_role}")

@@ -24,6 +24,7 @@ from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.persistence.conftest import LIMITS
+from tests.persistence.stepping import open_reader, open_unit_of_work
 from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
 from tests.running import TestDatabase, an_engine, eventually
 
@@ -33,7 +34,7 @@ ONE_CONNECTION = replace(LIMITS, pool_size=1 + RESERVED_CONNECTIONS, pool_timeou
 
 async def test_requires_acting_users(units: Database) -> None:
     with pytest.raises(ValueError, match="at least one user"):
-        async with units.unit_of_work(frozenset()):
+        async with open_unit_of_work(units, frozenset()):
             pass
 
 
@@ -42,12 +43,12 @@ async def commit(units: Database, session: Session) -> None:
 
 
 async def roll_back(units: Database, session: Session) -> None:
-    async with units.unit_of_work(users_of(session)) as work:
+    async with open_unit_of_work(units, users_of(session)) as work:
         await load(work, a_command(session))
 
 
 async def execute_nothing(units: Database, session: Session) -> None:
-    async with units.unit_of_work(users_of(session)):
+    async with open_unit_of_work(units, users_of(session)):
         pass
 
 
@@ -131,7 +132,7 @@ async def test_connections_from_before_a_restart_of_the_server_fail_one_transact
     units: Database, database: TestDatabase
 ) -> None:
     session = await database.a_session()
-    async with units.unit_of_work(users_of(session)) as work:
+    async with open_unit_of_work(units, users_of(session)) as work:
         await load(work, a_command(session))
         await roll_back(units, session)
     await database.execute(KILL_CONNECTIONS)
@@ -152,19 +153,19 @@ async def test_a_connection_in_use_refuses_statements_before_its_transaction(
     async with engine.connect() as connection:
         driver = (await connection.get_raw_connection()).driver_connection
         assert driver is not None
-        driver.opening = "SELECT 1"
+        driver.after_begin = "SELECT 1"
         for statement in (driver.execute("SELECT 2"), driver.prepare("SELECT 2")):
             with pytest.raises(asyncpg.InterfaceError, match="has not begun"):
                 await statement
-        driver.opening = None
+        driver.after_begin = None
 
 
 async def test_raises_overloaded_if_no_connection_becomes_free_in_time(engine: AsyncEngine) -> None:
     units = Database(engine, ONE_CONNECTION)
 
-    async with units.unit_of_work(frozenset({uuid4()})):
+    async with open_unit_of_work(units, frozenset({uuid4()})):
         with pytest.raises(Overloaded):
-            async with units.reader(frozenset({uuid4()})):
+            async with open_reader(units, frozenset({uuid4()})):
                 pass
 
 
@@ -175,10 +176,10 @@ async def test_transactions_get_connections_in_order_of_arrival(
     served: list[int] = []
 
     async def take(number: int) -> None:
-        async with units.reader(frozenset({uuid4()})):
+        async with open_reader(units, frozenset({uuid4()})):
             served.append(number)
 
-    async with units.reader(frozenset({uuid4()})):
+    async with open_reader(units, frozenset({uuid4()})):
         waiting = [asyncio.create_task(take(number)) for number in range(5)]
         await asyncio.sleep(0)
     await take(5)  # it asks when a connection is free, and after all others
@@ -192,7 +193,7 @@ async def test_readiness_has_a_connection_while_all_others_are_in_use(
 ) -> None:
     async with (
         an_engine(database.api_url, ONE_CONNECTION.pool_size) as engine,
-        Database(engine, ONE_CONNECTION).unit_of_work(frozenset({uuid4()})) as work,
+        open_unit_of_work(Database(engine, ONE_CONNECTION), frozenset({uuid4()})) as work,
     ):
         await load(work, a_command())
         assert set((await Readiness(engine).checks()).values()) == {OK}
@@ -253,7 +254,7 @@ async def test_does_not_wait_for_a_server_that_stops_answering(
     ):
         proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
         with pytest.raises(failure):
-            async with Database(engine, limits).unit_of_work(frozenset({uuid4()})) as work:
+            async with open_unit_of_work(Database(engine, limits), frozenset({uuid4()})) as work:
                 await load(work, a_command())
 
         assert proxy.made == [Cut.VANISHED_BEFORE]
@@ -266,7 +267,7 @@ async def test_raises_dependency_unavailable_if_it_cannot_log_in(
     url = database.cluster.url(path) if "/" not in path else f"postgresql://nobody@{path}"
     async with an_engine(url, LIMITS.pool_size) as engine:
         with pytest.raises(DependencyUnavailable):
-            async with Database(engine, LIMITS).unit_of_work(frozenset({uuid4()})):
+            async with open_unit_of_work(Database(engine, LIMITS), frozenset({uuid4()})):
                 pass
 
 
@@ -280,7 +281,7 @@ async def test_prepares_no_statement_behind_a_transaction_pooler(
     ) as engine:
         units = Database(engine, LIMITS)
         for _ in range(2):
-            async with units.unit_of_work(users_of(session)) as work:
+            async with open_unit_of_work(units, users_of(session)) as work:
                 await load(work, a_command(session))
         async with engine.connect() as connection:
             prepared = text("SELECT count(*) FROM pg_prepared_statements WHERE statement ~ :what")

@@ -15,6 +15,7 @@ from service.domain.session import SessionStatus
 from service.persistence.database import Database
 from tests.builders import a_command, a_session
 from tests.persistence.conftest import LIMITS, in_both_layouts
+from tests.persistence.stepping import open_unit_of_work
 from tests.persistence.transacting import (
     a_failure,
     applied,
@@ -47,7 +48,7 @@ async def test_loads_sessions_as_they_were_stored(units: Database, database: Tes
         for sets, rpe, notes in [((), None, None), ((None,), 1, "ból barku"), ((1, 1000), 10, "")]
     ]
 
-    async with units.unit_of_work(users_of(*sessions)) as work:
+    async with open_unit_of_work(units, users_of(*sessions)) as work:
         loaded = await load(work, *map(a_command, sessions), a_command(sessions[0]))
 
     assert [each.session for each in loaded] == [*sessions, sessions[0]]
@@ -57,7 +58,7 @@ async def test_loads_sessions_as_they_were_stored(units: Database, database: Tes
 async def test_loads_no_session_that_does_not_exist(units: Database) -> None:
     command = a_command()
 
-    async with units.unit_of_work(frozenset({command.user_id})) as work:
+    async with open_unit_of_work(units, frozenset({command.user_id})) as work:
         [loaded] = await load(work, command)
 
     assert (loaded.session, loaded.must_wait) == (None, False)
@@ -72,7 +73,7 @@ async def test_locks_the_row_until_the_transaction_ends(
         rows = f"SELECT FROM sessions FOR {strength} SKIP LOCKED"
         return bool(await other.fetchval(f"SELECT count(*) FROM ({rows}) AS rows"))
 
-    async with units.unit_of_work(users_of(session)) as work:
+    async with open_unit_of_work(units, users_of(session)) as work:
         await load(work, a_command(session))
         assert not await may_lock("NO KEY UPDATE")
         assert await may_lock("KEY SHARE")  # as the foreign key of an event does
@@ -85,7 +86,7 @@ async def test_a_row_that_another_transaction_holds_must_wait(
     free, held = await database.a_session(), await database.a_session()
     await other.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", held.id)
 
-    async with units.unit_of_work(users_of(free, held)) as work:
+    async with open_unit_of_work(units, users_of(free, held)) as work:
         loaded = await load(work, a_command(free), a_command(held))
 
     assert [each.must_wait for each in loaded] == [False, True]
@@ -97,7 +98,7 @@ async def test_a_user_whom_another_transaction_holds_must_wait(
     free, held = [await database.a_session(status=SessionStatus.PLANNED) for _ in range(2)]
     await other.execute(LOCK_USER, str(held.user_id))
 
-    async with units.unit_of_work(users_of(free, held)) as work:
+    async with open_unit_of_work(units, users_of(free, held)) as work:
         loaded = await load(work, *(a_command(each, StartSession) for each in (free, held)))
 
     assert [each.must_wait for each in loaded] == [False, True]
@@ -109,7 +110,7 @@ async def test_a_command_that_locks_no_user_does_not_wait_for_one(
     session = await database.a_session()
     await other.execute(LOCK_USER, str(session.user_id))
 
-    async with units.unit_of_work(users_of(session)) as work:
+    async with open_unit_of_work(units, users_of(session)) as work:
         [loaded] = await load(work, a_command(session))
 
     assert not loaded.must_wait
@@ -122,8 +123,8 @@ async def test_two_transactions_do_not_lock_the_same_user(
     two = await database.a_session(status=SessionStatus.PLANNED, user_id=one.user_id)
 
     async with (
-        units.unit_of_work(users_of(one)) as first,
-        units.unit_of_work(users_of(one)) as second,
+        open_unit_of_work(units, users_of(one)) as first,
+        open_unit_of_work(units, users_of(one)) as second,
     ):
         [loaded_first] = await load(first, a_command(one, StartSession))
         [loaded_second] = await load(second, a_command(two, StartSession))
@@ -146,7 +147,7 @@ async def test_sees_what_the_last_holder_of_the_user_committed(units: Database) 
     )
     started = applied(first)
 
-    async with units.unit_of_work(frozenset({user_id})) as work:
+    async with open_unit_of_work(units, frozenset({user_id})) as work:
         await load(work, a_command(user_id=user_id))
         await write(units, started)
         [loaded] = await load(work, second)
@@ -167,7 +168,7 @@ async def test_loads_the_session_in_progress_of_locked_users_alone(
         kind=PlanSession, user_id=running.user_id, session_id=uuid7(), idempotency_key="k"
     )
 
-    async with units.unit_of_work(users_of(running, ended)) as work:
+    async with open_unit_of_work(units, users_of(running, ended)) as work:
         loaded = await load(
             work,
             a_command(planned, StartSession),
@@ -188,7 +189,7 @@ async def test_loads_the_idempotency_record_of_the_users_key(
     stranger = a_session()
     keys = [(session, "retry-1"), (session, "retry-2"), (stranger, "retry-1"), (session, None)]
 
-    async with units.unit_of_work(users_of(session, stranger)) as work:
+    async with open_unit_of_work(units, users_of(session, stranger)) as work:
         loaded = await load(work, *(a_command(each, idempotency_key=key) for each, key in keys))
 
     record, *others = [each.idempotency_record for each in loaded]
@@ -205,7 +206,7 @@ async def test_finds_out_whether_an_uncertain_event_was_committed(
     await write(units, change)
     uncertain = [event_id_of(change), uuid7(), None]
 
-    async with units.unit_of_work(users_of(change.session)) as work:
+    async with open_unit_of_work(units, users_of(change.session)) as work:
         loaded = await work.load(
             [LoadRequest(command=change.command, uncertain_event=each) for each in uncertain]
         )
@@ -222,7 +223,7 @@ async def test_sees_no_row_of_other_users_than_the_acting_ones(
     await database.a_session(user_id=theirs.user_id)
     start = a_command(theirs, StartSession, idempotency_key="k")
 
-    async with units.unit_of_work(frozenset({uuid4()})) as work:
+    async with open_unit_of_work(units, frozenset({uuid4()})) as work:
         [loaded] = await work.load(
             [LoadRequest(command=start, uncertain_event=event_id_of(change))]
         )
@@ -257,7 +258,7 @@ async def test_a_row_that_changed_after_the_statement_began_must_wait(
 
     async with (
         an_engine(database.api_url, LIMITS.pool_size) as engine,
-        Database(engine, limits).unit_of_work(users_of(*sessions, committed.session)) as work,
+        open_unit_of_work(Database(engine, limits), users_of(*sessions, committed.session)) as work,
     ):
         await database.execute("SELECT pg_advisory_lock(7)")
         loading = asyncio.create_task(work.load([*asked, uncertain]))

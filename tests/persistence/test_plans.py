@@ -6,7 +6,7 @@ ten each; one session has 20,000 events, the others have one each.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.builders import MORNING, a_command, a_session
 from tests.persistence.conftest import LIMITS, in_both_layouts
 from tests.persistence.partitions import PARTITIONS
 from tests.persistence.plans import Plan, an_explained_engine, scans
+from tests.persistence.stepping import open_reader
 from tests.persistence.transacting import applied
 from tests.running import TestDatabase
 
@@ -84,7 +85,7 @@ async def execute(
     starts = [a_command(each, StartSession, idempotency_key="tap-1") for each in sessions]
     requests = [LoadRequest(command=each, uncertain_event=uuid7()) for each in starts]
     changes = [applied(*each) for each in zip(starts, sessions, strict=True)]
-    steps: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    steps: dict[str, Callable[[Any], Any]] = {
         "load": lambda work: work.load(requests),
         "write": lambda work: work.save(changes),
         "find": lambda reader: reader.find([(each.user_id, each.id) for each in sessions]),
@@ -94,9 +95,8 @@ async def execute(
     found = {}
     for name, step in steps.items():
         plans.clear()
-        opened = units.unit_of_work if name in {"load", "write"} else units.reader
-        async with opened(users) as transaction:
-            await step(transaction)
+        run = units.run_unit_of_work if name in {"load", "write"} else units.run_read
+        await run(users, step)
         await asyncio.sleep(0)  # the driver reports in the next turn of the loop
         found[name] = plans.copy()
     return found
@@ -173,7 +173,7 @@ async def test_page_1000_reads_as_many_blocks_as_page_1(
 
     for after, version in [(None, 0), (position, 999 * PAGE)] * 3:
         plans.clear()
-        async with units.reader(frozenset({session.user_id})) as reader:
+        async with open_reader(units, frozenset({session.user_id})) as reader:
             sessions = await reader.newest(session.user_id, ANY, after, PAGE)
             events = await reader.history(session.user_id, session.id, version, PAGE)
         await asyncio.sleep(0)

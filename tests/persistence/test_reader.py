@@ -1,6 +1,6 @@
 """Reads: each is one statement, and every caller sees its own rows alone."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,7 @@ from service.persistence.database import Database
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.group_commit.proxy import a_proxy
 from tests.persistence.conftest import LIMITS, in_both_layouts
+from tests.persistence.stepping import open_reader
 from tests.persistence.transacting import (
     LATER,
     a_failure,
@@ -26,7 +27,7 @@ from tests.persistence.transacting import (
 )
 from tests.running import TestDatabase, an_engine
 
-Read = Callable[[Any], Awaitable[Any]]
+Read = Callable[[Any], Any]
 ANY = SessionFilter()
 PAGE = 20
 
@@ -40,7 +41,7 @@ async def test_finds_the_sessions_of_many_users_in_one_statement(
     keys = [(each.user_id, each.id) for each in sessions]
     absent = [(sessions[0].user_id, uuid7()), (sessions[0].user_id, sessions[1].id)]
 
-    async with units.reader(users_of(*sessions)) as reader:
+    async with open_reader(units, users_of(*sessions)) as reader:
         found = await reader.find([*keys, *absent])
 
     assert found == dict(zip(keys, sessions, strict=True))
@@ -52,7 +53,7 @@ async def test_finds_no_session_of_other_users_than_the_acting_ones(
 ) -> None:
     theirs = await database.a_session()
 
-    async with units.reader(frozenset({uuid4()})) as reader:
+    async with open_reader(units, frozenset({uuid4()})) as reader:
         assert await reader.find([(theirs.user_id, theirs.id)]) == {}
         assert await reader.newest(theirs.user_id, ANY, None, PAGE) == []
         assert await reader.history(theirs.user_id, theirs.id, 0, PAGE) is None
@@ -69,7 +70,7 @@ async def test_lists_the_newest_first_and_the_greater_id_first_on_the_same_date(
     await database.insert(*sessions)
     expected = sorted(sessions, key=lambda each: (each.session_date, each.id), reverse=True)
 
-    async with units.reader(frozenset({user_id})) as reader:
+    async with open_reader(units, frozenset({user_id})) as reader:
         assert await reader.newest(user_id, ANY, None, PAGE) == expected
         second = expected[1]
         after = (second.session_date, second.id)
@@ -86,7 +87,7 @@ async def test_since_is_inclusive_and_until_is_exclusive(
     )
     wanted = SessionFilter(since=dates[0], until=dates[2])
 
-    async with units.reader(frozenset({user_id})) as reader:
+    async with open_reader(units, frozenset({user_id})) as reader:
         found = await reader.newest(user_id, wanted, None, PAGE)
 
     assert [each.session_date for each in found] == [dates[1], dates[0]]
@@ -100,7 +101,7 @@ async def test_lists_sessions_with_one_of_the_statuses(
     await database.insert(*sessions)
     statuses = frozenset({SessionStatus.PLANNED, SessionStatus.COMPLETED})
 
-    async with units.reader(frozenset({user_id})) as reader:
+    async with open_reader(units, frozenset({user_id})) as reader:
         found = await reader.newest(user_id, SessionFilter(statuses=statuses), None, PAGE)
 
     assert {each.status for each in found} == statuses
@@ -111,7 +112,7 @@ async def test_tells_an_empty_history_from_a_session_that_does_not_exist(
 ) -> None:
     session = await database.a_session()
 
-    async with units.reader(users_of(session)) as reader:
+    async with open_reader(units, users_of(session)) as reader:
         assert await reader.history(session.user_id, session.id, 0, PAGE) == []
         assert await reader.history(session.user_id, uuid7(), 0, PAGE) is None
 
@@ -124,7 +125,7 @@ async def test_reads_the_events_after_a_version_oldest_first(
     failure = a_failure(start.session)
     await write(units, start, failure)
 
-    async with units.reader(users_of(session)) as reader:
+    async with open_reader(units, users_of(session)) as reader:
         pages = [
             await reader.history(session.user_id, session.id, after, limit)
             for after, limit in [(1, PAGE), (1, 1), (2, PAGE), (3, PAGE)]
@@ -153,7 +154,7 @@ async def test_the_server_ends_a_read_that_takes_too_long(database: TestDatabase
         async with database.connection.transaction():
             await database.execute("LOCK TABLE sessions")
             with pytest.raises(TimedOut):
-                async with units.reader(frozenset({uuid4()})) as reader:
+                async with open_reader(units, frozenset({uuid4()})) as reader:
                     await reader.find([(uuid4(), uuid4())])
             assert not await database.value("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
@@ -176,8 +177,7 @@ async def test_every_read_takes_three_round_trips(database: TestDatabase) -> Non
         for read in every:
             for _ in range(2):  # the first connects, and prepares the statement
                 before = proxy.sent
-                async with units.reader(frozenset({user_id})) as reader:
-                    await read(reader)
+                await units.run_read(frozenset({user_id}), read)
             trips.append(proxy.sent - before)
 
     assert trips == [3, 3, 3]

@@ -15,6 +15,7 @@ from service.domain.text import Notes
 from service.persistence.database import Database
 from tests.builders import a_command, a_session
 from tests.persistence.conftest import in_both_layouts
+from tests.persistence.stepping import open_unit_of_work
 from tests.persistence.transacting import (
     LATER,
     a_failure,
@@ -68,7 +69,7 @@ async def test_inserts_a_new_session_with_both_events_and_one_idempotency_record
     change = applied(a_command(None, PlanSession, **wanted, idempotency_key="k"))
 
     await write(units, change)
-    async with units.unit_of_work(users_of(change.session)) as work:
+    async with open_unit_of_work(units, users_of(change.session)) as work:
         [loaded] = await load(work, a_command(change.session, idempotency_key="k"))
 
     assert loaded.idempotency_record
@@ -130,7 +131,7 @@ async def test_writes_nothing_if_one_session_has_another_version_than_was_read(
     await database.execute("UPDATE sessions SET version = 9 WHERE id = $1", changed.id)
 
     with pytest.raises(Contended):
-        async with units.unit_of_work(users_of(*sessions)) as work:
+        async with open_unit_of_work(units, users_of(*sessions)) as work:
             await work.save([a_failure(session) for session in sessions])
 
     assert {(await database.row(each))["status"] for each in sessions} == {"in_progress"}
@@ -180,7 +181,7 @@ async def test_writes_nothing_for_other_users_than_the_acting_ones(
     theirs = await database.a_session()
     for change in (a_failure(theirs), applied(a_command(a_session(), PlanSession))):
         with pytest.raises(DBAPIError, match="row-level security"):
-            async with units.unit_of_work(frozenset({uuid4()})) as work:
+            async with open_unit_of_work(units, frozenset({uuid4()})) as work:
                 await work.save([change])
 
     assert (await database.row(theirs))["status"] == "in_progress"

@@ -12,6 +12,7 @@ from service.domain.text import Reason
 from service.persistence.database import Database
 from service.persistence.unit_of_work import SqlUnitOfWork
 from tests.builders import A_MINUTE, MORNING, a_command
+from tests.persistence.stepping import Steps
 
 LATER = MORNING + A_MINUTE
 KILL_CONNECTIONS = """
@@ -41,13 +42,17 @@ def users_of(*sessions: Session) -> frozenset[UUID]:
     return frozenset(session.user_id for session in sessions)
 
 
-async def load(work: SqlUnitOfWork, *commands: Command) -> list[LoadedCommand]:
-    return await work.load([LoadRequest(command=command) for command in commands])
+async def load(work: Steps, *commands: Command) -> list[LoadedCommand]:
+    loaded: list[LoadedCommand] = await work.load([LoadRequest(command=each) for each in commands])
+    return loaded
 
 
 async def write(database: Database, *changes: AppliedCommand) -> None:
     """Loads, saves and commits in one transaction."""
-    async with database.unit_of_work(users_of(*(each.session for each in changes))) as work:
-        await load(work, *(each.command for each in changes))
-        await work.save(changes)
-        await work.commit()
+
+    def work(opened: SqlUnitOfWork) -> None:
+        opened.load([LoadRequest(command=each.command) for each in changes])
+        opened.save(changes)
+        opened.commit()
+
+    await database.run_unit_of_work(users_of(*(each.session for each in changes)), work)

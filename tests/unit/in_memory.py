@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -26,6 +26,8 @@ from service.application.ports import (
 )
 from service.domain.session import Session, SessionStatus
 from tests.builders import MORNING, a_command, a_session
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -64,17 +66,17 @@ class InMemoryDatabase:
         session = self.add(status=SessionStatus.PLANNED, **overrides)
         return a_command(session, StartSession)
 
-    @asynccontextmanager
-    async def unit_of_work(
-        self, acting_users: frozenset[UUID]
-    ) -> AsyncIterator["InMemoryUnitOfWork"]:
+    async def run_unit_of_work(
+        self, acting_users: frozenset[UUID], work: Callable[["InMemoryUnitOfWork"], T]
+    ) -> T:
         async with self._transaction(acting_users, self.gate):
-            yield InMemoryUnitOfWork(self)
+            return work(InMemoryUnitOfWork(self))
 
-    @asynccontextmanager
-    async def reader(self, acting_users: frozenset[UUID]) -> AsyncIterator["InMemoryReader"]:
+    async def run_read(
+        self, acting_users: frozenset[UUID], read: Callable[["InMemoryReader"], T]
+    ) -> T:
         async with self._transaction(acting_users, self.read_gate):
-            yield InMemoryReader(self, acting_users)
+            return read(InMemoryReader(self, acting_users))
 
     @asynccontextmanager
     async def _transaction(
@@ -97,7 +99,7 @@ class InMemoryUnitOfWork:
         self._database = database
         self._saved: list[AppliedCommand] = []
 
-    async def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
+    def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
         return [self._load(each) for each in requests]
 
     def _load(self, request: LoadRequest) -> LoadedCommand:
@@ -130,12 +132,12 @@ class InMemoryUnitOfWork:
                 return session.id
         return None
 
-    async def save(self, applied: Sequence[AppliedCommand]) -> None:
+    def save(self, applied: Sequence[AppliedCommand]) -> None:
         if self._database.save_failures and (failure := self._database.save_failures.popleft()):
             raise failure
         self._saved = list(applied)
 
-    async def commit(self) -> None:
+    def commit(self) -> None:
         if self._database.commit_hooks:
             self._database.commit_hooks.popleft()(self)
         self.commit_now()
@@ -151,14 +153,14 @@ class InMemoryReader:
         self._database = database
         self._acting_users = acting_users
 
-    async def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
+    def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
         assert {user_id for user_id, _ in keys} == self._acting_users
         return {key: self._database.sessions[key] for key in keys if key in self._database.sessions}
 
-    async def newest(self, user_id: UUID, *_filter: Any) -> list[Session]:
+    def newest(self, user_id: UUID, *_filter: Any) -> list[Session]:
         return [each for key, each in self._database.sessions.items() if key[0] == user_id]
 
-    async def history(self, *_key: Any) -> None:
+    def history(self, *_key: Any) -> None:
         return None
 
 
@@ -185,7 +187,7 @@ def commands_on(
         "resolve_timeout": 60.0,
     }
     return GroupCommit(
-        database.unit_of_work, clock, uuid7, SchedulerLimits(**limits | overrides), observe
+        database.run_unit_of_work, clock, uuid7, SchedulerLimits(**limits | overrides), observe
     )
 
 

@@ -23,7 +23,7 @@ def queries_on(database: InMemoryDatabase, **overrides: Any) -> Queries:
         "queue_max": 1000,
         "timeout": 60.0,
     }
-    return Queries(database.reader, SchedulerLimits(**limits | overrides))
+    return Queries(database.run_read, SchedulerLimits(**limits | overrides))
 
 
 async def read_together(

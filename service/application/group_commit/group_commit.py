@@ -4,7 +4,7 @@ from service.application.commands import Command
 from service.application.group_commit.pending import ObserveGroup, PendingCommand, ignore_group
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.group_commit.transaction import GroupRunner
-from service.application.ports import Clock, NewId, OpenUnitOfWork, Outcome
+from service.application.ports import Clock, NewId, Outcome, RunUnitOfWork
 
 
 class GroupCommit:
@@ -12,14 +12,14 @@ class GroupCommit:
 
     def __init__(
         self,
-        open_unit_of_work: OpenUnitOfWork,
+        run_unit_of_work: RunUnitOfWork,
         clock: Clock,
         new_id: NewId,
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
     ) -> None:
         self._new_id = new_id
-        runner = GroupRunner(open_unit_of_work, clock, new_id)
+        runner = GroupRunner(run_unit_of_work, clock, new_id)
         self._scheduler: Scheduler[PendingCommand] = Scheduler(runner.run, limits, observe)
         self.require_room = self._scheduler.require_room
         self.close = self._scheduler.close

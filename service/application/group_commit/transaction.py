@@ -14,8 +14,8 @@ from service.application.ports import (
     Clock,
     LoadedCommand,
     NewId,
-    OpenUnitOfWork,
     Outcome,
+    RunUnitOfWork,
     UnitOfWork,
 )
 from service.domain.errors import DomainError
@@ -26,8 +26,8 @@ Result = Outcome | DomainError
 class GroupRunner:
     """Gives every command of a group the outcome that it would have alone, in some order."""
 
-    def __init__(self, open_unit_of_work: OpenUnitOfWork, clock: Clock, new_id: NewId) -> None:
-        self._open_unit_of_work = open_unit_of_work
+    def __init__(self, run_unit_of_work: RunUnitOfWork, clock: Clock, new_id: NewId) -> None:
+        self._run_unit_of_work = run_unit_of_work
         self._clock = clock
         self._new_id = new_id
 
@@ -53,19 +53,24 @@ class GroupRunner:
 
     async def _transact(self, group: list[PendingCommand]) -> list[PendingCommand]:
         users = frozenset(pending.command.user_id for pending in group)
-        async with self._open_unit_of_work(users) as work:
-            loaded = await work.load([pending.load_request for pending in group])
-            working_set = WorkingSet.of(loaded, at=self._clock(), new_id=self._new_id)
-            results = _apply(working_set, dict(zip(group, loaded, strict=True)))
-            if working_set.applied:
-                await work.save(working_set.applied)
-                await _commit(work, results)
+        results = await self._run_unit_of_work(users, lambda work: self._execute(work, group))
         for pending, result in results.items():
             pending.settle(result)
         skipped = [pending for pending in group if pending not in results]
         for pending in skipped:
             pending.isolate = False
         return skipped
+
+    def _execute(
+        self, work: UnitOfWork, group: list[PendingCommand]
+    ) -> dict[PendingCommand, Result]:
+        loaded = work.load([pending.load_request for pending in group])
+        working_set = WorkingSet.of(loaded, at=self._clock(), new_id=self._new_id)
+        results = _apply(working_set, dict(zip(group, loaded, strict=True)))
+        if working_set.applied:
+            work.save(working_set.applied)
+            _commit(work, results)
+        return results
 
 
 def _apply(
@@ -84,9 +89,9 @@ def _apply(
     return results
 
 
-async def _commit(work: UnitOfWork, results: Mapping[PendingCommand, Result]) -> None:
+def _commit(work: UnitOfWork, results: Mapping[PendingCommand, Result]) -> None:
     try:
-        await work.commit()
+        work.commit()
     except CommitUnknown:
         for pending, result in results.items():
             if isinstance(result, Outcome) and not result.replayed:
