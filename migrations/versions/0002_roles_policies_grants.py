@@ -11,6 +11,10 @@ revision = "0002"
 down_revision = "0001"
 
 MADE_HERE = "made by training-sessions"
+ACTING = """
+    USING (user_id = ANY ((SELECT service_acting_users())::uuid[]))
+    WITH CHECK (user_id = ANY ((SELECT service_acting_users())::uuid[]))
+"""
 
 UPGRADE = (
     "SET LOCAL lock_timeout = '5s'",
@@ -104,16 +108,8 @@ UPGRADE = (
     "REVOKE ALL ON FUNCTION service_acting_users() FROM PUBLIC",
     "GRANT EXECUTE ON FUNCTION service_acting_users() TO session_service",
     "ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY",
-    """
-    CREATE POLICY service_acts_for_users ON sessions TO session_service
-        USING (user_id = ANY ((SELECT service_acting_users())::uuid[]))
-        WITH CHECK (user_id = ANY ((SELECT service_acting_users())::uuid[]))
-    """,
-    """
-    CREATE POLICY service_acts_for_users ON events TO session_service
-        USING (user_id = ANY ((SELECT service_acting_users())::uuid[]))
-        WITH CHECK (user_id = ANY ((SELECT service_acting_users())::uuid[]))
-    """,
+    f"CREATE POLICY service_acts_for_users ON sessions TO session_service {ACTING}",
+    f"CREATE POLICY service_acts_for_users ON events TO session_service {ACTING}",
     """
     CREATE POLICY service_acts_for_users ON outbox FOR INSERT TO session_service
         WITH CHECK (user_id = ANY ((SELECT service_acting_users())::uuid[]))

@@ -9,6 +9,8 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
+AS_RELAY = "USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')"
+
 UPGRADE = (
     "SET LOCAL lock_timeout = '5s'",
     """
@@ -75,14 +77,8 @@ UPGRADE = (
     CREATE POLICY relay_reads_everything ON events FOR SELECT TO session_relay
         USING (current_user = 'session_relay')
     """,
-    """
-    CREATE POLICY relay_empties_the_queue ON outbox TO session_relay
-        USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')
-    """,
-    """
-    CREATE POLICY relay_parks ON parked_events TO session_relay
-        USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')
-    """,
+    f"CREATE POLICY relay_empties_the_queue ON outbox TO session_relay {AS_RELAY}",
+    f"CREATE POLICY relay_parks ON parked_events TO session_relay {AS_RELAY}",
 )
 
 DOWNGRADE = (

@@ -9,40 +9,28 @@ class Overloaded(ServiceError):
     """The command was certainly not executed; the caller may retry."""
 
     code = "OVERLOADED"
+    message = "The service is busy; the request was not executed. Try again."
     retry_after: ClassVar[int] = 1
-
-    def __init__(self) -> None:
-        super().__init__("The service is busy; the request was not executed. Try again.")
-
-    def copy(self) -> "Overloaded":
-        """One for each caller: raising an exception adds a traceback to it."""
-        return Overloaded()
 
 
 class DependencyUnavailable(ServiceError):
     """`dependency` names the missing part for the logs; clients do not learn which it is."""
 
     code = "DEPENDENCY_UNAVAILABLE"
+    message = "Something that the service depends on cannot be reached. Try again."
     retry_after: ClassVar[int] = 2
 
     def __init__(self, dependency: str) -> None:
-        super().__init__("Something that the service depends on cannot be reached. Try again.")
+        super().__init__()
         self.dependency = dependency
-
-    def copy(self) -> "DependencyUnavailable":
-        another = DependencyUnavailable(self.dependency)
-        another.__cause__ = self.__cause__
-        return another
 
 
 class UserGone(ServiceError):
     """The token is valid, but its user was deleted; nothing was written."""
 
     code = "UNAUTHENTICATED"
+    message = "The access token is not valid."
     token_given: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        super().__init__("The access token is not valid.")
 
 
 class TransactionFailed(Exception):

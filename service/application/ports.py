@@ -12,6 +12,8 @@ from service.domain.session import Session, SessionStatus
 
 T = TypeVar("T")
 
+Users = frozenset[UUID]
+
 Clock = Callable[[], datetime]
 """The time, with a time zone."""
 
@@ -34,11 +36,6 @@ class AppliedCommand:
     command: Command
     session: Session
     events: tuple[tuple[UUID, SessionEvent], ...]
-
-    @property
-    def read_version(self) -> int:
-        """The version of the session before the command; 0 for a new session."""
-        return self.events[0][1].session_version - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +85,10 @@ class UnitOfWork(Protocol):
 
 
 class RunUnitOfWork(Protocol):
-    async def __call__(
-        self, acting_users: frozenset[UUID], work: Callable[[UnitOfWork], T], /
-    ) -> T:
+    async def __call__(self, acting_users: Users, work: Callable[[UnitOfWork], T], /) -> T:
         """Runs `work` in a transaction that acts for these users and sees no other user's rows.
 
-        While `work` waits for the database, the event loop runs other tasks.
+        `work` is no coroutine; all the same, other tasks run while it waits for the database.
 
         Raises DependencyUnavailable, Overloaded and TransactionFailed.
         """
@@ -139,9 +134,7 @@ class SessionReader(Protocol):
 
 
 class RunRead(Protocol):
-    async def __call__(
-        self, acting_users: frozenset[UUID], read: Callable[[SessionReader], T], /
-    ) -> T:
+    async def __call__(self, acting_users: Users, read: Callable[[SessionReader], T], /) -> T:
         """Runs `read` as `RunUnitOfWork` runs `work`."""
 
 

@@ -41,7 +41,13 @@ async def a_relay(
             broker,
             lambda: check_stream(broker),
             clock=now,
-            pace=_pace(settings),
+            pace=Pace(
+                batch_size=settings.relay_batch_size,
+                in_flight=settings.relay_publishes_in_flight,
+                poll_min=settings.relay_poll_min_seconds,
+                poll_max=settings.relay_poll_max_seconds,
+                lease=settings.relay_lease_seconds,
+            ),
             observe=observe,
         )
 
@@ -114,28 +120,15 @@ def _stream_check(
 ) -> Callable[[Broker], Awaitable[None]]:
     """Creates a stream only once: a stream that goes missing later needs its history first."""
     may_create = ensure_stream
-
-    async def check(broker: Broker) -> None:
-        nonlocal may_create
-        await (stream.ensure if may_create else stream.require)(broker, _stream(settings))
-        may_create = False
-
-    return check
-
-
-def _stream(settings: RelaySettings) -> Stream:
-    return Stream(
+    wanted = Stream(
         name=settings.nats_stream,
         replicas=settings.nats_stream_replicas,
         duplicate_window=settings.nats_duplicate_window_seconds,
     )
 
+    async def check(broker: Broker) -> None:
+        nonlocal may_create
+        await (stream.ensure if may_create else stream.require)(broker, wanted)
+        may_create = False
 
-def _pace(settings: RelaySettings) -> Pace:
-    return Pace(
-        batch_size=settings.relay_batch_size,
-        in_flight=settings.relay_publishes_in_flight,
-        poll_min=settings.relay_poll_min_seconds,
-        poll_max=settings.relay_poll_max_seconds,
-        lease=settings.relay_lease_seconds,
-    )
+    return check

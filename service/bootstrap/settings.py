@@ -118,10 +118,7 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     )
     jwks_lifetime_seconds: float = _setting(600.0, "Lifetime of fetched keys.", gt=0, le=600)
     jwks_outage_seconds: float = _setting(
-        3600.0,
-        "Extra lifetime of fetched keys while the key set cannot be fetched.",
-        ge=0,
-        le=86_400,
+        3600.0, "Extra lifetime of fetched keys while their set cannot be fetched.", ge=0, le=86_400
     )
     jwks_cooldown_seconds: Seconds = _setting(
         10.0, "Pause between fetches for unknown keys, and after a failed fetch."

@@ -3,18 +3,30 @@
 Clients switch on `code`; every variable part of `message` is in `details`.
 """
 
+import copy
 from collections.abc import Mapping
 from typing import ClassVar, Self
 from uuid import UUID
 
 
 class ServiceError(Exception):
-    code: ClassVar[str]
+    """`message`: the message of the class, unless each error has its own."""
 
-    def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    code: ClassVar[str]
+    message: str
+
+    def __init__(
+        self, message: str | None = None, details: Mapping[str, object] | None = None
+    ) -> None:
+        self.message = message or self.message
         self.details = dict(details or {})
+        super().__init__(self.message)
+
+    def copy(self) -> Self:
+        """One for each caller: raising an exception adds a traceback to it."""
+        another = copy.copy(self)
+        another.__cause__ = self.__cause__
+        return another
 
 
 class DomainError(ServiceError):
@@ -25,9 +37,7 @@ class SessionNotFound(DomainError):
     """The same answer for a session that does not exist and for another user's session."""
 
     code = "SESSION_NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("This session does not exist.")
+    message = "This session does not exist."
 
 
 class InvalidStatus(DomainError):
@@ -38,8 +48,6 @@ class InvalidStatus(DomainError):
             f"The session is {current}; it must be {required}.",
             {"sessionId": str(session_id), "currentStatus": current, "requiredStatus": required},
         )
-        self.current = current
-        self.required = required
 
 
 class StatusTooEarly(InvalidStatus):
@@ -62,11 +70,10 @@ class ActiveSessionExists(DomainError):
 
 class NoRepetitions(DomainError):
     code = "NO_REPETITIONS"
+    message = "A completed session has at least one repetition."
 
     def __init__(self, session_id: UUID) -> None:
-        super().__init__(
-            "A completed session has at least one repetition.", {"sessionId": str(session_id)}
-        )
+        super().__init__(details={"sessionId": str(session_id)})
 
 
 class InvalidText(DomainError):
@@ -100,16 +107,12 @@ class InvalidNotes(InvalidText):
 
 class PreconditionFailed(DomainError):
     code = "PRECONDITION_FAILED"
+    message = "The session has changed since the version named in If-Match."
 
     def __init__(self, session_id: UUID) -> None:
-        super().__init__(
-            "The session has changed since the version named in If-Match.",
-            {"sessionId": str(session_id)},
-        )
+        super().__init__(details={"sessionId": str(session_id)})
 
 
 class IdempotencyKeyReused(DomainError):
     code = "IDEMPOTENCY_KEY_REUSED"
-
-    def __init__(self) -> None:
-        super().__init__("This idempotency key was used for another command.")
+    message = "This idempotency key was used for another command."

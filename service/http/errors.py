@@ -11,16 +11,12 @@ class RequestError(ServiceError):
 
 class NotFound(RequestError):
     code = "NOT_FOUND"
-
-    def __init__(self) -> None:
-        super().__init__("This path does not exist.")
+    message = "This path does not exist."
 
 
 class MethodNotAllowed(RequestError):
     code = "METHOD_NOT_ALLOWED"
-
-    def __init__(self) -> None:
-        super().__init__("This path does not support this method.")
+    message = "This path does not support this method."
 
 
 class Unauthenticated(RequestError):
@@ -65,9 +61,7 @@ class PayloadTooLarge(RequestError):
 
 class UnsupportedMediaType(RequestError):
     code = "UNSUPPORTED_MEDIA_TYPE"
-
-    def __init__(self) -> None:
-        super().__init__("The body must be application/json.")
+    message = "The body must be application/json."
 
 
 class NotReady(RequestError):
@@ -82,6 +76,4 @@ class NotReady(RequestError):
 
 class InternalError(RequestError):
     code = "INTERNAL_ERROR"
-
-    def __init__(self) -> None:
-        super().__init__("An unexpected error occurred. Quote the request id when you report it.")
+    message = "An unexpected error occurred. Quote the request id when you report it."

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
-from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import Overloaded
+from service.application.ports import Users
 from service.persistence.engine import cut_after, driver_connection, milliseconds, transaction
 from service.persistence.errors import translate_errors
 from service.persistence.reader import SqlSessionReader
@@ -68,22 +68,18 @@ class Database:
             **_KEYED_PLANS,
         }
 
-    async def run_unit_of_work(
-        self, acting_users: frozenset[UUID], work: Callable[[SqlUnitOfWork], T]
-    ) -> T:
+    async def run_unit_of_work(self, acting_users: Users, work: Callable[[SqlUnitOfWork], T]) -> T:
         """Runs `work`, which sees and writes the rows of `acting_users` alone.
 
         Raises DependencyUnavailable, Overloaded and TransactionFailed.
         """
         return await self._run(acting_users, lambda connection: work(SqlUnitOfWork(connection)))
 
-    async def run_read(
-        self, acting_users: frozenset[UUID], read: Callable[[SqlSessionReader], T]
-    ) -> T:
+    async def run_read(self, acting_users: Users, read: Callable[[SqlSessionReader], T]) -> T:
         """Runs `read`, which sees the rows of `acting_users` alone. Raises the same errors."""
         return await self._run(acting_users, lambda connection: read(SqlSessionReader(connection)))
 
-    async def _run(self, acting_users: frozenset[UUID], use: Callable[[Connection], T]) -> T:
+    async def _run(self, acting_users: Users, use: Callable[[Connection], T]) -> T:
         """One greenlet for the whole transaction costs less than one for each statement."""
         if not acting_users:
             raise ValueError("a transaction acts for at least one user")

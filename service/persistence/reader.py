@@ -11,10 +11,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from service.application.commands import SessionKey
 from service.application.ports import HistoryEvent, Position, SessionFilter
 from service.domain.session import Session, SessionStatus
-from service.persistence.compiled import CompiledStatement
 from service.persistence.sessions import COLUMNS, to_session
 from service.persistence.tables import events, sessions
-from service.persistence.unnest import one_row, parameters, rows_given_as
+from service.persistence.unnest import CompiledStatement, one_row, parameters, rows_given_as
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 _END = (datetime(9999, 1, 1, tzinfo=UTC), UUID(int=0))

@@ -8,11 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
-from service.persistence.compiled import DIALECT
 from service.persistence.engine import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors
 from service.persistence.tables import events, outbox, parked_events
-from service.persistence.unnest import AsyncpgArray, parameters, rows_given_as
+from service.persistence.unnest import DIALECT, AsyncpgArray, parameters, rows_given_as
 
 FETCH_SIZE = 500
 """Rows of ordinary size that fit into the buffers of a socket.

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 from service.application.errors import Contended
 from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
 from service.domain.session import SessionStatus
-from service.persistence.compiled import CompiledStatement
 from service.persistence.errors import translate_commit_errors
 from service.persistence.events import append, append_parameters, enqueue, to_idempotency_record
 from service.persistence.sessions import COLUMNS, to_session, upsert, upsert_parameters
 from service.persistence.tables import events, sessions
-from service.persistence.unnest import one_row, parameters, rows_given_as
+from service.persistence.unnest import CompiledStatement, one_row, parameters, rows_given_as
 
 USER_LOCKS: sa.ColumnElement[int] = sa.literal_column("1395864371")
 """Keeps locks on users apart from other advisory locks of two numbers; any number would do."""

@@ -1,20 +1,38 @@
-"""Many rows as one array parameter per column.
+"""Statements about many rows, which are given as one array parameter per column.
 
-The statement's text does not depend on their number, so it is compiled and planned once.
+The text of such a statement does not depend on their number: it is compiled and planned once.
 """
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql.elements import KeyedColumnElement
 from sqlalchemy.sql.selectable import LateralFromClause
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-from service.persistence.compiled import DIALECT
-
 PLACE = "place"
+DIALECT = asyncpg.dialect()  # type: ignore[no-untyped-call]  # it has no annotations
+
+
+class CompiledStatement:
+    """SQLAlchemy would compile a statement once too, but look it up by its expression at each call.
+
+    Values go to the driver and come from it as they are: no type may need a conversion.
+    """
+
+    def __init__(self, statement: sa.ClauseElement) -> None:
+        compiled: Any = statement.compile(dialect=DIALECT)
+        self.text: str = compiled.string
+        self._names: list[str] = compiled.positiontup
+
+    def execute(
+        self, connection: sa.Connection, given: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        values = tuple([given[name] for name in self._names])
+        return connection.exec_driver_sql(self.text, values).all()
 
 
 class AsyncpgArray(UserDefinedType[Sequence[Any]]):

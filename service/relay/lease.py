@@ -1,7 +1,6 @@
 """The time for which a relay may rely on a lock without an answer of the database."""
 
 import asyncio
-from types import TracebackType
 from typing import Self
 
 from service.application.outbox import Leadership
@@ -32,12 +31,7 @@ class Lease:
         self._renewing = asyncio.create_task(self._renew())
         return self
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        exc: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
         """Raises the error of a renewal. Cancels none: that would break the connection."""
         self._over.set()
         await asyncio.wait({self._renewing})
