@@ -200,9 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         " Its login must be allowed to create roles and tables. Safe to repeat and to race.",
     )
     migration.add_argument(
-        "--grant-to",
-        metavar="ROLE",
-        help="let this existing login act as the service and as the relay",
+        "--grant-to", metavar="ROLE", help="let this existing login act as service and as relay"
     )
     migration.set_defaults(run=_migrate)
 
@@ -238,11 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     token.add_argument("--user", type=UUID, default=uuid4(), help="user of the token (a new one)")
     token.add_argument(
-        "--expires-in",
-        metavar="SECONDS",
-        type=int,
-        default=3600,
-        help="lifetime of the token (%(default)s)",
+        "--expires-in", metavar="SECONDS", type=int, default=3600, help="lifetime (%(default)s)"
     )
     token.set_defaults(run=_token)
     return parser

@@ -52,14 +52,15 @@ class Command(ABC):
 
     @abstractmethod
     def apply(self, session: Session | None, context: CommandContext) -> Applied:
-        """Returns a new session and leaves the given one, or None if it does not exist, as it is.
+        """The session after the command, and the command's events.
 
-        Raises the domain error that refuses the command.
+        `session` is None if it does not exist; it is not changed. Raises the domain error that
+        refuses the command.
         """
 
     @abstractmethod
     def arguments(self) -> dict[str, object]:
-        """The caller's input as JSON. Two commands with the same input are the same command."""
+        """The caller's input as JSON, for the fingerprint."""
 
     @property
     def locks_user(self) -> bool:
@@ -145,7 +146,7 @@ class ChangeSession(Command):
         if session is None:
             raise SessionNotFound
         after = replace(session)
-        event = self.change(after, context)
+        event = self.change(after, context)  # first: a wrong status says more than an old version
         if self.if_match is not None and session.version not in self.if_match:
             raise PreconditionFailed(self.session_id)
         return after, (event,)

@@ -95,7 +95,7 @@ class Turn(Leadership, Protocol):
 
     async def backlog(self) -> Backlog: ...
 
-    def history(self, since: datetime, page: int) -> AsyncIterator[Sequence[OutboxEvent]]:
+    def history(self, since: datetime, page_size: int) -> AsyncIterator[Sequence[OutboxEvent]]:
         """Pages of all events since then that are neither queued nor parked.
 
         Events of one session come in the order of their versions.

@@ -5,21 +5,17 @@ from typing import Self, TypedDict
 from service.domain.errors import ServiceError
 
 
-class RequestError(ServiceError):
-    pass
-
-
-class NotFound(RequestError):
+class NotFound(ServiceError):
     code = "NOT_FOUND"
     message = "This path does not exist."
 
 
-class MethodNotAllowed(RequestError):
+class MethodNotAllowed(ServiceError):
     code = "METHOD_NOT_ALLOWED"
     message = "This path does not support this method."
 
 
-class Unauthenticated(RequestError):
+class Unauthenticated(ServiceError):
     """`token_given`: the request had a token, which is not valid (RFC 6750, section 3.1)."""
 
     code = "UNAUTHENTICATED"
@@ -39,7 +35,7 @@ class Issue(TypedDict):
     message: str
 
 
-class ValidationFailed(RequestError):
+class ValidationFailed(ServiceError):
     """One issue for each part of the request that is not valid."""
 
     code = "VALIDATION_ERROR"
@@ -52,19 +48,19 @@ class ValidationFailed(RequestError):
         return cls(Issue(path=path, code=code, message=message))
 
 
-class PayloadTooLarge(RequestError):
+class PayloadTooLarge(ServiceError):
     code = "PAYLOAD_TOO_LARGE"
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"The body is larger than {max_bytes} bytes.", {"maxBytes": max_bytes})
 
 
-class UnsupportedMediaType(RequestError):
+class UnsupportedMediaType(ServiceError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = "The body must be application/json."
 
 
-class NotReady(RequestError):
+class NotReady(ServiceError):
     """`checks`: the name of each check, with "ok" or the problem."""
 
     code = "NOT_READY"
@@ -74,6 +70,6 @@ class NotReady(RequestError):
         super().__init__("The service is not ready.", {"checks": checks})
 
 
-class InternalError(RequestError):
+class InternalError(ServiceError):
     code = "INTERNAL_ERROR"
     message = "An unexpected error occurred. Quote the request id when you report it."

@@ -32,8 +32,8 @@ _KEYED_PLANS = {
 }
 """Makes every statement find its rows by an index, whatever the tables hold when it is planned.
 
-The policies and the filters select the same rows. The planner takes them for independent, expects
-next to no rows, and would read and sort all rows of a user who has many.
+The policies and the filters select the same rows, but the planner takes them for independent
+conditions, expects next to no rows, and would read and sort all rows of a user who has many.
 """
 
 
@@ -49,7 +49,7 @@ class Limits:
 
     @property
     def transaction_max(self) -> float:
-        """The server has ended every transaction by then, if the server is still there."""
+        """A transaction that takes longer is cut; it is enough for a slow statement and a pause."""
         return self.statement_timeout + self.idle_in_transaction_timeout
 
 

@@ -144,7 +144,8 @@ def driver_connection(connection: Connection) -> _Connection:
 def cut_after(driver: _Connection, seconds: float) -> Iterator[None]:
     """Cuts the connection if the block takes longer: a host that has vanished never answers.
 
-    A cut is no cancellation. Whether a COMMIT happened can be found out on another connection.
+    A cut, unlike a cancellation, tells the server nothing: a COMMIT that has arrived takes effect,
+    and another connection can find that out.
     """
     watchdog = asyncio.get_running_loop().call_later(seconds, _cut, driver)
     try:

@@ -42,14 +42,14 @@ _CANNOT_SERVE = {
     "53300",  # too_many_connections
 }
 _ABOUT_CONNECTIONS = ("08", "57P")
-"""Classes of states that say that a connection ends, and nothing of its transaction."""
+"""Prefixes of SQLSTATEs that say that a connection ends, and nothing of its transaction."""
 
 
 DRIVER_ERRORS = (
     DBAPIError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a statement that crosses the server's farewell
+    asyncpg.InternalClientError,  # the server's last message arrives during a statement
     OSError,
 )
 """SQLAlchemy wraps the driver's errors in DBAPIError, except those of connecting."""
@@ -98,7 +98,7 @@ def _sqlstate(exc: BaseException) -> str | None:
 def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
     if state:
         return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
-    return not isinstance(exc, ValueError | asyncpg.DataError)  # an argument of the wrong type
+    return not isinstance(exc, ValueError | asyncpg.DataError)  # these refuse an argument
 
 
 def _is_refusal(exc: BaseException) -> bool:

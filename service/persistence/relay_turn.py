@@ -11,12 +11,13 @@ from service.application.outbox import Backlog, EventToPark, OutboxEvent, Queued
 from service.persistence.engine import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors
 from service.persistence.tables import events, outbox, parked_events
-from service.persistence.unnest import DIALECT, AsyncpgArray, parameters, rows_given_as
+from service.persistence.unnest import DIALECT, PLACE, AsyncpgArray, parameters, rows_given_as
 
 FETCH_SIZE = 500
 """Rows of ordinary size that fit into the buffers of a socket.
 
-A server that cannot send its rows does not notice that the relay is frozen.
+A server that cannot send its rows does not notice that the relay is frozen: its limit for an idle
+transaction begins when all rows are sent.
 """
 
 EVENT_COLUMNS = (
@@ -72,7 +73,7 @@ _to_park = rows_given_as(
 )
 _PARK = sa.insert(parked_events).from_select(
     ["position", "user_id", "event_id", "session_id", "reason", "parked_at"],
-    sa.select(*[each for each in _to_park.c if each.name != "place"], sa.func.now()),
+    sa.select(*[each for each in _to_park.c if each.name != PLACE], sa.func.now()),
 )
 
 # To their former positions, so that they go before the later events of their sessions.
@@ -99,7 +100,7 @@ _FIRST_OF_HISTORY = (
         ),
     )
     .order_by(events.c.user_id, events.c.session_id, events.c.session_version)
-    .limit(sa.bindparam("page", type_=sa.Integer()))
+    .limit(sa.bindparam("page_size", type_=sa.Integer()))
 )
 _REST_OF_HISTORY = _FIRST_OF_HISTORY.where(
     sa.tuple_(*(events.c[name] for name in _PLACE_IN_HISTORY))
@@ -149,8 +150,8 @@ class SqlTurn:
         [counts] = (await self.execute(_BACKLOG)).mappings()
         return Backlog(**counts)
 
-    async def history(self, since: datetime, page: int) -> AsyncIterator[list[OutboxEvent]]:
-        given: dict[str, Any] = {"since": since, "page": page}
+    async def history(self, since: datetime, page_size: int) -> AsyncIterator[list[OutboxEvent]]:
+        given: dict[str, Any] = {"since": since, "page_size": page_size}
         found = [OutboxEvent._make(row) for row in await self.execute(_FIRST_OF_HISTORY, given)]
         while found:
             yield found

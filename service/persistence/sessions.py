@@ -31,7 +31,7 @@ _written = rows_given_as(
     sa.Column("id", sa.Uuid),
     sa.Column("status", sa.Text),
     sa.Column("session_date", sa.DateTime(timezone=True)),
-    sa.Column("sets", sa.Text),  # as a literal: an array of arrays would have to be rectangular
+    sa.Column("sets", sa.Text),  # "{12,NULL}": an array of arrays would have to be rectangular
     sa.Column("rpe", sa.SmallInteger),
     sa.Column("notes", sa.Text),
     sa.Column("version", sa.Integer),
@@ -44,9 +44,9 @@ _CHANGING = ("status", "session_date", "sets", "rpe", "notes", "version", "updat
 def upsert() -> sa.CTE:
     """Writes sessions, new and changed, in the order given; parameters: `upsert_parameters`.
 
-    An upsert looks for each row by its key. An UPDATE joined with the given rows would leave that
-    to the planner, which may read all rows of all acting users. A changed row was locked when it
-    was loaded; should its version not be older than the new one all the same, it is not written.
+    An upsert finds each row by its key. For an UPDATE joined with the given rows, the planner may
+    read all rows of all acting users instead. A row is not written if its version is not older
+    than the given one, which the lock of LOAD rules out.
     """
     values = [
         sa.cast(each, ARRAY(sa.SmallInteger)) if each.name == "sets" else each

@@ -1,7 +1,7 @@
-"""One transaction of a group of commands: LOAD locks and reads, WRITE writes, COMMIT by name.
+"""One transaction of a group of commands: LOAD locks and reads, WRITE writes, then COMMIT.
 
 Each is one statement, whatever the number of commands; LOCK_USERS comes first where a command
-depends on more than its own session.
+depends on more than its own session. Without `commit`, the transaction is rolled back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,12 +52,12 @@ _found = one_row(
     "found",
 )
 
-# The same row, unless another transaction holds it, or has changed it since this statement began:
-# the rest of the statement would not see what that transaction committed, such as its key.
+# Locks the row of `_found`. No row if another transaction holds it, or has changed it since this
+# statement began: the statement would not see what else that transaction wrote, such as its event.
 #
-# It is not looked for by its key again: if a row to be locked has changed, PostgreSQL 18.6 goes on
-# with a broken choice of partitions, and crashes. An EXISTS would break too, so all are joined.
-# The version is compared because older servers do not check the place of a changed row again.
+# Found by ctid, because after a search by key PostgreSQL 18.6 crashes on partitions if the row has
+# changed. EXISTS has the same defect, so LOAD only joins. The version is compared because older
+# servers do not compare the ctid of a changed row again.
 _locked = (
     sa.select(sessions.c.id)
     .where(
@@ -124,14 +124,14 @@ class SqlUnitOfWork:
         self._connection = connection
 
     def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
-        held_users = self._lock_users(
+        busy_users = self._lock_users(
             {each.command.user_id for each in requests if each.command.locks_user}
         )
-        rows = [_request_row(each) for each in requests]
-        found = LOAD.execute(self._connection, parameters(_requested, rows))
+        given = parameters(_requested, [_request_row(each) for each in requests])
+        rows = LOAD.execute(self._connection, given)
         return [
-            _to_loaded(request, row, held_users)
-            for request, row in zip(requests, found, strict=True)
+            _to_loaded(request, row, busy_users)
+            for request, row in zip(requests, rows, strict=True)
         ]
 
     def save(self, applied: Sequence[AppliedCommand]) -> None:
@@ -147,7 +147,7 @@ class SqlUnitOfWork:
             self._connection.commit()
 
     def _lock_users(self, users: set[UUID]) -> set[UUID]:
-        """The users whom another transaction holds."""
+        """Locks them without waiting; returns those that another transaction holds."""
         if not users:
             return set()
         given = parameters(_users, [(user_id,) for user_id in users])
@@ -166,12 +166,12 @@ def _request_row(request: LoadRequest) -> tuple[Any, ...]:
     )
 
 
-def _to_loaded(request: LoadRequest, row: Iterable[Any], held_users: set[UUID]) -> LoadedCommand:
+def _to_loaded(request: LoadRequest, row: Iterable[Any], busy_users: set[UUID]) -> LoadedCommand:
     command = request.command
-    *found, locked_id, fingerprint, snapshot, active_id, is_committed = row
-    session = to_session(command.user_id, found) if found[0] else None
+    *columns, locked_id, fingerprint, snapshot, active_id, is_committed = row
+    session = to_session(command.user_id, columns) if columns[0] else None
     record = to_idempotency_record(command.user_id, fingerprint, snapshot) if fingerprint else None
-    is_user_held = command.locks_user and command.user_id in held_users
+    is_user_held = command.locks_user and command.user_id in busy_users
     return LoadedCommand(
         command=command,
         session=session,

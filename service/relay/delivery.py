@@ -12,7 +12,7 @@ ATOMIC_MIN = 30
 """Fewer events cost less one by one: the broker creates and removes a file for each batch."""
 
 ATOMIC_MAX = 1000
-"""The default limit of the broker."""
+"""The default limit of the broker. More events are published one by one."""
 
 
 class Publisher(Protocol):
@@ -53,10 +53,11 @@ class Delivery:
 async def deliver(
     events: Sequence[OutboxEvent], publisher: Publisher, *, in_flight: int, may_go_on: MayGoOn
 ) -> Delivery:
-    """Publishes each event in one batch with the earlier event of its session, or after its ack.
+    """Publishes the events; stops when the broker fails or `may_go_on` returns False.
 
-    So no event overtakes an earlier one, even if another relay publishes the same events.
-    Stops when the broker fails or `may_go_on` returns False.
+    An event is sent in one atomic batch with the earlier events of its session, or after the broker
+    has acknowledged them. So none overtakes an earlier one, even if another relay publishes the
+    same events.
     """
     run = _DeliveryRun(events, publisher, may_go_on)
     if not await run.try_atomically():
@@ -81,7 +82,7 @@ class _DeliveryRun:
         self.delivery = Delivery()
 
     async def try_atomically(self) -> bool:
-        """True if nothing is left to publish one by one."""
+        """True if the events were stored or the broker failed; else publish them one by one."""
         if not ATOMIC_MIN <= len(self._events) <= ATOMIC_MAX or not self._may_go_on():
             return False
         try:

@@ -27,7 +27,7 @@ log = structlog.get_logger("service.relay")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Times in seconds. `lease`: how long a turn outlives a silent process."""
+    """Times in seconds. `lease`: after so long without a sign of life another relay takes over."""
 
     batch_size: int
     in_flight: int
@@ -36,7 +36,7 @@ class Pace:
     lease: float
 
     def pause_after(self, taken: int, before: float) -> float:
-        """The pause after a turn that read `taken` events, and after the pause `before` that.
+        """The pause after a turn. `taken`: the events it read; `before`: the pause before it.
 
         A busy relay waits for more events, because a large batch costs less per event.
         """
@@ -112,6 +112,7 @@ class Relay:
                 return
             backlog = await self._backlog(turn)
             batch = Batch(await turn.oldest(self._pace.batch_size))
+            # Deleted events are parked even while the broker is unavailable.
             delivery = Delivery(outage=outage) if outage else await self._deliver(turn, batch)
             await _settle(turn, batch, delivery)
         self._observe_later(self._observed(batch, delivery, backlog))

@@ -9,7 +9,7 @@ from service.relay.delivery import Publisher, deliver
 from service.relay.lease import Lease
 from service.relay.relay import RequireStream
 
-PAGE = 1000
+PAGE_SIZE = 1000
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ async def replay(
     total = Replayed()
     async with Lease(turn, lease):
         await require_stream()
-    async for page in turn.history(since, PAGE):
+    async for page in turn.history(since, PAGE_SIZE):
         async with Lease(turn, lease) as held:
             done = await deliver(page, publisher, in_flight=in_flight, may_go_on=held.is_held)
         total.published += len(done.published)

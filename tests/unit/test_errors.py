@@ -29,13 +29,12 @@ from service.http.errors import (
     NotFound,
     NotReady,
     PayloadTooLarge,
-    RequestError,
     Unauthenticated,
     UnsupportedMediaType,
     ValidationFailed,
 )
 
-ABSTRACT = {DomainError, InvalidStatus, InvalidText, RequestError}
+ABSTRACT = {DomainError, InvalidStatus, InvalidText}
 SESSION_ID = uuid4()
 
 ANSWERS = [

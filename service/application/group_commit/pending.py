@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 @dataclass(eq=False, kw_only=True)
 class Pending(Generic[T]):
-    """A request that was accepted. `arrived` is in seconds of the event loop's clock.
+    """A request that was accepted; compared by identity.
 
-    `retried`: an earlier attempt failed. `isolate`: the next attempt needs a group of its own,
-    because this request may be why its group failed. `refusal`: why the last attempt could not
-    begin.
+    `arrived`: seconds of the event loop's clock. `retried`: an earlier attempt failed. `isolate`:
+    the next attempt needs a group of its own, because this request may be why its group failed.
+    `refusal`: the last error that said that the database cannot serve.
     """
 
     answer: asyncio.Future[T] = field(
@@ -61,9 +61,9 @@ class Pending(Generic[T]):
 class PendingCommand(Pending[Outcome]):
     """`event_id` is the id of the command's first event, the same in every attempt.
 
-    `uncertain_outcome`: what the command led to in an attempt whose COMMIT may or may not have
-    happened. A later attempt can reach COMMIT only when the earlier one has been rolled back, so
-    one outcome is enough.
+    `uncertain_outcome`: the outcome of an attempt whose COMMIT may or may not have happened. All
+    attempts write the same event id, so a later one can commit only if the earlier ones were
+    rolled back: one outcome is enough.
     """
 
     command: Command

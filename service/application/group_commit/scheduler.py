@@ -1,8 +1,9 @@
 """Requests that arrive while every slot is busy leave together, in one group.
 
-A request that finds a free slot starts at once, alone. Only while all slots are busy do requests
-wait, first come, first served. What a group could not answer is retried by one task beside the
-slots, so that no request waits for its neighbour's retry.
+A slot runs one group at a time; there are `groups_in_flight` of them. A request that finds a free
+slot starts at once, alone. Only while all slots are busy do requests wait, first come, first
+served. What a group could not answer is retried by one task beside the slots, so that no request
+waits for its neighbour's retry.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ P = TypeVar("P", bound=Pending[Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerLimits:
-    """Times in seconds. `timeout`: how long a request may wait to be begun.
+    """Times in seconds. `timeout`: a request that is so old is neither begun nor retried.
 
     `resolve_timeout`: how much longer a request is retried whose COMMIT may have happened.
     """
@@ -42,8 +43,8 @@ class SchedulerLimits:
 class Scheduler(Generic[P]):
     """Runs requests in groups.
 
-    `run_group` answers what it can and returns what must be retried. `observe` is told of every
-    group, retries included.
+    `run_group` answers what it can, returns the requests to retry, and raises nothing. `observe` is
+    told of every group, retries included.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Scheduler(Generic[P]):
         self._is_closed = False
 
     def require_room(self) -> None:
-        """Raises Overloaded if the queue is full, or the scheduler is closed."""
+        """Raises Overloaded, as `submit` would; callers may ask before they read a request."""
         if self._is_closed or len(self._queue) + len(self._retries) >= self._limits.queue_max:
             raise Overloaded
 
@@ -117,16 +118,16 @@ class Scheduler(Generic[P]):
     async def _attempt(self, group: list[P]) -> list[P]:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        unanswered = await self._run_group(group)
-        for pending in unanswered:
+        to_retry = await self._run_group(group)
+        for pending in to_retry:
             pending.retried = True
         waits = tuple(started - pending.arrived for pending in group)
         # Called by the loop, so that an observer that raises does not take the group with it.
         loop.call_soon(self._observe, GroupMetrics(waits, loop.time() - started))
-        return unanswered
+        return to_retry
 
-    def _retry(self, unanswered: list[P]) -> None:
-        self._retries += unanswered
+    def _retry(self, to_retry: list[P]) -> None:
+        self._retries += to_retry
         if self._retries and not self._is_retrying:
             self._is_retrying = True
             self._start_task(self._retry_until_answered())
@@ -136,13 +137,13 @@ class Scheduler(Generic[P]):
         while self._expire_retries():
             await asyncio.sleep(pause)
             before = len(self._retries)
-            for planned in self._split(self._retries):
+            for candidates in self._split(self._retries):
                 self._expire_retries()
                 waiting = set(self._retries)
-                group = [pending for pending in planned if pending in waiting]
-                unanswered = await self._attempt(group) if group else []
+                group = [pending for pending in candidates if pending in waiting]
+                to_retry = await self._attempt(group) if group else []
                 done = set(group)
-                self._retries = [each for each in self._retries if each not in done] + unanswered
+                self._retries = [each for each in self._retries if each not in done] + to_retry
             progress = len(self._retries) < before
             pause = RETRY_PAUSE_SECONDS if progress else min(2 * pause, RETRY_PAUSE_MAX_SECONDS)
         self._is_retrying = False

@@ -24,7 +24,7 @@ Result = Outcome | DomainError
 
 
 class GroupRunner:
-    """Gives every command of a group the outcome that it would have alone, in some order."""
+    """Each command gets the outcome that it would have if the group's commands ran one by one."""
 
     def __init__(self, run_unit_of_work: RunUnitOfWork, clock: Clock, new_id: NewId) -> None:
         self._run_unit_of_work = run_unit_of_work
@@ -32,7 +32,7 @@ class GroupRunner:
         self._new_id = new_id
 
     async def run(self, group: list[PendingCommand]) -> list[PendingCommand]:
-        """Answers what it can; returns the commands that must be retried."""
+        """Answers what it can; returns the commands to retry. Raises nothing."""
         try:
             return await self._transact(group)
         except (DependencyUnavailable, Overloaded) as exc:
@@ -58,7 +58,7 @@ class GroupRunner:
             pending.settle(result)
         skipped = [pending for pending in group if pending not in results]
         for pending in skipped:
-            pending.isolate = False
+            pending.isolate = False  # it waits for another transaction, and is not to blame
         return skipped
 
     def _execute(

@@ -1,4 +1,4 @@
-"""Commands applied one after another to sessions in memory, each as if it were alone. Pure."""
+"""Commands applied one after another to sessions in memory, each as if it were alone."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from service.domain.session import Session, SessionStatus
 
 @dataclass(slots=True, kw_only=True)
 class WorkingSet:
-    """`active`: the session in progress of each user whom a command locks, if there is one."""
+    """`active`: each user's session in progress; known for users that a command locks."""
 
     at: datetime
     new_id: NewId
