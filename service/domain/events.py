@@ -22,11 +22,6 @@ class SessionEvent:
         return {}
 
 
-def timestamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with `Z`."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPlanned(SessionEvent):
     type = "session_planned"
@@ -34,7 +29,8 @@ class SessionPlanned(SessionEvent):
     session_date: datetime
 
     def data(self) -> dict[str, object]:
-        return {"sessionDate": timestamp(self.session_date)}
+        date = self.session_date.astimezone(UTC).isoformat()
+        return {"sessionDate": date.replace("+00:00", "Z")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,12 @@ from typing import Any
 import orjson
 
 from service.application.ports import HistoryEvent
-from service.domain.events import timestamp
 from service.domain.session import Session
 
 
 def envelope(data: dict[str, Any], *, next_cursor: str | None = None) -> bytes:
     meta = {"nextCursor": next_cursor} if next_cursor else {}
-    return orjson.dumps({"data": data, "meta": meta})
+    return orjson.dumps({"data": data, "meta": meta}, option=orjson.OPT_UTC_Z)
 
 
 def session_envelope(session: Session) -> bytes:
@@ -23,13 +22,13 @@ def session_dto(session: Session) -> dict[str, Any]:
     return {
         "id": str(session.id),
         "status": session.status,
-        "sessionDate": timestamp(session.session_date),
+        "sessionDate": session.session_date,
         "sets": session.sets,
         "totalReps": session.total_reps,
         "rpe": session.rpe,
         "notes": session.notes,
-        "createdAt": timestamp(session.created_at),
-        "updatedAt": timestamp(session.updated_at),
+        "createdAt": session.created_at,
+        "updatedAt": session.updated_at,
     }
 
 
@@ -46,7 +45,7 @@ def event_dto(event: HistoryEvent) -> dict[str, Any]:
         "id": str(event.id),
         "type": event.type,
         "sessionVersion": event.session_version,
-        "occurredAt": timestamp(event.occurred_at),
+        "occurredAt": event.occurred_at,
         "data": event.data,
     }
 
