@@ -15,7 +15,7 @@ T = TypeVar("T")
 Users = frozenset[UUID]
 
 Clock = Callable[[], datetime]
-"""The time, with a time zone."""
+"""The time, in UTC."""
 
 NewId = Callable[[], UUID]
 """A new unique id; later ids sort after earlier ones."""
@@ -90,7 +90,7 @@ class RunUnitOfWork(Protocol):
 
         `work` is no coroutine; all the same, other tasks run while it waits for the database.
 
-        Raises DependencyUnavailable, Overloaded and TransactionFailed.
+        Raises DependencyUnavailable, Overloaded, TransactionFailed and UserGone.
         """
 
 

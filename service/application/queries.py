@@ -83,12 +83,15 @@ class Queries:
 
     async def _read_group(self, group: list[PendingRead]) -> list[PendingRead]:
         """Answers every read but those to retry: the connection was lost at their first attempt."""
-        try:
-            users = frozenset(user_id for user_id, _ in (pending.key for pending in group))
-            keys = {pending.key for pending in group}
-            found = await self._run_read(users, lambda reader: reader.find(keys))
+
+        def read(reader: SessionReader) -> None:
+            found = reader.find({pending.key for pending in group})
             for pending in group:
                 pending.settle(found.get(pending.key))
+
+        try:
+            users = frozenset(user_id for user_id, _ in (pending.key for pending in group))
+            await self._run_read(users, read)
         except (DependencyUnavailable, Overloaded) as exc:
             for pending in group:
                 pending.settle(exc.copy())

@@ -3,7 +3,6 @@
 Clients switch on `code`; every variable part of `message` is in `details`.
 """
 
-import copy
 from collections.abc import Mapping
 from typing import ClassVar, Self
 from uuid import UUID
@@ -24,7 +23,8 @@ class ServiceError(Exception):
 
     def copy(self) -> Self:
         """One for each caller: raising an exception adds a traceback to it."""
-        another = copy.copy(self)
+        another = type(self).__new__(type(self), *self.args)
+        another.__dict__.update(self.__dict__)
         another.__cause__ = self.__cause__
         return another
 

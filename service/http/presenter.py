@@ -1,4 +1,4 @@
-"""Builds the JSON of sessions and events. Pure."""
+"""Builds the JSON of sessions and events, whose times are in UTC. Pure."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -166,16 +166,16 @@ def _get_or_post(get: Endpoint, post: Endpoint) -> Endpoint:
 routes = [
     Route("/sessions/{session_id}/fail", command_endpoint(FailSessionBody), methods=["POST"]),
     Route(
-        "/sessions",
-        _get_or_post(list_sessions, command_endpoint(PlanSessionBody)),
-        methods=["GET", "POST"],
-    ),
-    Route(
         "/sessions/{session_id}/complete", command_endpoint(CompleteSessionBody), methods=["POST"]
     ),
     Route("/sessions/{session_id}/start", command_endpoint(StartSessionBody), methods=["POST"]),
     Route("/sessions/{session_id}/events", list_events),
     Route("/sessions/{session_id}", get_session),
+    Route(
+        "/sessions",
+        _get_or_post(list_sessions, command_endpoint(PlanSessionBody)),
+        methods=["GET", "POST"],
+    ),
     Route("/livez", livez),
     Route("/readyz", readyz),
 ]

@@ -71,7 +71,7 @@ class Database:
     async def run_unit_of_work(self, acting_users: Users, work: Callable[[SqlUnitOfWork], T]) -> T:
         """Runs `work`, which sees and writes the rows of `acting_users` alone.
 
-        Raises DependencyUnavailable, Overloaded and TransactionFailed.
+        Raises DependencyUnavailable, Overloaded, TransactionFailed and UserGone.
         """
         return await self._run(acting_users, lambda connection: work(SqlUnitOfWork(connection)))
 

@@ -127,7 +127,7 @@ async def awaited_transaction(
 
 
 def _set_until_the_end(settings: Mapping[str, str]) -> str:
-    """A statement. Values come from this code and from `Settings`; they are not escaped."""
+    """A statement. Nothing is escaped: values are names, limits in milliseconds, ids of users."""
     calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
     return f"SELECT {', '.join(calls)}"
 

@@ -81,5 +81,5 @@ def _payload(event: OutboxEvent) -> bytes:
 
 
 def _timestamp(moment: datetime) -> str:
-    """ISO 8601; takes a quarter of the time of `isoformat`."""
+    """ISO 8601 of a time in UTC, in less than half the time of `isoformat`."""
     return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1].decode()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.util import await_only
+from sqlalchemy.util import await_
 
 from service.persistence.database import Database
 
@@ -30,7 +30,10 @@ class Steps:
         answer = asyncio.get_running_loop().create_future()
         self.waiting.put_nowait((partial(method, *given), answer))
         await asyncio.wait({answer, self._running}, return_when=asyncio.FIRST_COMPLETED)
-        return answer.result() if answer.done() else await self._running
+        if not answer.done():
+            await self._running
+            raise RuntimeError("the transaction has ended")
+        return answer.result()
 
 
 def open_unit_of_work(units: Database, acting_users: Users) -> AbstractAsyncContextManager[Any]:
@@ -48,7 +51,7 @@ async def _stepping(run: Callable[[Users, Any], Any], acting_users: Users) -> As
     def take_steps(transaction: Any) -> None:
         steps = Steps(transaction, running)
         opened.set_result(steps)
-        while step := await_only(steps.waiting.get()):
+        while step := await_(steps.waiting.get()):
             take, answer = step
             answer.set_result(take())
 

@@ -14,6 +14,7 @@ from service.application.errors import (
     UserGone,
 )
 from service.persistence.database import Database
+from service.persistence.unit_of_work import SqlUnitOfWork
 from tests.builders import a_command
 from tests.persistence.stepping import open_unit_of_work
 from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
@@ -43,13 +44,15 @@ async def test_rolls_back_without_a_commit(units: Database, database: TestDataba
     assert await database.events() == await database.outbox() == []
 
 
-async def test_rolls_back_if_the_block_raises(units: Database, database: TestDatabase) -> None:
+async def test_rolls_back_if_the_work_raises(units: Database, database: TestDatabase) -> None:
     session = await database.a_session()
 
+    def save_and_raise(work: SqlUnitOfWork) -> None:
+        work.save([a_failure(session)])
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with open_unit_of_work(units, users_of(session)) as work:
-            await work.save([a_failure(session)])
-            raise ZeroDivisionError
+        await units.run_unit_of_work(users_of(session), save_and_raise)
 
     assert (await database.row(session))["status"] == "in_progress"
 

@@ -18,6 +18,7 @@ from service.application.errors import (
     DependencyUnavailable,
     Overloaded,
 )
+from service.application.ports import LoadRequest
 from service.domain.session import Session
 from service.persistence.database import RESERVED_CONNECTIONS, Database
 from service.persistence.readiness import OK, Readiness
@@ -43,13 +44,12 @@ async def commit(units: Database, session: Session) -> None:
 
 
 async def roll_back(units: Database, session: Session) -> None:
-    async with open_unit_of_work(units, users_of(session)) as work:
-        await load(work, a_command(session))
+    request = LoadRequest(command=a_command(session))
+    await units.run_unit_of_work(users_of(session), lambda work: work.load([request]))
 
 
 async def execute_nothing(units: Database, session: Session) -> None:
-    async with open_unit_of_work(units, users_of(session)):
-        pass
+    await units.run_unit_of_work(users_of(session), lambda _work: None)
 
 
 async def be_refused(units: Database, session: Session) -> None:
@@ -176,8 +176,7 @@ async def test_transactions_get_connections_in_order_of_arrival(
     served: list[int] = []
 
     async def take(number: int) -> None:
-        async with open_reader(units, frozenset({uuid4()})):
-            served.append(number)
+        await units.run_read(frozenset({uuid4()}), lambda _reader: served.append(number))
 
     async with open_reader(units, frozenset({uuid4()})):
         waiting = [asyncio.create_task(take(number)) for number in range(5)]

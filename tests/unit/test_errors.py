@@ -84,3 +84,20 @@ def test_answers_with_the_promised_status_and_code(
     assert b'"requestId":"a-request"' in response.body
     assert ("retry-after" in response.headers) is (status == HTTPStatus.SERVICE_UNAVAILABLE)
     assert ("www-authenticate" in response.headers) is (status == HTTPStatus.UNAUTHORIZED)
+
+
+@pytest.mark.parametrize(
+    ("error", "_status", "code"), ANSWERS, ids=lambda value: getattr(value, "code", str(value))
+)
+def test_a_copy_says_the_same_and_has_no_traceback(
+    error: ServiceError, _status: int, code: str
+) -> None:
+    try:
+        raise error from ValueError("the cause")
+    except ServiceError as raised:
+        another = raised.copy()
+
+    assert (type(another), another.args, another.code) == (type(error), error.args, code)
+    assert vars(another) == vars(error)
+    assert another.__cause__ is error.__cause__
+    assert another.__traceback__ is None

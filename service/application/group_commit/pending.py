@@ -20,7 +20,7 @@ class Pending(Generic[T]):
 
     `arrived`: seconds of the event loop's clock. `retried`: an earlier attempt failed. `isolate`:
     the next attempt needs a group of its own, because this request may be why its group failed.
-    `refusal`: the last error that said that the database cannot serve.
+    `refusal`: why a transaction could not begin or go on, last time; the answer if time runs out.
     """
 
     answer: asyncio.Future[T] = field(
