@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -25,6 +26,8 @@ from tests.running import (
 from tests.system.processes import a_public_directory
 
 guard_this_run()
+# A shell starts background jobs with SIGINT ignored, and processes that they start would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
 LOG_LEVEL = "info"
