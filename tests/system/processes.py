@@ -65,8 +65,9 @@ class Process:
 
     async def end(self) -> int:
         """Waits until it and all processes that it started have ended; returns its exit code."""
+        await asyncio.wait(self._readers, timeout=PATIENCE_SECONDS)
+        assert self.is_silent, self.output
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await asyncio.wait(self._readers)
             return await self.running.wait()
 
     @property
