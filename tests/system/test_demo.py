@@ -31,6 +31,9 @@ from tests.system.processes import (
     url_in,
 )
 
+NOT_MEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
+"""The tracer of coverage.py may swallow a KeyboardInterrupt, which then stops nothing."""
+
 LINES_OF_A_SCREEN = 24
 COLUMNS = 100
 WITH_OTHER_HOMES_OF_ROOT = """
@@ -206,7 +209,7 @@ async def test_a_signal_stops_the_demo_and_its_postgresql(
 async def test_ctrl_c_during_the_start_leaves_no_process_and_usable_data(
     home: Path, port: int, stage: str
 ) -> None:
-    async with _starting(home, port) as process:
+    async with _starting(home, port, environment=NOT_MEASURED) as process:
         await eventually(lambda: asyncio.to_thread((home / stage).exists))
         process.signal(signal.SIGINT)
         assert await process.end() == 0
