@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.running import (
     running_app,
     test_settings,
 )
+from tests.simulated_time import SimulatedTimeLoop
 from tests.system.processes import a_public_directory
 
 guard_this_run()
@@ -51,6 +52,14 @@ def pytest_xdist_auto_num_workers() -> int:
     No workers if a server is given: roles belong to the whole server, and tests change them.
     """
     return 0 if os.environ.get(TEST_DATABASE_URL) else min((os.cpu_count() or 1) + 1, WORKERS_MAX)
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("simulated_time"):
+        return {"simulated": SimulatedTimeLoop}
+    return {"real": asyncio.new_event_loop}
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from tests.unit.in_memory import (
     results_of,
 )
 
+pytestmark = pytest.mark.simulated_time
+
 LOSSES = [lose_before_commit, lose_after_commit]
 
 
@@ -318,3 +320,39 @@ async def test_never_claims_that_an_uncertain_commit_was_not_executed(
 
     with pytest.raises(DependencyUnavailable):
         await commands_on(database, timeout=0.0, resolve_timeout=0.0).execute(a_command(session))
+
+
+@pytest.mark.parametrize(
+    ("lose", "first"), [(lose_before_commit, DependencyUnavailable), (lose_after_commit, Outcome)]
+)
+async def test_never_claims_that_the_repetition_of_an_uncertain_command_was_not_executed(
+    database: InMemoryDatabase, lose: Callable[[InMemoryUnitOfWork], None], first: type
+) -> None:
+    session = database.add()
+
+    def lose_and_hold(work: InMemoryUnitOfWork) -> None:
+        database.held_sessions.add((session.user_id, session.id))
+        lose(work)
+
+    database.commit_hooks.extend([lambda _work: None, lose_and_hold])
+    tap = a_command(session, idempotency_key="tap-1")
+
+    answers = await results_of(
+        *await execute_together(database, commands_on(database, timeout=5.0), tap, tap)
+    )
+
+    assert [type(each) for each in answers] == [first, DependencyUnavailable]
+
+
+async def test_the_repetition_of_an_uncertain_command_gets_its_replay(
+    database: InMemoryDatabase,
+) -> None:
+    database.commit_hooks.extend([lambda _work: None, lose_after_commit])
+    tap = a_command(database.add(), idempotency_key="tap-1")
+
+    first, second = await results_of(
+        *await execute_together(database, commands_on(database), tap, tap)
+    )
+
+    assert second == Outcome(first.session, replayed=True)
+    assert len(database.applied) == 2

@@ -15,6 +15,8 @@ from service.domain.session import Session
 from tests.builders import a_command
 from tests.unit.in_memory import InMemoryDatabase, commands_on, results_of
 
+pytestmark = pytest.mark.simulated_time
+
 
 def queries_on(database: InMemoryDatabase, **overrides: Any) -> Queries:
     limits: dict[str, Any] = {

@@ -9,6 +9,7 @@ from service.application.errors import Contended, Overloaded
 from service.application.group_commit.pending import GroupMetrics
 from service.application.ports import Outcome
 from tests.builders import a_command
+from tests.simulated_time import pass_time
 from tests.unit.in_memory import (
     InMemoryDatabase,
     InMemoryUnitOfWork,
@@ -17,6 +18,8 @@ from tests.unit.in_memory import (
     hold_slot,
     results_of,
 )
+
+pytestmark = pytest.mark.simulated_time
 
 
 async def test_a_command_that_finds_a_free_slot_starts_at_once_and_alone(
@@ -116,16 +119,10 @@ async def test_does_not_retry_a_command_whose_time_is_over(database: InMemoryDat
 
 
 async def test_does_not_begin_a_retry_that_expired_while_another_retry_ran(
-    database: InMemoryDatabase, monkeypatch: pytest.MonkeyPatch
+    database: InMemoryDatabase,
 ) -> None:
-    passed = 0.0
-    loop = asyncio.get_running_loop()
-    time = loop.time
-    monkeypatch.setattr(loop, "time", lambda: time() + passed)
-
     def take_two_minutes(_work: InMemoryUnitOfWork) -> None:
-        nonlocal passed
-        passed = 120.0
+        pass_time(120)
 
     database.save_failures.extend([None, Contended()])
     database.commit_hooks.extend([lambda _work: None, take_two_minutes])

@@ -90,10 +90,11 @@ def _apply(
 
 
 def _commit(work: UnitOfWork, results: Mapping[PendingCommand, Result]) -> None:
+    """A replay is uncertain too: the command that it repeats may be one of the same group."""
     try:
         work.commit()
     except CommitUnknown:
         for pending, result in results.items():
-            if isinstance(result, Outcome) and not result.replayed:
+            if isinstance(result, Outcome):
                 pending.uncertain_outcome = result
         raise
