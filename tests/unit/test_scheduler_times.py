@@ -11,7 +11,6 @@ from service.application.errors import (
     Contended,
     DependencyUnavailable,
     Overloaded,
-    ServiceError,
 )
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.group_commit.pending import GroupMetrics
@@ -20,6 +19,7 @@ from service.application.group_commit.scheduler import (
     RETRY_PAUSE_SECONDS,
 )
 from service.application.ports import Outcome
+from service.domain.errors import ServiceError
 from service.domain.session import Session
 from tests.builders import a_command
 from tests.simulated_time import pass_time
