@@ -148,7 +148,7 @@ class ChangeSession(Command):
         after = replace(session)
         event = self.change(after, context)  # first: a wrong status says more than an old version
         if self.if_match is not None and session.version not in self.if_match:
-            raise PreconditionFailed(self.session_id)
+            raise PreconditionFailed(self.session_id, current_version=session.version)
         return after, (event,)
 
     @abstractmethod

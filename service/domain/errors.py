@@ -106,11 +106,26 @@ class InvalidNotes(InvalidText):
 
 
 class PreconditionFailed(DomainError):
-    code = "PRECONDITION_FAILED"
-    message = "The session has changed since the version named in If-Match."
+    """`details.reason` says why no tag of If-Match matches."""
 
-    def __init__(self, session_id: UUID) -> None:
-        super().__init__(details={"sessionId": str(session_id)})
+    code = "PRECONDITION_FAILED"
+
+    def __init__(self, session_id: UUID, *, current_version: int) -> None:
+        super().__init__(
+            f"The session is at version {current_version}, which If-Match does not name.",
+            {
+                "sessionId": str(session_id),
+                "currentVersion": current_version,
+                "reason": "other_version",
+            },
+        )
+
+    def because(self, reason: str, explanation: str) -> Self:
+        another = self.copy()
+        version = self.details["currentVersion"]
+        another.message = f"The session is at version {version}. {explanation}"
+        another.details = self.details | {"reason": reason}
+        return another
 
 
 class IdempotencyKeyReused(DomainError):

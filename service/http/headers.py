@@ -8,9 +8,10 @@ Idempotency-Key: draft-ietf-httpapi-idempotency-key-header, a string of RFC 8941
 import re
 from collections.abc import Sequence
 
+from service.domain.errors import PreconditionFailed
 from service.http.errors import ValidationFailed
 
-_ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+_ENTITY_TAG = re.compile(r'(?:^|,)[ \t]*(W/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 _VERSION = re.compile(r'"([1-9][0-9]{0,9})"')
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -26,15 +27,31 @@ def parse_if_match(if_match: Sequence[str]) -> frozenset[int] | None:
         return None
     if "*" in (value.strip() for value in if_match):
         return None
-    strong = [tag for weak, tag in _ENTITY_TAG.findall(",".join(if_match)) if not weak]
+    strong = [tag for weak, tag in _entity_tags(if_match) if not weak]
     matches = [_VERSION.fullmatch(tag) for tag in strong]
     return frozenset(int(match[1]) for match in matches if match)
 
 
+def explain_mismatch(error: PreconditionFailed, if_match: Sequence[str]) -> PreconditionFailed:
+    """The error with what is wrong with the tags themselves, if anything is."""
+    if any(weak for weak, _ in _entity_tags(if_match)):
+        return error.because("weak_tag", "If-Match has a weak tag (W/), which never matches.")
+    if not parse_if_match(if_match):
+        explanation = "If-Match has no tag of this service: a version in double quotes."
+        return error.because("unknown_tag", explanation)
+    return error
+
+
 def matches_etag(if_none_match: Sequence[str], etag: str) -> bool:
     """True if `If-None-Match` names this tag (weak comparison) or is `*`."""
-    value = ",".join(if_none_match)
-    return value.strip() == "*" or etag in (tag for _, tag in _ENTITY_TAG.findall(value))
+    if ",".join(if_none_match).strip() == "*":
+        return True
+    return etag in (tag for _, tag in _entity_tags(if_none_match))
+
+
+def _entity_tags(values: Sequence[str]) -> list[tuple[str, str]]:
+    """`W/` or nothing, and the tag with its quotes, of each tag in these headers."""
+    return _ENTITY_TAG.findall(",".join(values))
 
 
 def parse_idempotency_key(values: Sequence[str]) -> str | None:

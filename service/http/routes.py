@@ -11,11 +11,13 @@ from starlette.routing import Route
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
 from service.application.queries import Queries
+from service.domain.errors import PreconditionFailed
 from service.domain.session import Session
 from service.http.auth import Authenticator
 from service.http.cursors import encode_position, encode_version
 from service.http.errors import NotReady
 from service.http.headers import (
+    explain_mismatch,
     matches_etag,
     parse_idempotency_key,
     parse_if_match,
@@ -67,8 +69,12 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
         state["commands"].require_room()
         fields = await _parse_command_fields(request)
         body = await body_type.parse(request)
-        command = body.command(fields, parse_if_match(request.headers.getlist("if-match")))
-        outcome = await state["commands"].execute(command)
+        if_match = request.headers.getlist("if-match")
+        command = body.command(fields, parse_if_match(if_match))
+        try:
+            outcome = await state["commands"].execute(command)
+        except PreconditionFailed as exc:
+            raise explain_mismatch(exc, if_match) from None
         return _outcome_response(outcome, created=command.creates)
 
     return endpoint

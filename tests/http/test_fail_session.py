@@ -380,6 +380,11 @@ async def test_returns_412_when_if_match_names_another_version(
 
     error = error_of(response)
     assert (response.status_code, error["code"]) == (412, "PRECONDITION_FAILED")
+    assert (error["details"]["sessionId"], error["details"]["currentVersion"]) == (
+        str(session.id),
+        1,
+    )
+    assert "version 1" in error["message"]
     assert (await database.row(session))["status"] == "in_progress"
     assert await database.events() == []
 

@@ -196,6 +196,37 @@ async def test_returns_412_when_if_match_names_another_version(
     done = await execute(app, session, headers={"If-Match": '"1"'})
 
     assert (refused.status_code, done.status_code) == (412, 200)
+    assert error_of(refused)["details"]["reason"] == "other_version"
+
+
+@both
+@pytest.mark.parametrize("if_match", ['W/"1"', 'W/"1", "2"', '"2", W/"1"', 'W/"9"'])
+async def test_says_that_a_weak_tag_never_matches(
+    app: App, database: TestDatabase, command: str, if_match: str
+) -> None:
+    status, execute = COMMANDS[command]
+    session = await database.a_session(status=status)
+
+    response = await execute(app, session, headers={"If-Match": if_match})
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (412, "PRECONDITION_FAILED")
+    assert (error["details"]["reason"], error["details"]["currentVersion"]) == ("weak_tag", 1)
+    assert "weak tag" in error["message"]
+    assert "changed" not in error["message"]
+    assert await database.events() == []
+
+
+@both
+async def test_takes_a_list_whose_strong_tag_matches_beside_a_weak_one(
+    app: App, database: TestDatabase, command: str
+) -> None:
+    status, execute = COMMANDS[command]
+    session = await database.a_session(status=status)
+
+    response = await execute(app, session, headers={"If-Match": 'W/"1", "1"'})
+
+    assert response.status_code == 200
 
 
 @both

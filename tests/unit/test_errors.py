@@ -52,7 +52,7 @@ ANSWERS = [
     (StatusTooEarly(SESSION_ID, current="planned", required="in_progress"), 422, "INVALID_STATUS"),
     (StatusTooLate(SESSION_ID, current="failed", required="in_progress"), 409, "INVALID_STATUS"),
     (ActiveSessionExists(SESSION_ID), 409, "ACTIVE_SESSION_EXISTS"),
-    (PreconditionFailed(SESSION_ID), 412, "PRECONDITION_FAILED"),
+    (PreconditionFailed(SESSION_ID, current_version=3), 412, "PRECONDITION_FAILED"),
     (DependencyUnavailable("database"), 503, "DEPENDENCY_UNAVAILABLE"),
     (NotFound(), 404, "NOT_FOUND"),
     (MethodNotAllowed(), 405, "METHOD_NOT_ALLOWED"),

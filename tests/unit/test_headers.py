@@ -1,9 +1,13 @@
 """Parsing of preconditions, idempotency keys and trace contexts."""
 
+from uuid import uuid4
+
 import pytest
 
+from service.domain.errors import PreconditionFailed
 from service.http.errors import ValidationFailed
 from service.http.headers import (
+    explain_mismatch,
     matches_etag,
     parse_idempotency_key,
     parse_if_match,
@@ -22,6 +26,13 @@ from service.http.headers import (
         (['"3"', '"5"'], {3, 5}),
         (['W/"3"'], set()),
         (['W/"3", "4"'], {4}),
+        (['W/"3"', '"4"'], {4}),
+        (['w/"3"'], set()),
+        (['3"3"'], set()),
+        (['"3""4"'], set()),
+        (['"3"\t,\t"4"'], {3, 4}),
+        (['"3-gzip"'], set()),
+        (['"3;gz"', '"4"'], {4}),
         (['"03"'], set()),
         (['"0"'], set()),
         (["3"], set()),
@@ -35,6 +46,35 @@ def test_parses_the_versions_of_if_match(if_match: list[str], versions: set[int]
 
 
 @pytest.mark.parametrize(
+    ("if_match", "reason"),
+    [
+        (['"3"'], "other_version"),
+        (['"3", "2"'], "other_version"),
+        (['"3", "4-gzip"'], "other_version"),
+        (['W/"5"'], "weak_tag"),
+        (['W/"3"'], "weak_tag"),
+        (['W/"5", "3"'], "weak_tag"),
+        (['"3", W/"5"'], "weak_tag"),
+        (['"3"', 'W/"5"'], "weak_tag"),
+        (['"5-gzip"'], "unknown_tag"),
+        (['"5;gz"'], "unknown_tag"),
+        (["5"], "unknown_tag"),
+        (["W/5"], "unknown_tag"),
+        ([""], "unknown_tag"),
+    ],
+)
+def test_explains_why_no_tag_matches_version_5(if_match: list[str], reason: str) -> None:
+    error = PreconditionFailed(uuid4(), current_version=5)
+
+    explained = explain_mismatch(error, if_match)
+
+    assert explained.details == error.details | {"reason": reason, "currentVersion": 5}
+    assert "at version 5" in explained.message
+    assert "changed" not in explained.message
+    assert ("weak tag" in explained.message) is (reason == "weak_tag")
+
+
+@pytest.mark.parametrize(
     ("if_none_match", "named"),
     [
         ([], False),
@@ -44,6 +84,7 @@ def test_parses_the_versions_of_if_match(if_match: list[str], versions: set[int]
         (['"1", W/"2"'], True),
         (['"1"', '"2"'], True),
         (['"1"'], False),
+        (['w/"2"'], False),
         (["2"], False),
         (['"12"'], False),
     ],
