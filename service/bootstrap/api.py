@@ -148,7 +148,7 @@ async def _key_set(settings: Settings, stack: AsyncExitStack) -> KeySet | None:
     client = await stack.enter_async_context(httpx2.AsyncClient())
     key_set = KeySet(
         client,
-        settings.jwks_url,
+        settings.jwks_url.get_secret_value(),
         lifetime=settings.jwks_lifetime_seconds,
         outage=settings.jwks_outage_seconds,
         cooldown=settings.jwks_cooldown_seconds,

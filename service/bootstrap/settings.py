@@ -2,13 +2,15 @@
 
 import difflib
 import os
+from collections.abc import Callable
 from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.urls import WrongUrl, parse_server_url, parse_server_urls, parse_url
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
@@ -27,39 +29,28 @@ def _setting(default: Any, purpose: str, **constraints: Any) -> Any:
 
 
 def _is_database_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value().replace("postgresql+asyncpg://", "postgresql://", 1)
-    if urlsplit(url).scheme not in {"postgresql", "postgres"}:
-        raise ValueError("it must be a URL that begins with postgresql://")
-    if not _has_port_or_none(url):
-        raise ValueError(
-            "its port is not a number; special characters in a password must be percent-encoded"
-        )
+    url = value.get_secret_value().strip().replace("postgresql+asyncpg://", "postgresql://", 1)
+    _require(url, "a URL that begins with postgresql://", parse_url, "postgresql", "postgres")
     return SecretStr(url)
 
 
-def _has_port_or_none(url: str) -> bool:
-    try:
-        urlsplit(url).port  # noqa: B018  reading the port raises the error
-    except ValueError:
-        return False
-    return True
-
-
-def _is_http_url(value: str) -> str:
-    if not _is_url(value, "http", "https"):
-        raise ValueError("it must be a URL that begins with https:// or http://")
+def _is_http_url(value: SecretStr) -> SecretStr:
+    what = "a URL that begins with https:// or http://"
+    _require(value.get_secret_value(), what, parse_server_url, "https", "http")
     return value
 
 
 def _are_nats_urls(value: SecretStr) -> SecretStr:
-    if not all(_is_url(each, "nats", "tls") for each in value.get_secret_value().split(",")):
-        raise ValueError("it must be one or more URLs that begin with nats:// or tls://")
+    what = "one or more URLs that begin with nats:// or tls://, separated by commas"
+    _require(value.get_secret_value(), what, parse_server_urls, "nats", "tls")
     return value
 
 
-def _is_url(value: str, *schemes: str) -> bool:
-    url = urlsplit(value)
-    return url.scheme in schemes and bool(url.hostname) and _has_port_or_none(value)
+def _require(url: str, what: str, parse: Callable[..., object], *schemes: str) -> None:
+    try:
+        parse(url, *schemes)
+    except WrongUrl as exc:
+        raise ValueError(f"it must be {what}, but {exc}") from None
 
 
 def _is_long_enough(value: SecretStr) -> SecretStr:
@@ -113,7 +104,7 @@ class TokenSettings(_Environment):
 class Settings(DatabaseSettings, TokenSettings, LogSettings):
     """Settings of `serve`."""
 
-    jwks_url: Annotated[str, AfterValidator(_is_http_url)] | None = _setting(
+    jwks_url: Annotated[SecretStr, AfterValidator(_is_http_url)] | None = _setting(
         None, "URL of the JSON Web Key Set that verifies ES256 and RS256 tokens."
     )
     jwks_lifetime_seconds: float = _setting(600.0, "Lifetime of fetched keys.", gt=0, le=600)
