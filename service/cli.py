@@ -21,6 +21,7 @@ from service.bootstrap.settings import (
     WrongSettings,
     load,
 )
+from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.relay.errors import BrokerUnavailable, WrongStream
 
 DESCRIPTION = """\
@@ -143,10 +144,10 @@ def _port(given: str) -> int:
 
 
 def _moment(given: str) -> datetime:
-    moment = datetime.fromisoformat(given)
-    if moment.tzinfo is None:
-        raise ValueError(given)
-    return moment
+    try:
+        return parse_date_time(given)
+    except InvalidDateTime as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,24 +1,19 @@
 """Types of fields and parameters, and the message for each kind of wrong value."""
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.domain.session import REPETITIONS_MAX, RPE_MAX, SETS_MAX
 from service.domain.text import Notes, Reason, Text, normalize
 from service.http.errors import Issue
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-_YEARS = range(2, 9999)
-"""The years of the database without year 1, which the driver may read as minus infinity."""
 
 _CODES = {
     "extra_forbidden": ("unknown_field", "This field does not exist."),
@@ -39,24 +34,12 @@ def parse_canonical_uuid(text: str) -> UUID | None:
 
 
 def _validate_date_time(value: object) -> datetime | None:
-    """RFC 3339, to the microsecond, in the years that the driver can read back."""
     if value is None:
         return None
-    moment = (
-        _parse_date_time(value) if isinstance(value, str) and _DATE_TIME.fullmatch(value) else None
-    )
-    if moment is None or moment.year not in _YEARS:
-        raise PydanticCustomError(
-            "invalid_date_time", "It must be a time with a zone, like 2026-11-22T09:00:00Z."
-        )
-    return moment
-
-
-def _parse_date_time(value: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+        return parse_date_time(value if isinstance(value, str) else "")
+    except InvalidDateTime as exc:
+        raise PydanticCustomError("invalid_date_time", "{why}", {"why": str(exc)}) from None
 
 
 def _limit_length(kind: type[Text]) -> AfterValidator:

@@ -129,8 +129,9 @@ async def test_filters_combine(app: App, database: TestDatabase) -> None:
         ({"to": "2026-11-22T08:00:00Z"}, [2, 3]),
         ({"from": "2026-11-22T09:00:00+01:00", "to": "2026-11-22T09:00:00Z"}, [1]),
         ({"from": "2026-11-22T09:00:00Z", "to": "2026-11-22T08:00:00Z"}, []),
+        ({"from": "2026-11-22t07:59:59.999999999z", "to": "2026-11-22T08:00:00.000001Z"}, [1]),
     ],
-    ids=["from is in", "to is out", "zones", "nothing between"],
+    ids=["from is in", "to is out", "zones", "nothing between", "nine digits"],
 )
 async def test_since_and_until_compare_the_session_date(
     app: App, database: TestDatabase, bounds: dict[str, str], wanted: list[int]
@@ -149,6 +150,11 @@ async def test_since_and_until_compare_the_session_date(
         ("from=2026-11-22", ["from"], "invalid_date_time"),
         ("to=", ["to"], "invalid_date_time"),
         ("from=2026-11-22T09:00:00+01:00", ["from"], "invalid_date_time"),
+        ("from=2026-11-22T09:00:00%2B01:60", ["from"], "invalid_date_time"),
+        ("to=2026-11-22T09:00:00%2B24:00", ["to"], "invalid_date_time"),
+        ("to=2026-11-22T24:00:00Z", ["to"], "invalid_date_time"),
+        ("to=2026-11-22T09:00:00.0123456789Z", ["to"], "invalid_date_time"),
+        ("to=%D9%A22026-11-22T09:00:00Z", ["to"], "invalid_date_time"),
         ("limit=0", ["limit"], "too_small"),
         ("limit=101", ["limit"], "too_large"),
         ("limit=ten", ["limit"], "invalid_type"),

@@ -154,6 +154,10 @@ async def test_returns_422_when_the_key_was_used_for_another_plan(
         ({"sessionDate": "0001-01-01T00:00:00+01:00"}, ["sessionDate"], "invalid_date_time"),
         ({"sessionDate": "9999-01-01T00:00:00Z"}, ["sessionDate"], "invalid_date_time"),
         ({"sessionDate": 1763802000}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-11-22T09:00:00+01:60"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-11-22T09:00:00+00:99"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": "2026-11-22T24:00:00Z"}, ["sessionDate"], "invalid_date_time"),
+        ({"sessionDate": ["2026-11-22T09:00:00Z"]}, ["sessionDate"], "invalid_date_time"),
         ({"sets": [0]}, ["sets", 0], "too_small"),
         ({"sets": [1, 1001]}, ["sets", 1], "too_large"),
         ({"sets": [True]}, ["sets", 0], "invalid_type"),
@@ -190,6 +194,9 @@ async def test_returns_400_for_a_body_that_does_not_match_the_schema(
         ("0002-01-01T00:00:00Z", "0002-01-01T00:00:00Z"),
         ("9998-12-31T23:59:59.999999Z", "9998-12-31T23:59:59.999999Z"),
         ("2026-11-22T09:00:00-11:30", "2026-11-22T20:30:00Z"),
+        ("2026-11-22T09:00:00-00:00", "2026-11-22T09:00:00Z"),
+        ("2026-11-22T09:00:00.123456789Z", "2026-11-22T09:00:00.123456Z"),
+        ("2026-11-22T09:00:00.9999999Z", "2026-11-22T09:00:00.999999Z"),
     ],
 )
 async def test_accepts_a_date_in_any_zone_and_returns_it_in_utc(
@@ -198,6 +205,14 @@ async def test_accepts_a_date_in_any_zone_and_returns_it_in_utc(
     response = await plan(app, uuid4(), sessionDate=given)
 
     assert response.json()["data"]["session"]["sessionDate"] == kept
+
+
+async def test_names_the_fraction_if_it_has_more_than_nine_digits(app: App) -> None:
+    response = await plan(app, uuid4(), sessionDate="2026-11-22T09:00:00.1234567890Z")
+
+    [issue] = error_of(response)["details"]["issues"]
+    assert (response.status_code, issue["path"]) == (400, ["sessionDate"])
+    assert "fraction" in issue["message"]
 
 
 async def test_returns_422_for_notes_with_forbidden_characters(app: App) -> None:

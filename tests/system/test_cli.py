@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.cli import main
 from tests.builders import SECRET, bearer
 from tests.conftest import StartApp
 from tests.running import TestDatabase
@@ -61,6 +62,29 @@ async def test_no_command_is_an_error_that_shows_the_usage() -> None:
 
     assert done.code == 2
     assert "usage: python -m service" in done.err
+
+
+@pytest.mark.parametrize(
+    ("since", "why"),
+    [
+        ("2026-11-22T09:00:00+01:60", "with a zone"),
+        ("2026-11-22T09:00:00", "with a zone"),
+        ("2026-W47-7T09:00:00Z", "with a zone"),
+        ("2026-11-22T24:00:00Z", "with a zone"),
+        ("2026-02-30T09:00:00Z", "calendar"),
+        ("2026-11-22T09:00:00.0123456789Z", "fraction"),
+        ("0001-01-01T00:00:00Z", "year"),
+    ],
+)
+def test_relay_refuses_a_time_that_is_not_of_rfc_3339_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], since: str, why: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["relay", "--replay", "--since", since])
+
+    complaint = capsys.readouterr().err
+    assert "argument --since: It" in complaint
+    assert why in complaint
 
 
 async def test_token_is_accepted_by_a_service_with_the_same_settings(
