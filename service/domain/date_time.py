@@ -43,7 +43,11 @@ def _to_utc(text: str) -> datetime:
     try:
         moment = moment.astimezone(UTC)
     except OverflowError:
-        moment = datetime.max
+        raise _year_out_of_range() from None
     if moment.year not in _YEARS:
-        raise InvalidDateTime(f"Its year in UTC must be {_YEARS[0]} to {_YEARS[-1]}.")
+        raise _year_out_of_range()
     return moment
+
+
+def _year_out_of_range() -> InvalidDateTime:
+    return InvalidDateTime(f"Its year in UTC must be {_YEARS[0]} to {_YEARS[-1]}.")

@@ -75,7 +75,7 @@ def test_takes_a_time_of_rfc_3339_and_cuts_it_to_the_microsecond(
         ("12026-11-22T09:00:00Z", "with a zone"),
         ("2026-11-22T09:00:00Z\n", "with a zone"),
         (" 2026-11-22T09:00:00Z", "with a zone"),
-        ("２０２６-11-22T09:00:00Z", "with a zone"),
+        ("\uff12026-11-22T09:00:00Z", "with a zone"),
         ("2026-11-22T09:00:0\u0660Z", "with a zone"),
         ("2026-11-22T09:00:00.\u0661Z", "with a zone"),
         ("2026-11-22\u017f09:00:00Z", "with a zone"),
@@ -109,7 +109,14 @@ def test_refuses_what_rfc_3339_refuses_and_says_which_part(text: str, why: str) 
 zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
-@given(st.datetimes(datetime(3, 1, 1), datetime(9997, 12, 31), timezones=zones))
+years_that_fit = st.datetimes(
+    datetime(3, 1, 1),  # noqa: DTZ001  hypothesis wants bounds without a zone
+    datetime(9997, 12, 31),  # noqa: DTZ001
+    timezones=zones,
+)
+
+
+@given(years_that_fit)
 def test_reads_back_what_python_writes(moment: datetime) -> None:
     assert parse_date_time(moment.isoformat()) == moment
 
