@@ -38,10 +38,12 @@ PRESENT_SESSIONS = f"""
     SELECT md5('present user ' || number % $1::int)::uuid, uuidv7(),
         CASE WHEN number / $1 = {SESSIONS_PER_USER - 1} THEN 'planned'
             WHEN number % 10 = 0 THEN 'failed' ELSE 'completed' END,
-        day, '{{12,10,NULL}}', 7, 'knee felt fine', 3, day, day
+        day, trained, trained, '{{12,10,NULL}}', 7, 'knee felt fine', 3, day, day
     FROM generate_series($2::int, $3::int - 1) AS number,
         LATERAL (SELECT timestamptz '2026-01-01 09:00+00' + number / $1 * interval '3 days')
-            AS calendar (day)
+            AS calendar (day),
+        LATERAL (SELECT CASE WHEN number / $1 < {SESSIONS_PER_USER - 1} THEN day END)
+            AS training (trained)
 """  # noqa: S608  of constants
 PRESENT_EVENTS = """
     INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,

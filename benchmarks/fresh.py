@@ -21,13 +21,16 @@ RESERVED = 10
 
 REASON = "shoulder pain"
 COLUMNS = (
-    "user_id", "id", "status", "session_date", "sets", "rpe", "notes", "version",
-    "created_at", "updated_at",
+    "user_id", "id", "status", "session_date", "started_at", "ended_at", "sets", "rpe", "notes",
+    "version", "created_at", "updated_at",
 )  # fmt: skip
 TOKEN_LIFETIME_SECONDS = 24 * 3600
 
 _STARTED = "2026-01-05 09:00:00.123+00"
-_FACTS = f"in_progress\t{_STARTED}\t{{12,10,NULL}}\t7\tknee felt fine\t1\t{_STARTED}\t{_STARTED}"
+_FACTS = (
+    f"in_progress\t{_STARTED}\t{_STARTED}\t\\N\t{{12,10,NULL}}\t7\tknee felt fine\t1"
+    f"\t{_STARTED}\t{_STARTED}"
+)
 PLANNED = {"sessionDate": "2026-11-22T09:00:00Z", "sets": [12, 10, None], "notes": "knee felt fine"}
 
 

@@ -16,11 +16,14 @@ A_MINUTE = timedelta(minutes=1)
 
 
 def a_session(**overrides: Any) -> Session:
+    status = overrides.get("status", SessionStatus.IN_PROGRESS)
     facts: dict[str, Any] = {
         "user_id": uuid4(),
         "id": uuid7(),
-        "status": SessionStatus.IN_PROGRESS,
+        "status": status,
         "session_date": MORNING,
+        "started_at": None if status == "planned" else MORNING,
+        "ended_at": MORNING if status in {"completed", "failed"} else None,
         "sets": (12, 10, None),
         "rpe": 7,
         "notes": "knee felt fine",

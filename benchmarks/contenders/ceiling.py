@@ -40,6 +40,8 @@ def _session_in_progress(user_id: UUID, session_id: UUID) -> Session:
         id=session_id,
         status=SessionStatus.IN_PROGRESS,
         session_date=moment,
+        started_at=moment,
+        ended_at=None,
         sets=(12, 10, None),
         rpe=7,
         notes="knee felt fine",

@@ -9,12 +9,12 @@ SELECT set_config('role', 'session_service', true),
     set_config('service.acting_users', md5('user ' || :n), true) AS user_id,
     md5('session ' || :n) AS session_id \gset
 
-SELECT status, session_date, sets, rpe, notes, version AS read_version, created_at FROM sessions
-WHERE user_id = :user_id AND id = :session_id
+SELECT status, session_date, started_at, sets, rpe, notes, version AS read_version, created_at
+FROM sessions WHERE user_id = :user_id AND id = :session_id
 FOR NO KEY UPDATE \gset
 
 WITH updated AS (
-    UPDATE sessions SET status = 'failed', version = version + 1, updated_at = now()
+    UPDATE sessions SET status = 'failed', version = version + 1, ended_at = now(), updated_at = now()
     WHERE user_id = :user_id AND id = :session_id AND version = :read_version
         AND status = 'in_progress'
     RETURNING user_id, id, version

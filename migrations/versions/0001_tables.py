@@ -16,6 +16,8 @@ UPGRADE = (
         id uuid NOT NULL,
         status text NOT NULL,
         session_date timestamptz NOT NULL,
+        started_at timestamptz,
+        ended_at timestamptz,
         sets smallint[] NOT NULL,
         rpe smallint,
         notes text,
@@ -25,6 +27,10 @@ UPGRADE = (
         CONSTRAINT sessions_pkey PRIMARY KEY (user_id, id),
         CONSTRAINT sessions_status_check
             CHECK (status IN ('planned', 'in_progress', 'completed', 'failed')),
+        CONSTRAINT sessions_started_at_check
+            CHECK ((status = 'planned') = (started_at IS NULL)),
+        CONSTRAINT sessions_ended_at_check
+            CHECK ((status IN ('completed', 'failed')) = (ended_at IS NOT NULL)),
         CONSTRAINT sessions_sets_check CHECK (
             cardinality(sets) <= 20 AND coalesce(array_ndims(sets), 1) = 1
             AND 1 <= ALL (sets) AND 1000 >= ALL (sets)

@@ -100,7 +100,7 @@ UPGRADE = (
     """,
     "GRANT SELECT, INSERT ON sessions, events TO session_service",
     """
-    GRANT UPDATE (status, session_date, sets, rpe, notes, version, updated_at)
+    GRANT UPDATE (status, session_date, started_at, ended_at, sets, rpe, notes, version, updated_at)
         ON sessions TO session_service
     """,
     "GRANT INSERT ON outbox TO session_service",

@@ -57,6 +57,8 @@ class Session:
     id: UUID
     status: SessionStatus
     session_date: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
     sets: tuple[int | None, ...]
     rpe: int | None
     notes: str | None
@@ -84,6 +86,8 @@ class Session:
             id=session_id,
             status=SessionStatus.PLANNED,
             session_date=session_date,
+            started_at=None,
+            ended_at=None,
             sets=sets,
             rpe=None,
             notes=notes.text if notes else None,
@@ -99,7 +103,9 @@ class Session:
         self._require_status_for(SessionStatus.IN_PROGRESS)
         if active_session_id is not None:
             raise ActiveSessionExists(active_session_id)
-        return SessionStarted(**self._become(SessionStatus.IN_PROGRESS, at))
+        facts = self._become(SessionStatus.IN_PROGRESS, at)
+        self.started_at = at
+        return SessionStarted(**facts)
 
     def complete(
         self, *, at: datetime, sets: tuple[int | None, ...] | None = None, rpe: int | None = None
@@ -110,6 +116,7 @@ class Session:
         if not any(sets):
             raise NoRepetitions(self.id)
         facts = self._become(SessionStatus.COMPLETED, at)
+        self.ended_at = at
         self.sets = sets
         self.rpe = self.rpe if rpe is None else rpe
         return SessionCompleted(**facts, sets=sets, total_reps=self.total_reps, rpe=self.rpe)
@@ -118,6 +125,7 @@ class Session:
         """The reason goes into the event alone; sets, rpe and notes stay as they were."""
         self._require_status_for(SessionStatus.FAILED)
         facts = self._become(SessionStatus.FAILED, at)
+        self.ended_at = at
         return SessionFailed(**facts, reason=reason.text if reason else None)
 
     def _require_status_for(self, target: SessionStatus) -> None:

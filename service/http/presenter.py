@@ -23,6 +23,8 @@ def session_dto(session: Session) -> dict[str, Any]:
         "id": str(session.id),
         "status": session.status,
         "sessionDate": session.session_date,
+        "startedAt": session.started_at,
+        "endedAt": session.ended_at,
         "sets": session.sets,
         "totalReps": session.total_reps,
         "rpe": session.rpe,

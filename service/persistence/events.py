@@ -33,6 +33,7 @@ _queued = rows_given_as(
     "appended", sa.Column("user_id", sa.Uuid), sa.Column("id", sa.Uuid)
 )  # its first two
 
+_TIMES = ("session_date", "started_at", "ended_at", "created_at", "updated_at")
 _NO_RECORD: tuple[Any, ...] = (None, None, None)
 
 
@@ -89,27 +90,24 @@ def _snapshot(session: Session) -> str:
         {
             "id": str(session.id),
             "status": session.status,
-            "session_date": session.session_date.isoformat(),
             "sets": session.sets,
             "rpe": session.rpe,
             "notes": session.notes,
             "version": session.version,
-            "created_at": session.created_at.isoformat(),
-            "updated_at": session.updated_at.isoformat(),
+            **{name: getattr(session, name) for name in _TIMES},
         }
     ).decode()
 
 
 def _from_snapshot(user_id: UUID, snapshot: dict[str, Any]) -> Session:
+    times = {name: snapshot[name] for name in _TIMES}
     return Session(
         user_id=user_id,
         id=UUID(snapshot["id"]),
         status=SessionStatus(snapshot["status"]),
-        session_date=datetime.fromisoformat(snapshot["session_date"]),
         sets=tuple(snapshot["sets"]),
         rpe=snapshot["rpe"],
         notes=snapshot["notes"],
         version=snapshot["version"],
-        created_at=datetime.fromisoformat(snapshot["created_at"]),
-        updated_at=datetime.fromisoformat(snapshot["updated_at"]),
+        **{name: time and datetime.fromisoformat(time) for name, time in times.items()},
     )

@@ -16,6 +16,8 @@ COLUMNS = (
     sessions.c.id,
     sessions.c.status,
     sessions.c.session_date,
+    sessions.c.started_at,
+    sessions.c.ended_at,
     sa.type_coerce(sessions.c.sets, AsyncpgArray(sa.SmallInteger())).label("sets"),
     sessions.c.rpe,
     sessions.c.notes,
@@ -31,6 +33,8 @@ _written = rows_given_as(
     sa.Column("id", sa.Uuid),
     sa.Column("status", sa.Text),
     sa.Column("session_date", sa.DateTime(timezone=True)),
+    sa.Column("started_at", sa.DateTime(timezone=True)),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
     sa.Column("sets", sa.Text),  # "{12,NULL}": an array of arrays would have to be rectangular
     sa.Column("rpe", sa.SmallInteger),
     sa.Column("notes", sa.Text),
@@ -38,7 +42,7 @@ _written = rows_given_as(
     sa.Column("created_at", sa.DateTime(timezone=True)),
     sa.Column("updated_at", sa.DateTime(timezone=True)),
 )
-_CHANGING = ("status", "session_date", "sets", "rpe", "notes", "version", "updated_at")
+_FIXED = {"user_id", "id", "created_at"}
 
 
 def upsert() -> sa.CTE:
@@ -53,11 +57,12 @@ def upsert() -> sa.CTE:
         for each in given_columns(_written)
     ]
     rows = sa.select(*values).order_by(_written.c.place)
-    new = insert(sessions).from_select([each.name for each in given_columns(_written)], rows)
+    names = [each.name for each in given_columns(_written)]
+    new = insert(sessions).from_select(names, rows)
     return (
         new.on_conflict_do_update(
             index_elements=[sessions.c.user_id, sessions.c.id],
-            set_={name: new.excluded[name] for name in _CHANGING},
+            set_={name: new.excluded[name] for name in names if name not in _FIXED},
             where=sessions.c.version < new.excluded.version,
         )
         .returning(sessions.c.id)
@@ -82,6 +87,8 @@ def _row(session: Session) -> tuple[Any, ...]:
         session.id,
         session.status,
         session.session_date,
+        session.started_at,
+        session.ended_at,
         "{" + ",".join("NULL" if reps is None else str(reps) for reps in session.sets) + "}",
         session.rpe,
         session.notes,
@@ -92,16 +99,18 @@ def _row(session: Session) -> tuple[Any, ...]:
 
 
 def to_session(user_id: UUID, columns: Iterable[Any]) -> Session:
-    session_id, status, session_date, sets, rpe, notes, version, created_at, updated_at = columns
+    session_id, status, date, started, ended, sets, rpe, notes, version, created, updated = columns
     return Session(
         user_id=user_id,
         id=session_id,
         status=SessionStatus(status),
-        session_date=session_date,
+        session_date=date,
+        started_at=started,
+        ended_at=ended,
         sets=tuple(sets),
         rpe=rpe,
         notes=notes,
         version=version,
-        created_at=created_at,
-        updated_at=updated_at,
+        created_at=created,
+        updated_at=updated,
     )

@@ -22,6 +22,8 @@ sessions = sa.Table(
     sa.Column("id", sa.Uuid, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("session_date", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("started_at", sa.DateTime(timezone=True)),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
     sa.Column("sets", ARRAY(sa.SmallInteger), nullable=False),
     sa.Column("rpe", sa.SmallInteger),
     sa.Column("notes", sa.Text),
@@ -31,6 +33,10 @@ sessions = sa.Table(
     sa.PrimaryKeyConstraint("user_id", "id"),
     sa.CheckConstraint(
         "status IN ('planned', 'in_progress', 'completed', 'failed')", name="status"
+    ),
+    sa.CheckConstraint("(status = 'planned') = (started_at IS NULL)", name="started_at"),
+    sa.CheckConstraint(
+        "(status IN ('completed', 'failed')) = (ended_at IS NOT NULL)", name="ended_at"
     ),
     sa.CheckConstraint(
         "cardinality(sets) <= 20 AND coalesce(array_ndims(sets), 1) = 1"

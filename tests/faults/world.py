@@ -28,9 +28,9 @@ PATIENCE_SECONDS = 300
 # Two events before the session is failed, so that its events have an order to keep.
 PLAN_AND_START = """
     WITH session AS (
-        INSERT INTO sessions (user_id, id, status, session_date, sets, version, created_at,
-            updated_at)
-        VALUES ($1, $2, 'in_progress', now(), '{12,10,NULL}', 2, now(), now())
+        INSERT INTO sessions (user_id, id, status, session_date, started_at, sets, version,
+            created_at, updated_at)
+        VALUES ($1, $2, 'in_progress', now(), now(), '{12,10,NULL}', 2, now(), now())
     ), happened AS (
         INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,
             occurred_at, request_id)

@@ -163,7 +163,8 @@ class Lives(RuleBasedStateMachine):
             model.sessions[session_id] = ("in_progress", version)
             self.runner.run(
                 self.database.execute(
-                    "UPDATE sessions SET status = 'in_progress' WHERE id = $1", session_id
+                    "UPDATE sessions SET status = 'in_progress', started_at = now() WHERE id = $1",
+                    session_id,
                 )
             )
 

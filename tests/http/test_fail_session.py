@@ -26,6 +26,8 @@ async def test_returns_200_with_the_session_failed(app: App, database: TestDatab
                 "id": str(session.id),
                 "status": "failed",
                 "sessionDate": "2026-11-22T09:00:00Z",
+                "startedAt": "2026-11-22T09:00:00Z",
+                "endedAt": row["updated_at"].isoformat().replace("+00:00", "Z"),
                 "sets": [12, 10, None],
                 "totalReps": 22,
                 "rpe": 7,
@@ -54,6 +56,7 @@ async def test_records_the_event_and_changes_no_other_field_of_the_session(
     [event] = await database.events(session)
     assert after == before | {
         "status": "failed",
+        "ended_at": event["occurred_at"],
         "version": 2,
         "updated_at": event["occurred_at"],
     }
@@ -471,7 +474,7 @@ async def test_a_refusal_is_not_replayed(app: App, database: TestDatabase) -> No
     key = {"Idempotency-Key": "retry-1"}
 
     refused = await app.fail(session, headers=key)
-    await database.execute("UPDATE sessions SET status = 'in_progress'")
+    await database.execute("UPDATE sessions SET status = 'in_progress', started_at = now()")
     done = await app.fail(session, headers=key)
 
     assert (refused.status_code, done.status_code) == (422, 200)

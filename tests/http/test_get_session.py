@@ -17,6 +17,8 @@ async def test_returns_200_with_the_session(app: App, database: TestDatabase) ->
         "id": str(session.id),
         "status": "in_progress",
         "sessionDate": "2026-11-22T09:00:00Z",
+        "startedAt": "2026-11-22T09:00:00Z",
+        "endedAt": None,
         "sets": [],
         "totalReps": 0,
         "rpe": None,

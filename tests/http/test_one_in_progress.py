@@ -96,7 +96,9 @@ async def test_a_command_waits_for_the_lock_of_its_user_and_delays_no_other_user
     async with database.connection.transaction():
         claim = "SELECT pg_advisory_xact_lock(1395864371, hashtext($1::uuid::text))"
         await database.execute(claim, held.user_id)
-        await database.execute("UPDATE sessions SET status = 'in_progress' WHERE id = $1", first.id)
+        await database.execute(
+            "UPDATE sessions SET status = 'in_progress', started_at = now() WHERE id = $1", first.id
+        )
         waiting = asyncio.create_task(app.call(held.user_id, "POST", f"/sessions/{held.id}/start"))
         other = await app.call(free.user_id, "POST", f"/sessions/{free.id}/start")
         assert other.status_code == 200
@@ -117,7 +119,8 @@ async def test_the_unique_index_refuses_a_second_session_started_without_the_use
 
     async with database.connection.transaction():
         await database.execute(
-            "UPDATE sessions SET status = 'in_progress' WHERE id = $1", by_hand.id
+            "UPDATE sessions SET status = 'in_progress', started_at = now() WHERE id = $1",
+            by_hand.id,
         )
         waiting = asyncio.create_task(
             app.call(session.user_id, "POST", f"/sessions/{session.id}/start")

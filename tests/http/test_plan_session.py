@@ -33,6 +33,8 @@ async def test_returns_201_with_the_session_planned(app: App, database: TestData
         "id": str(row["id"]),
         "status": "planned",
         "sessionDate": NINE,
+        "startedAt": None,
+        "endedAt": None,
         "sets": [12, None],
         "totalReps": 12,
         "rpe": None,

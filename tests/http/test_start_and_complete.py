@@ -39,6 +39,7 @@ async def test_start_returns_200_and_records_the_event(app: App, database: TestD
     assert "Location" not in response.headers
     assert row == before | {
         "status": "in_progress",
+        "started_at": event["occurred_at"],
         "version": 4,
         "updated_at": event["occurred_at"],
     }

@@ -35,7 +35,7 @@ TID_SCAN = "Tid Scan"
 MANY_SESSIONS = f"""
     INSERT INTO sessions
     SELECT user_id, gen_random_uuid(), 'failed', $2::timestamptz - n * interval '1 hour',
-        '{{12,10}}', 7, NULL, 2, now(), now()
+        now(), now(), '{{12,10}}', 7, NULL, 2, now(), now()
     FROM (
         SELECT $1::uuid AS user_id, {MANY} AS count
         UNION ALL SELECT gen_random_uuid(), 10 FROM generate_series(1, {MANY} / 10)

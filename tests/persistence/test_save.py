@@ -13,7 +13,7 @@ from service.application.errors import Contended
 from service.domain.session import SessionStatus
 from service.domain.text import Notes
 from service.persistence.database import Database
-from tests.builders import a_command, a_session
+from tests.builders import MORNING, a_command, a_session
 from tests.persistence.conftest import in_both_layouts
 from tests.persistence.stepping import open_unit_of_work
 from tests.persistence.transacting import (
@@ -40,6 +40,7 @@ async def test_writes_session_event_and_outbox(units: Database, database: TestDa
 
     assert await database.row(session) == before | {
         "status": "failed",
+        "ended_at": LATER,
         "version": 5,
         "updated_at": LATER,
     }
@@ -167,7 +168,7 @@ async def test_refuses_an_idempotency_key_that_the_user_has_used(
     first = await database.a_session()
     second = await database.a_session(user_id=first.user_id, status=SessionStatus.PLANNED)
     running = copy(second)
-    running.status = SessionStatus.IN_PROGRESS
+    running.status, running.started_at = SessionStatus.IN_PROGRESS, MORNING
 
     with pytest.raises(Contended):
         await write(units, *(a_failure(each, idempotency_key="k") for each in (first, running)))

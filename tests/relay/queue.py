@@ -19,9 +19,10 @@ INSERT = """
 
 MANY = """
     WITH made AS (
-        INSERT INTO sessions (user_id, id, status, session_date, sets, version, created_at,
-            updated_at)
-        SELECT gen_random_uuid(), gen_random_uuid(), 'failed', now(), '{12}', $2, now(), now()
+        INSERT INTO sessions (user_id, id, status, session_date, started_at, ended_at, sets,
+            version, created_at, updated_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'failed', now(), now(), now(), '{12}',
+            $2, now(), now()
         FROM generate_series(1, $1)
         RETURNING user_id, id
     ), event AS (

@@ -68,7 +68,11 @@ def test_an_allowed_transition_returns_the_new_session_and_its_event(
     assert (session.version, session.updated_at) == (5, LATER)
     assert (event.user_id, event.session_id) == (session.user_id, session.id)
     assert (event.session_version, event.occurred_at) == (5, LATER)
+    assert (session.started_at, session.ended_at) == (
+        (LATER, None) if target is IN_PROGRESS else (before.started_at, LATER)
+    )
     session.status, session.version, session.updated_at = before.status, 4, before.updated_at
+    session.started_at, session.ended_at = before.started_at, before.ended_at
     assert session == before
 
 
@@ -117,6 +121,8 @@ def test_a_session_begins_as_planned_with_its_event() -> None:
         id=session_id,
         status=PLANNED,
         session_date=MORNING,
+        started_at=None,
+        ended_at=None,
         sets=(12, None),
         rpe=None,
         notes="leg day",

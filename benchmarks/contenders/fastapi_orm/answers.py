@@ -13,6 +13,8 @@ class SessionDto(CamelCase):
     id: UUID
     status: str
     session_date: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
     sets: list[int | None]
     total_reps: int
     rpe: int | None

@@ -20,6 +20,8 @@ class TrainingSession(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     status: Mapped[str]
     session_date: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
     sets: Mapped[list[int | None]] = mapped_column(ARRAY(SmallInteger))
     rpe: Mapped[int | None] = mapped_column(SmallInteger)
     notes: Mapped[str | None]

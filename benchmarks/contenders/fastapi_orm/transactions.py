@@ -79,8 +79,13 @@ class Sessions:
             raise not_found()
         require_status(session.id, session.status, required)
         require_match(self.caller.if_match, session.version)
+        now = datetime.now(UTC)
         session.status = status
-        session.updated_at = datetime.now(UTC)
+        session.updated_at = now
+        if status == "in_progress":
+            session.started_at = now
+        else:
+            session.ended_at = now
         return session
 
     async def replay(self, asked: bytes | None) -> Answer | None:

@@ -26,8 +26,8 @@ const BECOME_SERVICE = {
 }
 const LOCK = {
   name: 'lock',
-  text: `SELECT status, session_date, sets, rpe, notes, version, created_at FROM sessions
-    WHERE user_id = $1 AND id = $2 FOR NO KEY UPDATE`
+  text: `SELECT status, session_date, started_at, sets, rpe, notes, version, created_at
+    FROM sessions WHERE user_id = $1 AND id = $2 FOR NO KEY UPDATE`
 }
 const REMEMBERED = {
   name: 'remembered',
@@ -37,7 +37,7 @@ const REMEMBERED = {
 const WRITE = {
   name: 'write',
   text: `WITH updated AS (
-      UPDATE sessions SET status = 'failed', version = version + 1, updated_at = $4
+      UPDATE sessions SET status = 'failed', version = version + 1, ended_at = $4, updated_at = $4
       WHERE user_id = $1 AND id = $2 AND version = $3
       RETURNING user_id, id, version
     ), inserted AS (
@@ -66,6 +66,8 @@ const SESSION = {
     id: { type: 'string' },
     status: { type: 'string' },
     sessionDate: timestamp,
+    startedAt: timestamp,
+    endedAt: timestamp,
     sets: { type: 'array', items: nullable('integer') },
     totalReps: { type: 'integer' },
     rpe: nullable('integer'),
@@ -188,7 +190,7 @@ async function fail(client, command) {
   requireInProgress(sessionId, row.status)
   requireMatch(ifMatch, row.version)
   const now = new Date()
-  const session = present(sessionId, { ...row, status: 'failed', updated_at: now })
+  const session = present(sessionId, { ...row, status: 'failed', ended_at: now, updated_at: now })
   const answer = { session, version: row.version + 1 }
   const values = [
     userId, sessionId, row.version, now, uuidv7(), { reason }, requestId,
@@ -211,6 +213,8 @@ const present = (id, session) => ({
   id,
   status: session.status,
   sessionDate: session.session_date,
+  startedAt: session.started_at,
+  endedAt: session.ended_at,
   sets: session.sets,
   totalReps: session.sets.reduce((sum, repetitions) => sum + (repetitions ?? 0), 0),
   rpe: session.rpe,

@@ -47,7 +47,7 @@ async def plan_session(request: Request[Any]) -> Response:
 
 async def start_session(request: Request[Any]) -> Response:
     caller, session_id = _caller(request), session_id_of(request)
-    transition = Transition("planned", "in_progress", Event("session_started", {}))
+    transition = Transition("planned", "in_progress", "started_at", Event("session_started", {}))
     return _written(await change(request.state["pool"], caller, session_id, transition))
 
 
@@ -55,7 +55,7 @@ async def fail_session(request: Request[Any]) -> Response:
     caller, session_id = _caller(request), session_id_of(request)
     body = await body_of(request, FailSession)
     event = Event("session_failed", {"reason": normal_text(body.reason, "REASON")})
-    transition = Transition("in_progress", "failed", event)
+    transition = Transition("in_progress", "failed", "ended_at", event)
     return _written(await change(request.state["pool"], caller, session_id, transition))
 
 

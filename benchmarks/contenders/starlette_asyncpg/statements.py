@@ -6,7 +6,8 @@ BECOME_SERVICE = """
 """
 
 FIND = """
-    SELECT id, status, session_date, sets, rpe, notes, version, created_at, updated_at
+    SELECT id, status, session_date, started_at, ended_at, sets, rpe, notes, version,
+        created_at, updated_at
     FROM sessions WHERE user_id = $1 AND id = $2
 """
 
@@ -40,7 +41,8 @@ PLAN = f"""
 
 CHANGE = f"""
     WITH written AS (
-        UPDATE sessions SET status = $10, version = version + 1, updated_at = $11
+        UPDATE sessions SET status = $10, version = version + 1, updated_at = $11, started_at = $13,
+            ended_at = $14
         WHERE user_id = $1 AND id = $2 AND version = $12
         RETURNING user_id, id, version, updated_at
     ), recorded AS ({_RECORD}), queued AS ({_QUEUE})

@@ -44,10 +44,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """`required`: the status before; `status`: the status after."""
+    """`required`: the status before; `status`: the status after; `time`: the column of its time."""
 
     required: str
     status: str
+    time: str
     event: Event
 
 
@@ -90,6 +91,8 @@ def _planned(body: PlanSession, now: datetime) -> dict[str, Any]:
         "id": uuid7(),
         "status": "planned",
         "session_date": body.session_date or now,
+        "started_at": None,
+        "ended_at": None,
         "sets": body.sets or [],
         "rpe": None,
         "notes": normal_text(body.notes, "NOTES"),
@@ -110,12 +113,13 @@ async def change(pool: Pool, caller: Caller, session_id: UUID, transition: Trans
         require_status(session_id, row["status"], transition.required)
         require_match(caller.if_match, row["version"])
         now = datetime.now(UTC)
-        session = {**row, "status": transition.status, "updated_at": now}
+        session = {**row, "status": transition.status, "updated_at": now, transition.time: now}
         answer = Answer(presented(session), row["version"] + 1)
         await connection.fetchval(
             CHANGE,
             *_recorded(transition.event, caller, asked, answer),
             *(transition.status, now, row["version"]),
+            *(session["started_at"], session["ended_at"]),
         )
         return answer
 
@@ -178,6 +182,8 @@ def presented(session: dict[str, Any] | asyncpg.Record) -> dict[str, Any]:
         "id": str(session["id"]),
         "status": session["status"],
         "sessionDate": session["session_date"],
+        "startedAt": session["started_at"],
+        "endedAt": session["ended_at"],
         "sets": session["sets"],
         "totalReps": sum(repetitions or 0 for repetitions in session["sets"]),
         "rpe": session["rpe"],
