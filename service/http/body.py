@@ -5,7 +5,12 @@ from typing import Any
 
 from starlette.requests import Request
 
-from service.http.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from service.http.errors import (
+    PayloadTooLarge,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 
 BODY_MAX_BYTES = 16 * 1024
 
@@ -13,11 +18,15 @@ BODY_MAX_BYTES = 16 * 1024
 async def read_json_object(request: Request[Any]) -> dict[str, Any]:
     """The body; an empty one counts as an empty object.
 
-    Raises PayloadTooLarge, UnsupportedMediaType, ValidationFailed.
+    Raises PayloadTooLarge, UnsupportedContentCoding, UnsupportedMediaType, ValidationFailed.
     """
     body = await _read(request)
     if not body:
         return {}
+    if _codings(request, "content-encoding") - {"identity"}:
+        raise UnsupportedContentCoding
+    if _codings(request, "transfer-encoding") - {"chunked"}:
+        raise UnsupportedContentCoding
     media_type = request.headers.get("content-type", "").partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
@@ -40,6 +49,11 @@ async def _read(request: Request[Any]) -> bytes:
         if len(body) > BODY_MAX_BYTES:
             raise PayloadTooLarge(BODY_MAX_BYTES)
     return body
+
+
+def _codings(request: Request[Any], header: str) -> set[str]:
+    values = ",".join(request.headers.getlist(header)).split(",")
+    return {value.strip().lower() for value in values} - {""}
 
 
 def _require_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

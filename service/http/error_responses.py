@@ -29,6 +29,7 @@ from service.http.errors import (
     NotReady,
     PayloadTooLarge,
     Unauthenticated,
+    UnsupportedContentCoding,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -42,6 +43,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     ValidationFailed: HTTPStatus.BAD_REQUEST,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    UnsupportedContentCoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     InvalidReason: HTTPStatus.UNPROCESSABLE_ENTITY,
     InvalidNotes: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoRepetitions: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -77,6 +79,8 @@ def error_response(error: ServiceError, request_id: str) -> Response:
     )
     if isinstance(error, Unauthenticated | UserGone):
         response.headers["WWW-Authenticate"] = challenge(token_given=error.token_given)
+    if isinstance(error, UnsupportedContentCoding):
+        response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
     if isinstance(error, Overloaded | DependencyUnavailable | NotReady):
         response.headers["Retry-After"] = str(error.retry_after)
     return response

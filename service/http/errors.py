@@ -59,6 +59,19 @@ class UnsupportedMediaType(ServiceError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     message = "The body must be application/json."
 
+    def __init__(self) -> None:
+        super().__init__(details={"header": "Content-Type"})
+
+
+class UnsupportedContentCoding(ServiceError):
+    """The code is that of the status, 415; only this one has `Accept-Encoding`."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    message = "The body must be sent as it is, without compression or another Content-Encoding."
+
+    def __init__(self) -> None:
+        super().__init__(details={"header": "Content-Encoding"})
+
 
 class NotReady(ServiceError):
     """`checks`: the name of each check, with "ok" or the problem."""

@@ -36,7 +36,7 @@ class CommandBody(BaseModel):
 
     @classmethod
     async def parse(cls, request: Request[Any]) -> Self:
-        """Raises PayloadTooLarge, UnsupportedMediaType, ValidationFailed."""
+        """Raises what `read_json_object` raises, and ValidationFailed."""
         body = await read_json_object(request)
         try:
             return cls.model_validate(body)

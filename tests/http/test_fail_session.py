@@ -274,6 +274,8 @@ async def test_returns_415_for_a_body_of_another_type(app: App, media_type: str)
 
     error = error_of(response)
     assert (response.status_code, error["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert error["details"] == {"header": "Content-Type"}
+    assert "Accept-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize("reason", ["knee\x00", "knee\x1b[2J", "a\rb", "\ud800", "\x7f"], ids=ascii)

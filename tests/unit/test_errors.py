@@ -30,6 +30,7 @@ from service.http.errors import (
     NotReady,
     PayloadTooLarge,
     Unauthenticated,
+    UnsupportedContentCoding,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -44,6 +45,7 @@ ANSWERS = [
     (ValidationFailed(), 400, "VALIDATION_ERROR"),
     (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
     (UnsupportedMediaType(), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    (UnsupportedContentCoding(), 415, "UNSUPPORTED_MEDIA_TYPE"),
     (InvalidReason("Too long."), 422, "INVALID_REASON"),
     (InvalidNotes("Too long."), 422, "INVALID_NOTES"),
     (NoRepetitions(SESSION_ID), 422, "NO_REPETITIONS"),
