@@ -16,6 +16,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
+from nats.js.errors import NotFoundError
 
 from tests.running import eventually, frozen
 from tests.system.processes import free_port
@@ -109,6 +110,14 @@ class NatsServer:
     async def delete_stream(self) -> None:
         async with self.client() as client:
             await client.jetstream().delete_stream(STREAM)
+
+    async def has_stream(self) -> bool:
+        async with self.client() as client:
+            try:
+                await client.jetstream().stream_info(STREAM)
+            except NotFoundError:
+                return False
+            return True
 
     async def purge_stream(self) -> None:
         async with self.client() as client:
