@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from service.bootstrap.api import create_app
 from service.bootstrap.migrations import migrate
-from service.bootstrap.server import KEEP_ALIVE_SECONDS
+from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings
 from service.domain.session import Session
 from service.persistence.engine import create_engine
@@ -192,22 +192,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """The URL at which this app is served."""
+async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[str]:
+    """The URL at which this app is served as `serve` would serve it."""
     # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms for each request.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        # With uvicorn's 5 seconds, it would close idle connections just when the client, whose own
-        # limit is 5 seconds too, sends on them.
-        server = _Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="on",
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            )
-        )
+        server = _Server(uvicorn.Config(app, **server_options(settings)))
         serving = asyncio.create_task(server.serve([listener]))
         started = asyncio.create_task(server.listening.wait())
         await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -261,7 +251,7 @@ class App:
 @asynccontextmanager
 async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
     async with (
-        serving(create_app(settings, **parts)) as url,
+        serving(create_app(settings, **parts), settings) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_AUTHORITIES) as client,
     ):
         yield App(url, client)

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -11,9 +12,6 @@ from service.bootstrap.api import create_app
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than balancers keep idle connections, so that no connection closes under a request."""
 
 
 def serve(settings: Settings) -> None:
@@ -27,13 +25,21 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here depends on the client's address
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
+        **server_options(settings),
     )
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Options of uvicorn that are the same for `serve`, the demo and the tests."""
+    return {
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,  # nothing here depends on the client's address
+        "timeout_keep_alive": settings.keep_alive_seconds,
+        "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
+    }
 
 
 def asgi() -> Starlette:

@@ -138,9 +138,27 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     )
     command_timeout_seconds: Seconds = _setting(5.0, "Time limit for a command or a read to begin.")
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
+    host: str = _setting("127.0.0.1", "Address or host name to listen on.")
     port: int = _setting(8000, "Port to listen on.", ge=0, le=65_535)
     workers: int = _setting(1, "Worker processes.", ge=1, le=256)
+    connections_max: int = _setting(
+        4096, "Most connections of clients to each worker.", ge=1, le=1_000_000
+    )
+    first_byte_timeout_seconds: Seconds = _setting(
+        10.0, "Time limit for a new connection to send anything."
+    )
+    head_timeout_seconds: Seconds = _setting(
+        10.0, "Time limit for the request line and headers, from their first byte."
+    )
+    body_timeout_seconds: Seconds = _setting(
+        20.0, "Time limit for the body, from the end of the headers."
+    )
+    send_timeout_seconds: Seconds = _setting(
+        20.0, "Time limit for a client to read more of an answer."
+    )
+    keep_alive_seconds: Seconds = _setting(
+        75.0, "Time for which a connection stays open between two requests."
+    )
     shutdown_notice_seconds: float = _setting(
         0.0,
         "Time after SIGTERM in which the service answers but is not ready, for balancers.",

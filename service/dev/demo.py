@@ -24,6 +24,7 @@ from service.application.commands import PlanSession
 from service.bootstrap import logs
 from service.bootstrap.api import compose_commands, compose_database, compose_engine, create_app
 from service.bootstrap.migrations import create_unpooled_engine, migrate
+from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
 from service.dev.tokens import mint
@@ -141,13 +142,8 @@ def _serve(listener: socket.socket, server: embedded.Server, home: Path) -> None
     tour = _tour(url, home)
     welcome = WELCOME.format(url=url, curl=curl, tour=tour, data=server.data)
     logs.configure("info", for_people=True)
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    options = server_options(settings) | {"timeout_graceful_shutdown": GRACE_SECONDS}
+    config = uvicorn.Config(create_app(settings), **options)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     _Announcing(config, welcome).run([listener])
 

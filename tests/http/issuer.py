@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.builders import a_token
-from tests.running import serving
+from tests.running import serving, test_settings
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ NewIssuer = Callable[..., Issuer]
 async def issuers() -> AsyncIterator[NewIssuer]:
     """A server for any number of issuers, each at a URL of its own."""
     app = Starlette()
-    async with serving(app) as url:
+    async with serving(app, test_settings(database_url="postgresql://unused")) as url:
 
         def new(*keys: SigningKey) -> Issuer:
             path = f"/{len(app.routes)}"

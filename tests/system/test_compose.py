@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from service.application.errors import DependencyUnavailable
-from service.bootstrap.server import KEEP_ALIVE_SECONDS
 from service.bootstrap.settings import Settings
 from tests.system.compose import (
     BALANCER,
@@ -192,7 +191,7 @@ def test_the_balancer_waits_longer_than_a_command_and_closes_idle_connections_be
     longest_command = DEFAULTS["command_timeout_seconds"] + 3 * TRANSACTION_MAX
 
     assert _seconds(_balancers("timeout server")) > longest_command
-    assert _seconds(_balancers("timeout http-keep-alive")) < KEEP_ALIVE_SECONDS
+    assert _seconds(_balancers("timeout http-keep-alive")) < DEFAULTS["keep_alive_seconds"]
     assert _seconds(_balancers("hard-stop-after")) >= _seconds(_balancers("timeout server"))
     assert _seconds(SERVICES["balancer"]["stop_grace_period"]) > _seconds(
         _balancers("hard-stop-after")
