@@ -18,7 +18,7 @@ PERCENT_ENCODING = (
 PORT_MAX = 65_535
 
 _DELIMITERS = frozenset("/?#@:[]%,")
-_NOT_IN_A_HOST = re.compile(r"[\s/?#@:\[\]\\]")
+_NOT_IN_A_HOST = re.compile(r"[\s/?#@\[\]\\]")
 
 
 class WrongUrl(ValueError):
@@ -136,36 +136,38 @@ def _check_login(login: str) -> None:
 def _address(text: str) -> Address:
     bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::(.*))?", text)
     if bracketed:
-        return Address(_ip_address(bracketed[1]), _port(bracketed[2]))
+        return Address(_ipv6_address(decode(bracketed[1])), _port(bracketed[2]))
     host, _, given_port = text.partition(":")
     port = _port(given_port)  # first: what an IPv6 address without brackets has is no port
-    return Address(check_host(decode(host)), port)
+    return Address(parse_host(decode(host)), port)
 
 
-def _ip_address(text: str) -> str:
-    address = decode(text)
-    try:
-        ipaddress.IPv6Address(address)
-    except ValueError:
-        raise WrongUrl(
-            "it has square brackets around something that is not an IPv6 address"
-        ) from None
-    return address
+def parse_host(text: str) -> str:
+    """A host name, an IP address, or an absolute path, the directory of a Unix socket.
 
-
-def check_host(host: str) -> str:
-    """Raises WrongUrl for a host that no resolver would take. A path names a Unix socket."""
-    if not host:
+    Raises WrongUrl for a name that the resolver would refuse with an exception of its own.
+    """
+    if not text:
         raise WrongUrl("one of its hosts is empty")
-    if host.startswith("/"):
-        return host
-    if _NOT_IN_A_HOST.search(host):
-        raise WrongUrl(f"its host contains a character that no host name has; {PERCENT_ENCODING}")
+    if text.startswith("/"):
+        return text
+    if ":" in text:
+        return _ipv6_address(text)
+    if _NOT_IN_A_HOST.search(text):
+        raise WrongUrl(f"a host contains a character that no host name has; {PERCENT_ENCODING}")
     try:
-        host.encode("idna")
+        text.encode("idna")
     except UnicodeError:
-        raise WrongUrl("its host is not a host name: a part of it is empty or too long") from None
-    return host
+        raise WrongUrl("a host is not a host name: a part of it is empty or too long") from None
+    return text
+
+
+def _ipv6_address(text: str) -> str:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        raise WrongUrl("a host with a colon or in brackets is not an IPv6 address") from None
+    return text
 
 
 def _port(text: str | None) -> int | None:

@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.urls import WrongUrl, parse_server_url, parse_server_urls, parse_url
+from service.persistence.database_url import parse_database_url
+from service.urls import WrongUrl, parse_server_url, parse_server_urls
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
@@ -30,7 +31,10 @@ def _setting(default: Any, purpose: str, **constraints: Any) -> Any:
 
 def _is_database_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value().strip().replace("postgresql+asyncpg://", "postgresql://", 1)
-    _require(url, "a URL that begins with postgresql://", parse_url, "postgresql", "postgres")
+    try:
+        parse_database_url(url)
+    except WrongUrl as exc:
+        raise ValueError(str(exc)) from None
     return SecretStr(url)
 
 

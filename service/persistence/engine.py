@@ -7,12 +7,14 @@ from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import Connection, Engine, Pool, event
+from sqlalchemy import Connection, Engine, ExceptionContext, Pool, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import DependencyUnavailable
-from service.persistence.errors import DRIVER_ERRORS
+from service.persistence.connecting import connect
+from service.persistence.database_url import parse_database_url
+from service.persistence.errors import DRIVER_ERRORS, READ_ONLY
 
 GIVE_UP_SECONDS = 1.0
 """For the server to roll back, before the connection is cut."""
@@ -53,23 +55,25 @@ def create_engine(
     transaction_pooler: bool = False,
     poolclass: type[Pool] | None = None,
 ) -> AsyncEngine:
-    """An engine for a URL as libpq knows it: asyncpg reads it, `sslmode` and all.
+    """An engine for a URL as libpq knows it. Raises WrongUrl.
 
-    `connect_timeout` in seconds. Behind a pooler in transaction mode, the next statement may come
-    to a connection that does not have this one's prepared statement, so none is kept.
+    `connect_timeout` in seconds, unless the URL has one. Behind a pooler in transaction mode, the
+    next statement may come to a connection that does not have this one's prepared statement, so
+    none is kept.
     """
 
-    async def connect(**options: Any) -> _Connection:
-        connection: _Connection = await asyncpg.connect(
-            url, timeout=connect_timeout, connection_class=_Connection, **options
-        )
+    target = parse_database_url(url)
+    timeout = target.connect_timeout or connect_timeout
+
+    async def connect_with_watchdog(**options: Any) -> _Connection:
+        connection = await connect(target, within=timeout, connection_class=_Connection, **options)
         # For the statements that SQLAlchemy sends on a new connection.
         loop = asyncio.get_running_loop()
-        connection.watchdog = loop.call_later(connect_timeout, connection.terminate)
+        connection.watchdog = loop.call_later(timeout, connection.terminate)
         return connection
 
-    connect_args: dict[str, Any] = {"async_creator_fn": connect}
-    if transaction_pooler:
+    connect_args: dict[str, Any] = {"async_creator_fn": connect_with_watchdog}
+    if transaction_pooler or target.transaction_pooler:
         connect_args["statement_cache_size"] = 0
         connect_args["prepared_statement_cache_size"] = 0
     pooling: dict[str, Any] = (
@@ -86,6 +90,12 @@ def create_engine(
     @event.listens_for(engine.sync_engine, "connect")
     def stop_watchdog(connection: Any, _record: object) -> None:
         connection.driver_connection.watchdog.cancel()
+
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def leave_read_only_server(context: ExceptionContext) -> None:
+        """Drops all pooled connections: a new one may find the server that took over."""
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True
 
     return engine
 

@@ -18,6 +18,9 @@ from service.application.errors import (
     UserGone,
 )
 
+READ_ONLY = "25006"
+"""read_only_sql_transaction: a standby, or a server that takes no writes since its disk is full."""
+
 _CONTENDED = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
@@ -35,7 +38,7 @@ _SERVER_ENDS_CONNECTION = {
 }
 _USER_GONE = {"23503"}  # foreign_key_violation: on Supabase, sessions belong to auth.users
 _CANNOT_SERVE = {
-    "25006",  # read_only_sql_transaction: a standby, or a disk that is full
+    READ_ONLY,
     "53000",  # insufficient_resources
     "53100",  # disk_full
     "53200",  # out_of_memory

@@ -1,0 +1,61 @@
+"""Environment variables of libpq: those that protect a connection count, all others do not.
+
+The URL alone says where it leads: a variable that is meant for `psql` must not lead the service to
+another server in silence. The driver reads `PGPASSWORD` itself if the URL has no password.
+"""
+
+from collections.abc import Mapping
+
+_PROTECTING = {
+    "PGSSLMODE": "sslmode",
+    "PGSSLROOTCERT": "sslrootcert",
+    "PGSSLCERT": "sslcert",
+    "PGSSLKEY": "sslkey",
+    "PGSSLCRL": "sslcrl",
+    "PGSSLCRLDIR": "sslcrldir",
+    "PGSSLCERTMODE": "sslcertmode",
+    "PGSSLSNI": "sslsni",
+    "PGSSLNEGOTIATION": "sslnegotiation",
+    "PGSSLMINPROTOCOLVERSION": "ssl_min_protocol_version",
+    "PGSSLMAXPROTOCOLVERSION": "ssl_max_protocol_version",
+    "PGREQUIRESSL": "requiressl",
+    "PGREQUIREAUTH": "require_auth",
+    "PGREQUIREPEER": "requirepeer",
+    "PGCHANNELBINDING": "channel_binding",
+    "PGGSSENCMODE": "gssencmode",
+    "PGKRBSRVNAME": "krbsrvname",
+    "PGGSSLIB": "gsslib",
+    "PGPASSFILE": "passfile",
+}
+
+_IGNORED = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGDATABASE",
+    "PGSERVICE",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+    "PGOPTIONS",
+    "PGAPPNAME",
+    "PGCONNECT_TIMEOUT",
+    "PGCLIENTENCODING",
+)
+
+
+def protecting_parameters(environment: Mapping[str, str]) -> dict[str, str]:
+    """Values by the names of the parameters for which they count."""
+    return {
+        parameter: environment[variable]
+        for variable, parameter in _PROTECTING.items()
+        if environment.get(variable)
+    }
+
+
+def variables_of(parameters: set[str]) -> list[str]:
+    return [variable for variable, name in _PROTECTING.items() if name in parameters]
+
+
+def ignored_variables(environment: Mapping[str, str]) -> list[str]:
+    return [variable for variable in _IGNORED if environment.get(variable)]
