@@ -15,7 +15,7 @@ from benchmarks.checks.expectations import (
 from benchmarks.checks.rows import Rows
 from benchmarks.fresh import REASON, Fresh, session_id, user_id
 
-TOO_LARGE = 16 * 1024 + 1
+TOO_LARGE = 80 * 1024 + 1
 
 
 def check_failing(client: Client, rows: Rows, fresh: Fresh) -> None:

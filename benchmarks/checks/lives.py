@@ -19,7 +19,7 @@ from benchmarks.checks.rows import Rows
 from benchmarks.fresh import PLANNED, REASON, Fresh
 
 AT_ONCE = 10
-TOO_LARGE = 16 * 1024 + 1
+TOO_LARGE = 80 * 1024 + 1
 
 
 def check_lives(client: Client, rows: Rows, _fresh: Fresh) -> None:

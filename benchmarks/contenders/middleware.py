@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.contenders.contract import Refused
 
-BODY_MAX_BYTES = 16 * 1024
+BODY_MAX_BYTES = 80 * 1024
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

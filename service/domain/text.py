@@ -1,18 +1,13 @@
 """Texts that users write: the reason of a failure, and notes."""
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from service.domain.errors import InvalidNotes, InvalidReason, InvalidText
+from service.domain.normal_form import normalize
 
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
-
-
-def normalize(text: str) -> str:
-    """Unicode NFC, trimmed: the form whose length counts, and which is stored."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True, slots=True)

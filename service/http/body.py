@@ -12,7 +12,8 @@ from service.http.errors import (
     ValidationFailed,
 )
 
-BODY_MAX_BYTES = 16 * 1024
+BODY_MAX_BYTES = 80 * 1024
+"""Room for the longest texts in their longest writing (docs/decisions/body-limit.md)."""
 
 
 async def read_json_object(request: Request[Any]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictSt
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
+from service.domain.normal_form import normalize
 from service.domain.session import REPETITIONS_MAX, RPE_MAX, SETS_MAX
-from service.domain.text import Notes, Reason, Text, normalize
+from service.domain.text import Notes, Reason, Text
 from service.http.errors import Issue
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

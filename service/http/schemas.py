@@ -1,6 +1,7 @@
 """Bodies of commands, and the commands that they describe."""
 
 from abc import abstractmethod
+from itertools import islice
 from typing import Any, Self, TypedDict
 from uuid import UUID
 
@@ -31,6 +32,10 @@ class CommandFields(TypedDict):
     idempotency_key: str | None
 
 
+NAMES_MAX = 100
+"""More than any body has. Of a body with more names the rest is not looked at, nor reported."""
+
+
 class CommandBody(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
@@ -39,7 +44,7 @@ class CommandBody(BaseModel):
         """Raises what `read_json_object` raises, and ValidationFailed."""
         body = await read_json_object(request)
         try:
-            return cls.model_validate(body)
+            return cls.model_validate(dict(islice(body.items(), NAMES_MAX)))
         except ValidationError as exc:
             raise ValidationFailed(*map(to_issue, exc.errors())) from None
 
