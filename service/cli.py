@@ -84,7 +84,7 @@ def _relay(options: argparse.Namespace) -> int:
 
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            runner.run(_relay_command(options, settings))
+            return runner.run(_relay_command(options, settings))
     except BrokerUnavailable as exc:
         return _fail(f"The broker is not available: {exc}.")
     except WrongStream as exc:
@@ -93,27 +93,22 @@ def _relay(options: argparse.Namespace) -> int:
         return _fail("The database cannot be reached.")
     except DBAPIError as exc:
         return _fail(f"The database refuses: {exc.orig}")
-    return 0
 
 
-async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> None:
-    from service.bootstrap import relay  # noqa: PLC0415  it imports the broker's client
+async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> int:
+    # They import the broker's client.
+    from service.bootstrap import relay, relay_commands  # noqa: PLC0415
 
     if options.parked:
-        for event in await relay.parked(settings):
-            print(event.parked_at, event.event_id, event.session_id, event.type, event.reason)
-    elif options.retry_parked:
-        print(f"{await relay.retry_parked(settings)} parked events are in the queue again.")
-    elif options.replay:
-        done = await relay.publish_history(
+        return await relay_commands.list_parked(settings)
+    if options.retry_parked:
+        return await relay_commands.retry_parked(settings)
+    if options.replay:
+        return await relay_commands.replay(
             settings, options.since, ensure_stream=options.ensure_stream
         )
-        print(
-            f"{done.published} events were published again, the stream had {done.present},"
-            f" and refused {done.refused}."
-        )
-    else:
-        await relay.run(settings, ensure_stream=options.ensure_stream)
+    await relay.run(settings, ensure_stream=options.ensure_stream)
+    return 0
 
 
 def _token(options: argparse.Namespace) -> int:

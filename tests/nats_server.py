@@ -15,6 +15,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
@@ -123,6 +124,17 @@ class NatsServer:
         async with self.client() as client:
             await client.jetstream().purge_stream(STREAM)
 
+    async def delete_message(self, sequence: int) -> None:
+        async with self.client() as client:
+            await client.jetstream().delete_msg(STREAM, sequence)
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None
+    ) -> int:
+        """Publishes as somebody else; returns the sequence of the stored message."""
+        async with self.client() as client:
+            return (await client.jetstream().publish(subject, payload, headers=headers)).seq
+
     async def config(self) -> StreamConfig:
         async with self.client() as client:
             return (await client.jetstream().stream_info(STREAM)).config
@@ -132,6 +144,17 @@ class NatsServer:
             return (await client.jetstream().stream_info(STREAM)).state.messages
 
     async def stored(self) -> list[Stored]:
+        """All events of the stream, in its order."""
+        return [
+            Stored(message.subject, dict(message.headers or {}), json.loads(message.data))
+            for message in await self.messages()
+        ]
+
+    async def ids(self) -> list[str | None]:
+        """The id of the event in each message; None in a message that is no event."""
+        return [(message.headers or {}).get("ce-id") for message in await self.messages()]
+
+    async def messages(self) -> list[Msg]:
         """All messages of the stream, in its order."""
         async with self.client() as client:
             jetstream = client.jetstream()
@@ -139,12 +162,9 @@ class NatsServer:
             reader = await jetstream.pull_subscribe(
                 SUBJECTS, stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
             )
-            found: list[Stored] = []
+            found: list[Msg] = []
             while left > len(found):
-                for message in await reader.fetch(min(left - len(found), 1000)):
-                    assert message.headers
-                    payload = json.loads(message.data)
-                    found.append(Stored(message.subject, dict(message.headers), payload))
+                found += await reader.fetch(min(left - len(found), 1000))
             return found
 
     async def _answers(self) -> bool:

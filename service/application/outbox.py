@@ -9,6 +9,9 @@ from uuid import UUID
 
 from service.application.commands import SessionKey
 
+EventKey = tuple[UUID, UUID]
+"""The user and the event: ids of events are unique only within a user."""
+
 
 class OutboxEvent(NamedTuple):
     """A committed event. A tuple, because a relay reads thousands in a second."""
@@ -22,6 +25,10 @@ class OutboxEvent(NamedTuple):
     occurred_at: datetime
     request_id: str
     traceparent: str | None
+
+    @property
+    def key(self) -> EventKey:
+        return self.user_id, self.id
 
     @property
     def session_key(self) -> SessionKey:

@@ -14,6 +14,7 @@ from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
 from service.relay import stream
 from service.relay.broker import Broker
+from service.relay.connection import Connection
 from service.relay.observing import ObserveTurn, ignore_turn
 from service.relay.relay import Pace, Relay
 from service.relay.replay import Replayed, replay
@@ -72,8 +73,8 @@ async def publish_history(
     Creates a missing stream in the same turn, before the relay publishes new events to it.
     """
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
-    async with _outbox(settings) as outbox, _broker(settings, with_ids=False) as broker:
-        await broker.jetstream()
+    async with _outbox(settings) as outbox, _broker(settings) as broker:
+        await broker.wait_until_connected()
         async with outbox.long_turn() as turn:
             return await replay(
                 turn,
@@ -104,15 +105,10 @@ async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
 
 
 @asynccontextmanager
-async def _broker(settings: RelaySettings, *, with_ids: bool = True) -> AsyncIterator[Broker]:
-    broker = Broker(
-        stream=settings.nats_stream,
-        source=settings.events_source,
-        timeout=settings.nats_timeout_seconds,
-        with_ids=with_ids,
-    )
-    async with broker.connected(settings.nats_url.get_secret_value().split(",")):
-        yield broker
+async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
+    connection = Connection(timeout=settings.nats_timeout_seconds)
+    async with connection.open(settings.nats_url.get_secret_value().split(",")):
+        yield Broker(connection, stream=settings.nats_stream, source=settings.events_source)
 
 
 def _stream_check(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.application.outbox import OutboxEvent
-from service.relay.errors import BrokerUnavailable, EventRefused
+from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused
 
 ATOMIC_MIN = 30
 """Fewer events cost less one by one: the broker creates and removes a file for each batch."""
@@ -19,7 +19,7 @@ class Publisher(Protocol):
     """Raises BrokerUnavailable."""
 
     async def publish(self, event: OutboxEvent) -> bool:
-        """True if the stream had the event already. Raises EventRefused."""
+        """True if the stream had the event already. Raises EventRefused and EventConflict."""
 
     async def publish_atomically(self, events: Sequence[OutboxEvent]) -> bool:
         """True if the stream stored all events in this order; else it stored none."""
@@ -32,12 +32,14 @@ MayGoOn = Callable[[], bool]
 class Delivery:
     """The result for each event; an event in no list was not sent or not acknowledged.
 
-    `blocked`: an earlier event of the same session was refused.
+    `conflicts`: the stream holds another message in the place of the event.
+    `blocked`: an earlier event of the same session was refused, or is in conflict.
     """
 
     published: list[OutboxEvent] = field(default_factory=list)
     duplicates: list[OutboxEvent] = field(default_factory=list)
     refused: list[tuple[OutboxEvent, str]] = field(default_factory=list)
+    conflicts: list[tuple[OutboxEvent, EventConflict]] = field(default_factory=list)
     blocked: list[OutboxEvent] = field(default_factory=list)
     outage: BrokerUnavailable | None = None
 
@@ -45,9 +47,16 @@ class Delivery:
     def acknowledged(self) -> list[OutboxEvent]:
         return self.published + self.duplicates
 
+    def refuse(self, event: OutboxEvent, exc: EventRefused) -> None:
+        if isinstance(exc, EventConflict):
+            self.conflicts.append((event, exc))
+        else:
+            self.refused.append((event, str(exc)))
+
     def is_complete(self, events: Sequence[OutboxEvent]) -> bool:
         """True if the result of every event is known."""
-        return len(self.acknowledged + self.blocked) + len(self.refused) == len(events)
+        unpublished = len(self.refused) + len(self.conflicts) + len(self.blocked)
+        return len(self.acknowledged) + unpublished == len(events)
 
 
 async def deliver(
@@ -116,7 +125,7 @@ class _DeliveryRun:
                 delivery.outage = exc
                 return
             except EventRefused as exc:
-                delivery.refused.append((event, str(exc)))
+                delivery.refuse(event, exc)
                 delivery.blocked.extend(chain[place + 1 :])
                 return
             (delivery.duplicates if is_duplicate else delivery.published).append(event)

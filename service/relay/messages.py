@@ -51,6 +51,15 @@ def build_message(event: OutboxEvent, source: str, headers: str) -> Message:
     )
 
 
+def parse_headers(raw: bytes) -> dict[str, str]:
+    """Headers from the bytes on the wire. If a name is repeated, its first value counts."""
+    found: dict[str, str] = {}
+    for line in raw.decode(errors="replace").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        found.setdefault(name, value.strip())
+    return found
+
+
 def _attributes(event: OutboxEvent, kind: str, source: str) -> str:
     trace = f"ce-traceparent: {_one_line(event.traceparent)}\r\n" if event.traceparent else ""
     return (

@@ -21,6 +21,8 @@ class RelayState(StrEnum):
 class ObservedTurn:
     """The result of a turn.
 
+    `parked`: events taken out of the queue. `conflicts`: those of them in whose place the stream
+    holds another message.
     `oldest_at`: the time of the oldest event in the queue when the turn began.
     `seconds_to_ack`: for each published event, from its time to the acknowledgement of its batch.
     `backlog`: when the turn began; counted every few seconds, and None in between.
@@ -30,6 +32,7 @@ class ObservedTurn:
     published: int = 0
     duplicates: int = 0
     parked: int = 0
+    conflicts: int = 0
     oldest_at: datetime | None = None
     seconds_to_ack: Sequence[float] = ()
     backlog: Backlog | None = None

@@ -1,15 +1,16 @@
 """The relay: takes turns as long as it leads; in each, publishes events and removes them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from service.application.errors import DependencyUnavailable, TransactionFailed
-from service.application.outbox import Backlog, OpenLeadership, OpenTurn, Turn
+from service.application.outbox import Backlog, EventToPark, OpenLeadership, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
+from service.relay.conflicts import log_conflicts
 from service.relay.delivery import ATOMIC_MIN, Delivery, Publisher, deliver
 from service.relay.errors import BrokerUnavailable
 from service.relay.lease import Lease
@@ -184,6 +185,7 @@ class Relay:
             published=len(delivery.published),
             duplicates=len(delivery.duplicates),
             parked=len(batch.to_park(delivery)),
+            conflicts=len(delivery.conflicts),
             oldest_at=first.occurred_at if first else None,
             seconds_to_ack=waited,
             backlog=backlog,
@@ -197,6 +199,14 @@ async def _settle(turn: Turn, batch: Batch, delivery: Delivery) -> None:
         await turn.remove(settled)
     if parked:
         await turn.park(parked)
-        log.warning("events parked", count=len(parked), reasons=sorted({p.reason for p in parked}))
     if settled or parked:
         await turn.commit()
+    log_conflicts(delivery.conflicts)
+    _log_parked(parked, delivery)
+
+
+def _log_parked(parked: Sequence[EventToPark], delivery: Delivery) -> None:
+    in_conflict = {str(conflict) for _, conflict in delivery.conflicts}
+    others = [each.reason for each in parked if each.reason not in in_conflict]
+    if others:
+        log.warning("events parked", count=len(others), reasons=sorted(set(others)))

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nats.errors import Error as NatsError
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
 
 from service.relay.broker import Broker
-from service.relay.errors import BrokerUnavailable, WrongStream
+from service.relay.errors import StreamMissing, WrongStream
 from service.relay.messages import SUBJECT, SUBJECTS
 
 
@@ -23,29 +21,19 @@ class Stream:
 
 async def ensure(broker: Broker, stream: Stream) -> None:
     """Creates the stream if it is missing. Raises BrokerUnavailable and WrongStream."""
-    if await _find(broker, stream) is None:
+    try:
+        await require(broker, stream)
+    except StreamMissing:
         await _create(broker, stream)
-    await require(broker, stream)
+        await require(broker, stream)
 
 
 async def require(broker: Broker, stream: Stream) -> None:
     """Raises WrongStream if the stream would lose or duplicate events, and BrokerUnavailable."""
-    config = await _find(broker, stream)
-    if config is None:
-        raise BrokerUnavailable(f"the stream {stream.name} is missing")
+    config = (await broker.stream.state()).config
     if faults := list(_find_faults(config, stream)):
         raise WrongStream(f"The stream {stream.name} cannot be used: {'; '.join(faults)}.")
     broker.is_atomic = bool(config.allow_atomic)
-
-
-async def _find(broker: Broker, stream: Stream) -> StreamConfig | None:
-    jetstream = await broker.jetstream()
-    try:
-        return (await jetstream.stream_info(stream.name)).config
-    except NotFoundError:
-        return None
-    except NatsError as exc:
-        raise _unavailable(exc) from exc
 
 
 async def _create(broker: Broker, stream: Stream) -> None:
@@ -60,11 +48,7 @@ async def _create(broker: Broker, stream: Stream) -> None:
         num_replicas=stream.replicas,
         allow_atomic=True,
     )
-    jetstream = await broker.jetstream()
-    try:
-        await jetstream.add_stream(config)
-    except NatsError as exc:
-        raise _unavailable(exc) from exc
+    await broker.stream.create(config)
 
 
 def _find_faults(config: StreamConfig, stream: Stream) -> Iterator[str]:
@@ -98,7 +82,3 @@ def _covers(pattern: str) -> bool:
     return len(given) == len(wanted) and all(
         one in {"*", other} for one, other in zip(given, wanted, strict=True)
     )
-
-
-def _unavailable(exc: NatsError) -> BrokerUnavailable:
-    return BrokerUnavailable(f"JetStream answers with an error ({type(exc).__name__})")

@@ -1,14 +1,28 @@
-"""Events to publish, and a check of the stream that received them."""
+"""Events to publish, a connection that publishes them, and a check of the stream."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 from service.application.outbox import OutboxEvent
+from service.relay.broker import Broker
+from service.relay.connection import Connection
 from tests.builders import MORNING
-from tests.nats_server import NatsServer
+from tests.nats_server import STREAM, NatsServer
 
 PUBLISH_TIMEOUT = 0.5
 OWNER = uuid4()
+
+
+@asynccontextmanager
+async def a_broker(
+    server: NatsServer, *, patience: float = PUBLISH_TIMEOUT
+) -> AsyncIterator[Broker]:
+    """A connection to the server, for the stream of the tests."""
+    async with Connection(timeout=patience).open([server.url]) as connection:
+        broker = Broker(connection, stream=STREAM, source="/gym")
+        await broker.wait_until_connected()
+        yield broker
 
 
 def an_outbox_event(session_id: UUID, version: int = 1) -> OutboxEvent:

@@ -52,8 +52,9 @@ async def an_event(
     *,
     type: str = "session_failed",  # noqa: A002  its name everywhere
     data: dict[str, Any] | None = None,
+    event_id: UUID | None = None,
 ) -> UUID:
-    event_id: UUID = uuid7()
+    event_id = event_id or uuid7()
     data = {"reason": "shoulder pain"} if data is None else data
     given = (session.user_id, event_id, session.id, version, type, data)
     await database.execute(INSERT, *given)

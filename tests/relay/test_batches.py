@@ -13,9 +13,9 @@ from service.relay.batch import BLOCKED
 from service.relay.broker import Broker
 from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN
 from service.relay.errors import BrokerUnavailable
-from tests.nats_server import STREAM, NatsServer
+from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay, StartRelay, is_empty
-from tests.relay.publishing import PUBLISH_TIMEOUT, an_outbox_event, require_each_once_in_order
+from tests.relay.publishing import a_broker, an_outbox_event, require_each_once_in_order
 from tests.relay.queue import an_event, many_events
 from tests.running import TestDatabase, eventually
 
@@ -26,9 +26,7 @@ LARGEST = 1000
 
 @pytest.fixture
 async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=PUBLISH_TIMEOUT)
-    async with connected.connected([stream.url]):
-        await connected.jetstream()
+    async with a_broker(stream) as connected:
         connected.is_atomic = True
         yield connected
 
@@ -186,12 +184,12 @@ async def test_nothing_is_stored_of_an_incomplete_batch(
 ) -> None:
     """A relay that is killed leaves such a batch."""
     events = some_events()
-    send = connected._client.send  # noqa: SLF001  what it does is cut short
+    send = connected._connection._client.send  # noqa: SLF001  what it does is cut short
 
     async def half(commands: bytes) -> None:
         await send(b"HPUB".join(commands.split(b"HPUB")[:4]))
 
-    monkeypatch.setattr(connected._client, "send", half)  # noqa: SLF001  as above
+    monkeypatch.setattr(connected._connection._client, "send", half)  # noqa: SLF001  as above
     with pytest.raises(BrokerUnavailable, match="it does not answer"):
         await connected.publish_atomically(events)
     monkeypatch.undo()

@@ -1,35 +1,23 @@
 """The connection to a real broker: acknowledgements, duplicates, refusals, outages."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
+from nats.aio.msg import Msg
 
 from service.relay.broker import Broker
 from service.relay.errors import BrokerUnavailable, EventRefused
-from tests.nats_server import STREAM, NatsServer
-from tests.relay.publishing import PUBLISH_TIMEOUT, an_outbox_event
+from service.relay.messages import parse_headers
+from service.relay.stored import StoredMessage
+from tests.nats_server import SUBJECTS, NatsServer
+from tests.relay.publishing import a_broker, an_outbox_event
 from tests.running import eventually
-
-
-@asynccontextmanager
-async def a_connection(stream: NatsServer, *, with_ids: bool = True) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=PUBLISH_TIMEOUT, with_ids=with_ids)
-    async with connected.connected([stream.url]):
-        await connected.jetstream()
-        yield connected
 
 
 @pytest.fixture
 async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
-    async with a_connection(stream) as connected:
-        yield connected
-
-
-@pytest.fixture
-async def without_ids(stream: NatsServer) -> AsyncIterator[Broker]:
-    async with a_connection(stream, with_ids=False) as connected:
+    async with a_broker(stream) as connected:
         yield connected
 
 
@@ -42,26 +30,88 @@ async def test_an_event_is_stored_once_however_often_it_is_published(
     assert await stream.count() == 1
 
 
-async def test_an_event_is_stored_once_although_the_broker_forgot_its_id(
-    stream: NatsServer, connected: Broker, without_ids: Broker
+async def test_an_event_is_stored_once_although_the_broker_does_not_know_its_id(
+    stream: NatsServer, connected: Broker
 ) -> None:
+    """As after the duplicate window."""
     event = an_outbox_event(uuid4())
-    await connected.publish(event)
+    message = connected.message(event, with_id=False)
+    headers = parse_headers(message.headers)
+    await stream.publish(message.subject, message.payload, headers)
 
-    # As if the duplicate window had passed.
-    assert await without_ids.publish(event) is True
+    assert await connected.publish(event) is True
     assert await stream.count() == 1
 
 
-async def test_a_replay_is_stored_although_the_broker_remembers_the_ids(
-    stream: NatsServer, connected: Broker, without_ids: Broker
+async def test_a_purged_event_is_stored_again_although_the_broker_remembers_its_id(
+    stream: NatsServer, connected: Broker
 ) -> None:
     event = an_outbox_event(uuid4())
     await connected.publish(event)
     await stream.purge_stream()
 
-    assert await without_ids.publish(event) is False
+    assert [await connected.publish(event) for _ in range(2)] == [False, True]
     assert await stream.count() == 1
+
+
+async def test_an_event_is_there_although_somebody_published_on_its_subject_later(
+    stream: NatsServer, connected: Broker
+) -> None:
+    event = an_outbox_event(uuid4())
+    await connected.publish(event)
+    await stream.publish(connected.message(event).subject, b"a knee that hurts")
+
+    assert await connected.publish(event) is True
+
+
+async def test_an_event_is_stored_if_the_other_message_is_deleted_meanwhile(
+    stream: NatsServer, connected: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = an_outbox_event(uuid4())
+    sequence = await stream.publish(connected.message(event).subject, b"a knee that hurts")
+    read = connected.stream.last_message
+
+    async def read_too_late(subject: str) -> StoredMessage | None:
+        await stream.delete_message(sequence)
+        monkeypatch.undo()
+        return await read(subject)
+
+    monkeypatch.setattr(connected.stream, "last_message", read_too_late)
+
+    assert await connected.publish(event) is False
+    assert await stream.ids() == [str(event.id)]
+
+
+async def test_a_refusal_because_of_a_message_that_is_never_there_is_an_outage(
+    stream: NatsServer, connected: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = an_outbox_event(uuid4())
+    await stream.publish(connected.message(event).subject, b"a knee that hurts")
+
+    async def nothing(_subject: str) -> None:
+        pass
+
+    monkeypatch.setattr(connected.stream, "last_message", nothing)
+
+    with pytest.raises(BrokerUnavailable, match="a message that is not there"):
+        await connected.publish(event)
+
+
+@pytest.mark.parametrize("answer", [b"ok", b'"ok"', b"\xff", b"[]"])
+async def test_an_answer_of_a_subscriber_that_is_not_jetstream_is_an_outage(
+    stream: NatsServer, connected: Broker, answer: bytes
+) -> None:
+    await stream.delete_stream()
+    async with stream.client() as client:
+
+        async def respond(message: Msg) -> None:
+            await message.respond(answer)
+
+        await client.subscribe(SUBJECTS, cb=respond)
+        await client.flush()
+
+        with pytest.raises(BrokerUnavailable, match="something that is not JetStream answers"):
+            await connected.publish(an_outbox_event(uuid4()))
 
 
 async def test_a_full_stream_is_an_outage(stream: NatsServer, connected: Broker) -> None:
@@ -135,7 +185,7 @@ async def test_connects_again_after_the_client_closed_its_connection(
     stream: NatsServer, connected: Broker
 ) -> None:
     """The library closes its connection after an error that the server reports."""
-    await connected._client.close()  # noqa: SLF001  no server does so when it is asked to
+    await connected._connection._client.close()  # noqa: SLF001  no server does so when it is asked to
 
     async def is_published() -> bool:
         try:

@@ -10,14 +10,14 @@ from service.relay.broker import Broker
 from service.relay.errors import BrokerUnavailable, WrongStream
 from service.relay.stream import Stream
 from tests.nats_server import STREAM, NatsServer
+from tests.relay.publishing import a_broker
 
 WANTED = Stream(name=STREAM, replicas=1, duplicate_window=120)
 
 
 @pytest.fixture
 async def connected(broker: NatsServer) -> AsyncIterator[Broker]:
-    connected = Broker(stream=STREAM, source="/gym", timeout=5)
-    async with connected.connected([broker.url]):
+    async with a_broker(broker, patience=5) as connected:
         yield connected
 
 

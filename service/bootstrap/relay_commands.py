@@ -1,0 +1,35 @@
+"""The commands of an operator of the relay. Each prints its result and returns the exit code."""
+
+import sys
+from datetime import datetime
+
+from service.bootstrap import relay
+from service.bootstrap.settings import RelaySettings
+
+
+async def list_parked(settings: RelaySettings) -> int:
+    for event in await relay.parked(settings):
+        print(event.parked_at, event.event_id, event.session_id, event.type, event.reason)
+    return 0
+
+
+async def retry_parked(settings: RelaySettings) -> int:
+    print(f"{await relay.retry_parked(settings)} parked events are in the queue again.")
+    return 0
+
+
+async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: bool) -> int:
+    """1 if the stream still lacks an event."""
+    done = await relay.publish_history(settings, since, ensure_stream=ensure_stream)
+    print(
+        f"{done.published} events were published again, the stream had {done.present},"
+        f" and refused {done.refused}."
+    )
+    if not done.is_complete:
+        print(
+            f"{done.conflicts} events are in conflict with other messages of the stream, and"
+            f" {done.blocked} wait behind an earlier event of their session."
+            " docs/events.md says what to do.",
+            file=sys.stderr,
+        )
+    return int(not done.is_complete)
