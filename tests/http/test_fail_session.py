@@ -500,7 +500,7 @@ async def test_reports_the_first_refusal_in_the_order_of_the_contract(
     used = {"Idempotency-Key": "used"}
     await app.fail(running, headers=used)
     token = bearer(a_token(planned.user_id))
-    too_large, plain = b"\x00" * 20_000, {"Content-Type": "text/plain"}
+    too_large, plain = b"\x00" * 100_000, {"Content-Type": "text/plain"}
     wrong_version = {"If-Match": '"9"'}
     strange = json.dumps({"reason": "\x00"})
 
