@@ -93,7 +93,7 @@ NewIssuer = Callable[..., Issuer]
 async def issuers() -> AsyncIterator[NewIssuer]:
     """A server for any number of issuers, each at a URL of its own."""
     app = Starlette()
-    async with serving(app, test_settings(database_url="postgresql://unused")) as url:
+    async with serving(app, test_settings(database_url="postgresql://unused/none")) as url:
 
         def new(*keys: SigningKey) -> Issuer:
             path = f"/{len(app.routes)}"
