@@ -16,6 +16,7 @@ from service.persistence.libpq_environment import (
 from service.persistence.tls import check_choice, check_readable, tls_arguments, unverified
 from service.persistence.url_parameters import (
     SERVER_SETTINGS,
+    STATEMENT_CACHES,
     TLS_PARAMETERS,
     ignored_parameters,
 )
@@ -153,8 +154,8 @@ def _connect_timeout(given: Mapping[str, str]) -> int | None:
 def _is_transaction_pooler(given: Mapping[str, str]) -> bool:
     """Prisma's `pgbouncer` promises a pooler in transaction mode; others turn a cache off."""
     check_choice(given, "pgbouncer", ("true", "false"))
-    caches = ("statement_cache_size", "prepared_statement_cache_size")
-    return given.get("pgbouncer") == "true" or "0" in [given.get(name) for name in caches]
+    has_no_cache = any(given.get(name) == "0" for name in STATEMENT_CACHES)
+    return has_no_cache or given.get("pgbouncer") == "true"
 
 
 def _server_settings(given: Mapping[str, str]) -> dict[str, str]:

@@ -40,7 +40,10 @@ SERVER_SETTINGS = frozenset({
 })  # fmt: skip
 """Sent to the server. Other settings can be written in `options`, as for libpq."""
 
-_TRANSLATED = TLS_PARAMETERS | SERVER_SETTINGS | {
+STATEMENT_CACHES = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
+"""Of asyncpg and of SQLAlchemy: 0 is what a pooler in transaction mode needs."""
+
+_TRANSLATED = TLS_PARAMETERS | SERVER_SETTINGS | STATEMENT_CACHES | {
     "host",
     "hostaddr",
     "port",
@@ -58,8 +61,6 @@ _TRANSLATED = TLS_PARAMETERS | SERVER_SETTINGS | {
     "ssl",  # of JDBC, which libpq knows too, and of SQLAlchemy
     "pgbouncer",  # of Prisma
     "schema",  # of Prisma
-    "statement_cache_size",
-    "prepared_statement_cache_size",
 }  # fmt: skip
 
 _WITHOUT_EFFECT = frozenset({
@@ -146,7 +147,7 @@ def ignored_parameters(given: Mapping[str, str]) -> tuple[str, ...]:
 def _is_ignored(name: str, value: str) -> bool:
     unsupported = _UNSUPPORTED.get(name)
     if unsupported is None:
-        return name in _WITHOUT_EFFECT
+        return name in _WITHOUT_EFFECT or (name in STATEMENT_CACHES and value != "0")
     if value not in unsupported.met | unsupported.harmless:
         advice = f"remove it, and {unsupported.instead}" if unsupported.instead else "remove it"
         raise WrongUrl(f"the driver cannot do what its parameter `{name}` demands: {advice}")

@@ -1,0 +1,83 @@
+"""A PostgreSQL server with a streaming standby, for tests of a failover."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.bootstrap.migrations import migrate
+from service.dev import postgres as embedded
+from tests.running import Cluster, TestDatabase, eventually
+from tests.system.processes import a_public_directory, free_port
+
+OPTIONS = {"fsync": "off", "listen_addresses": "127.0.0.1", "max_wal_size": "128MB"}
+DATABASE = "gym"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A primary, whose database `gym` is migrated, and its standby."""
+
+    primary: Cluster
+    standby: Cluster
+    _primary_runs: ExitStack
+
+    def url(self, *servers: Cluster, query: str = "") -> str:
+        """Of the service's login. Without `servers`: the primary first."""
+        places = [_place(each) for each in servers or (self.primary, self.standby)]
+        login = f"{self.primary.api_role}:{self.primary.api_password}"
+        return f"postgresql://{login}@{','.join(places)}/{DATABASE}?{query}"
+
+    async def stop_primary(self) -> None:
+        await asyncio.to_thread(self._primary_runs.close)
+
+    async def promote(self) -> None:
+        await self.standby.execute("SELECT pg_promote()")
+
+    async def replicated(self, primary: TestDatabase, standby: TestDatabase) -> None:
+        """Waits until the standby has replayed what the primary has written."""
+        written = await primary.value("SELECT pg_current_wal_lsn()::text")
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
+        await eventually(lambda: standby.value(replayed))
+
+
+@contextmanager
+def a_pair() -> Iterator[Pair]:
+    with a_public_directory() as home, ExitStack() as primary_runs:
+        primary, options = _cluster()
+        server = primary_runs.enter_context(embedded.running(home / "primary", options))
+        asyncio.run(primary.make_api_role())
+        asyncio.run(primary.create_database(DATABASE))
+        migrate(primary.settings(DATABASE), grant_to=primary.api_role)
+        _copy(server, options["port"], home / "standby")
+        standby, options = _cluster()
+        with embedded.running(home / "standby", options):
+            yield Pair(primary, standby, primary_runs)
+
+
+def _cluster() -> tuple[Cluster, dict[str, str]]:
+    port = str(free_port())
+    return Cluster(f"postgresql://postgres@127.0.0.1:{port}/postgres"), OPTIONS | {"port": port}
+
+
+def _copy(server: embedded.Server, port: str, home: Path) -> None:
+    """A standby's data, made by the user that the server runs as."""
+    home.mkdir()
+    home.chmod(0o777)
+    owner = server.data.owner()
+    place = ["-h", str(server.socket_dir), "-p", port, "-U", embedded.SUPERUSER]
+    command = [str(server.binaries / "pg_basebackup"), *place, "-D", str(home / "postgres"), "-R"]
+    subprocess.run(
+        [*command, "--checkpoint=fast"],
+        user=owner if os.geteuid() == 0 else None,
+        extra_groups=[] if os.geteuid() == 0 else None,
+        cwd="/",
+        check=True,
+    )
+
+
+def _place(cluster: Cluster) -> str:
+    return cluster.admin_url.partition("@")[2].partition("/")[0]

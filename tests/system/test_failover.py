@@ -1,0 +1,94 @@
+"""The service follows a failover: a standby is promoted, and the same process goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from tests.running import App, Cluster, TestDatabase, eventually, running_app, test_settings
+from tests.standby import DATABASE, Pair, a_pair
+
+MAKE_READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"
+IS_READ_ONLY = "SHOW default_transaction_read_only"
+CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    with a_pair() as pair:
+        yield pair
+
+
+@asynccontextmanager
+async def connected(cluster: Cluster) -> AsyncIterator[TestDatabase]:
+    connection = await asyncpg.connect(cluster.url(DATABASE))
+    try:
+        yield TestDatabase(cluster, DATABASE, connection)
+    finally:
+        connection.terminate()
+
+
+@asynccontextmanager
+async def the_service(pair: Pair) -> AsyncIterator[App]:
+    url = pair.url(query="target_session_attrs=read-write")
+    async with running_app(test_settings(database_url=url, command_timeout_seconds=0.3)) as app:
+        yield app
+
+
+async def readiness(app: App) -> int:
+    return (await app.client.get("/readyz")).status_code
+
+
+async def test_follows_the_promotion_of_a_standby_after_the_primary_has_stopped(
+    pair: Pair,
+) -> None:
+    async with connected(pair.standby) as standby, the_service(pair) as app:
+        async with connected(pair.primary) as primary:
+            before, after = await primary.a_session(), await primary.a_session()
+            assert (await app.fail(before)).status_code == 200
+            await pair.replicated(primary, standby)
+        await pair.stop_primary()
+
+        assert (await app.fail(after)).status_code == 503
+        assert await readiness(app) == 503
+        await pair.promote()
+
+        assert (await app.fail(after)).status_code == 200
+        assert await readiness(app) == 200
+        statuses = [(await standby.row(session))["status"] for session in (before, after)]
+        assert statuses == ["failed", "failed"]
+
+
+async def test_leaves_a_server_that_can_only_be_read_after_one_refused_command(
+    pair: Pair,
+) -> None:
+    """The old primary goes on, fenced: all connections to it are dropped at the first refusal."""
+    async with (
+        connected(pair.standby) as standby,
+        connected(pair.primary) as primary,
+        the_service(pair) as app,
+    ):
+        sessions = [await primary.a_session() for _ in range(20)]
+        await asyncio.gather(*(app.get(session) for session in sessions))
+        await pair.replicated(primary, standby)
+        await pair.primary.execute(*MAKE_READ_ONLY)
+        await eventually(lambda: is_read_only(pair.primary))
+        await pair.promote()
+
+        assert (await app.fail(sessions[0])).status_code == 503
+        answers = await asyncio.gather(*(app.fail(session) for session in sessions))
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(await standby.events()) == len(sessions)
+        await eventually(lambda: has_no_connection(primary))
+
+
+async def is_read_only(cluster: Cluster) -> bool:
+    async with connected(cluster) as database:
+        return bool(await database.value(IS_READ_ONLY) == "on")
+
+
+async def has_no_connection(database: TestDatabase) -> bool:
+    return bool(await database.value(CONNECTIONS, database.cluster.api_role) == 0)
