@@ -7,10 +7,23 @@ from itertools import groupby
 _LONG_RUN = re.compile(r"[^\w\x00-\x7f]{100}")
 """Every long run of combining marks has such a part; few other texts do."""
 
+_WHITE_SPACE = "\t\n\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_DEFAULT_IGNORABLE = (  # the property Default_Ignorable_Code_Point: joiners, fillers, selectors
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_BLANK = "\u2800\ufff9-\ufffb\U00013430-\U00013442\U00016fe4\U0001d159"
+"""Other characters without a shape: the empty braille cell, fillers and controls of scripts."""
+
+_VISIBLE = re.compile(f"[^{_WHITE_SPACE}{_DEFAULT_IGNORABLE}{_BLANK}]")
+"""Control characters count as visible here, so that they are refused and not ignored."""
+
 
 def normalize(text: str) -> str:
-    """Unicode NFC, trimmed."""
-    return _compose(text).strip()
+    """Unicode NFC, trimmed; empty if no character is visible."""
+    normal = _compose(text).strip()
+    return normal if _VISIBLE.search(normal) else ""
 
 
 def _compose(text: str) -> str:

@@ -227,6 +227,14 @@ async def test_returns_422_for_notes_with_forbidden_characters(app: App) -> None
     assert error["details"] == {"codePoint": "U+0000", "index": 4}
 
 
+@pytest.mark.parametrize("notes", ["\u200b", "\ufeff \u2060", "\u3164" * 2001, "\u2800"], ids=ascii)
+async def test_notes_without_a_visible_character_are_absent(app: App, notes: str) -> None:
+    response = await plan(app, uuid4(), notes=notes)
+
+    assert response.status_code == 201
+    assert response.json()["data"]["session"]["notes"] is None
+
+
 async def test_notes_may_have_2000_code_points(app: App) -> None:
     assert (await plan(app, uuid4(), notes="x" * 2001)).status_code == 400
     assert (await plan(app, uuid4(), notes=" " + "x" * 2000)).status_code == 201

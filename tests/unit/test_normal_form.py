@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from service.domain import normal_form
 from service.domain.normal_form import normalize
+from tests.visible import expected_form, is_visible
 
 MARKS = "\u0300\u0316\u0f73\u0344\u0345\u1dce\u05ae\u0301\U0001d165"
 RUNS = st.text(st.sampled_from(MARKS), min_size=100, max_size=400)
@@ -19,7 +20,7 @@ RUNS = st.text(st.sampled_from(MARKS), min_size=100, max_size=400)
 def test_is_nfc_also_of_long_runs_of_combining_marks(before: str, run: str, after: str) -> None:
     text = before + run + after + run[::-1]
 
-    assert normalize(text) == unicodedata.normalize("NFC", text).strip()
+    assert normalize(text) == expected_form(text)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,11 @@ def test_the_pattern_of_a_long_run_finds_every_combining_mark() -> None:
     for character in map(chr, range(0x80, sys.maxunicode + 1)):
         if unicodedata.combining(unicodedata.normalize("NFD", character)[0]):
             assert normal_form._LONG_RUN.search(character * 100), ascii(character)  # noqa: SLF001  no public way shows it
+
+
+def test_only_visible_characters_make_a_text() -> None:
+    """Every character, between two that cannot be seen; a surrogate and a control count as seen."""
+    for code_point in range(sys.maxunicode + 1):
+        character = chr(code_point)
+        text = f"\u200b{character}\u2060"
+        assert bool(normalize(text)) is is_visible(character), ascii(character)
