@@ -15,11 +15,10 @@ from service.application.ports import Users
 from service.persistence.engine import cut_after, driver_connection, milliseconds, transaction
 from service.persistence.errors import translate_errors
 from service.persistence.reader import SqlSessionReader
+from service.persistence.roles import SERVICE_ROLE
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")
-
-SERVICE_ROLE = "session_service"
 
 RESERVED_CONNECTIONS = 1
 """For readiness, however busy the others are."""

@@ -245,7 +245,7 @@ async def test_logs_neither_the_database_url_nor_the_broker_url(
         assert await process.end() == 0
 
     assert "whistle" not in process.output
-    assert database.cluster.api_password not in process.output.replace("training-", "")
+    assert database.cluster.password not in process.output.replace("training-", "")
 
 
 async def test_parks_a_row_whose_event_does_not_exist(

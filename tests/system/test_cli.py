@@ -34,7 +34,7 @@ HELP = {
         "SERVICE_SHUTDOWN_TIMEOUT_SECONDS",
         "Never migrates",
     ],
-    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to ROLE"],
+    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to LOGIN", "--grant-relay-to LOGIN"],
     ("relay",): [
         "SERVICE_DATABASE_URL",
         "SERVICE_NATS_URL",
