@@ -146,7 +146,7 @@ async def test_nobody_has_a_privilege_on_sequences_or_partitions(
         WHERE has_sequence_privilege($1, seqrelid, 'USAGE, SELECT, UPDATE')
     """
     partitions = """
-        SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relispartition
+        SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'
             AND (NOT relrowsecurity OR has_any_column_privilege($1, oid, 'SELECT, INSERT, UPDATE')
                 OR has_table_privilege($1, oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER'))
     """

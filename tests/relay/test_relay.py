@@ -225,9 +225,10 @@ async def holds_something(stream: NatsServer) -> bool:
 
 
 async def test_says_that_the_database_is_not_migrated(
-    empty_database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+    template: str, empty_database: TestDatabase, stream: NatsServer, a_relay: StartRelay
 ) -> None:
-    async with a_relay(database_url=empty_database.url) as process:
+    """Another database of the server, the template, has been."""
+    async with a_relay(database_url=empty_database.relay_url) as process:
         assert await process.end() == 1
 
     assert process.err == ['The database refuses: relation "outbox" does not exist\n']
