@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from service.application.errors import DependencyUnavailable, TransactionFailed, WrongLogin
+from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.bootstrap import logs
 from service.bootstrap.settings import (
     DatabaseSettings,
@@ -57,25 +57,20 @@ def _serve(_options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    if options.grant_to and options.grant_to == options.grant_relay_to:
-        options.usage.error("--grant-to and --grant-relay-to need two different logins")
     settings = load(DatabaseSettings)
 
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  as the rest of this command
+    from alembic.util import CommandError  # noqa: PLC0415  it is slow to import
 
-    from service.bootstrap.migrations import migrate  # noqa: PLC0415  Alembic is slow to import
+    from service.bootstrap.migrations import migrate  # noqa: PLC0415  as Alembic
+    from service.persistence.errors import DRIVER_ERRORS, explain  # noqa: PLC0415  as SQLAlchemy
 
     try:
-        granted = migrate(
-            settings, grant_to=options.grant_to, grant_relay_to=options.grant_relay_to
-        )
-    except WrongLogin as exc:
-        return _fail(f"The schema is up to date, but nothing was granted: {exc}.")
-    except OSError:
-        return _fail("The database cannot be reached.")
-    except DBAPIError as exc:
-        return _fail(f"The database refuses: {exc.orig}")
-    print("The schema is up to date.", *granted, sep="\n")
+        migrate(settings, grant_to=options.grant_to)
+    except (DependencyUnavailable, *DRIVER_ERRORS) as exc:
+        return _fail(explain(exc))
+    except CommandError as exc:
+        return _fail(f"Another version has migrated this database: {exc}.")
+    print("The schema is up to date.")
     return 0
 
 
@@ -85,20 +80,19 @@ def _relay(options: argparse.Namespace) -> int:
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
 
-    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415  as the rest of this command
     from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
+
+    from service.persistence.errors import DRIVER_ERRORS, explain  # noqa: PLC0415  as SQLAlchemy
 
     try:
         with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
             return runner.run(_relay_command(options, settings))
     except BrokerUnavailable as exc:
         return _fail(f"The broker is not available: {exc}.")
-    except (WrongStream, WrongLogin) as exc:
+    except WrongStream as exc:
         return _fail(str(exc))
-    except (DependencyUnavailable, TransactionFailed):
-        return _fail("The database cannot be reached.")
-    except DBAPIError as exc:
-        return _fail(f"The database refuses: {exc.orig}")
+    except (DependencyUnavailable, TransactionFailed, *DRIVER_ERRORS) as exc:
+        return _fail(explain(exc))
 
 
 async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> int:
@@ -199,19 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         "migrate",
         help="bring the database's schema up to date",
         description="Runs the pending migrations on SERVICE_DATABASE_URL, all or none."
-        " Its login must be allowed to create roles and tables. Safe to repeat and to race."
-        " The two options name existing logins and may be given together; a login that is granted"
-        " one role loses the other.",
+        " Its login must be allowed to create roles and tables. Safe to repeat and to race.",
     )
     migration.add_argument(
-        "--grant-to", metavar="LOGIN", help="let this login act as the API, and not as the relay"
+        "--grant-to", metavar="ROLE", help="let this existing login act as service and as relay"
     )
-    migration.add_argument(
-        "--grant-relay-to",
-        metavar="LOGIN",
-        help="let this login act as the relay, and not as the API",
-    )
-    migration.set_defaults(run=_migrate, usage=migration)
+    migration.set_defaults(run=_migrate)
 
     relay = commands.add_parser(
         "relay",

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from service.bootstrap import logs
 from service.dev import postgres as embedded
 from tests.guardian import guard_this_run
+from tests.logins import Gate, a_gate
 from tests.running import (
     App,
     Cluster,
@@ -75,18 +76,24 @@ def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 def cluster() -> Iterator[Cluster]:
     """The server that SERVICE_TEST_DATABASE_URL names, or an embedded one."""
     given = os.environ.get(TEST_DATABASE_URL)
-    with ExitStack() as stack:
-        if not given:
-            home = stack.enter_context(a_public_directory())
-            server = stack.enter_context(embedded.running(home / "server", OPTIONS))
-        cluster = Cluster(given or server.url())
-        asyncio.run(cluster.make_logins())
-        yield cluster
+    if given:
+        yield Cluster(given)
+        return
+    with a_public_directory() as home, embedded.running(home / "server", OPTIONS) as server:
+        yield Cluster(server.url())
+
+
+@pytest.fixture(scope="session")
+def gate() -> Iterator[Gate]:
+    """A server that demands passwords, and refuses some logins."""
+    with a_gate() as gate:
+        yield gate
 
 
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> Iterator[str]:
     """The name of a migrated database, for tests to clone."""
+    asyncio.run(cluster.make_api_role())
     with a_template(cluster) as name:
         yield name
 

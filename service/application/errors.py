@@ -14,15 +14,19 @@ class Overloaded(ServiceError):
 
 
 class DependencyUnavailable(ServiceError):
-    """`dependency` names the missing part for the logs; clients do not learn which it is."""
+    """For the logs: `dependency` names the missing part, and `cause` says why it is missing.
+
+    Clients learn neither.
+    """
 
     code = "DEPENDENCY_UNAVAILABLE"
     message = "Something that the service depends on cannot be reached. Try again."
     retry_after: ClassVar[int] = 2
 
-    def __init__(self, dependency: str) -> None:
+    def __init__(self, dependency: str, cause: str = "") -> None:
         super().__init__()
         self.dependency = dependency
+        self.cause = cause
 
 
 class UserGone(ServiceError):
@@ -33,20 +37,17 @@ class UserGone(ServiceError):
     token_given: ClassVar[bool] = True
 
 
-class WrongLogin(Exception):
-    """A login of the database may do more or less than it must; an operator must change it.
-
-    The message is for people and holds no secret.
-    """
-
-
 class TransactionFailed(Exception):
-    """A transaction failed, and may succeed when it is retried.
+    """A transaction failed, and may succeed when it is retried. `cause`: why, for the logs.
 
     `blames_one`: one command of the group may be the cause, and would fail the group again.
     """
 
     blames_one: ClassVar[bool] = False
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause or type(self).__name__
 
 
 class Contended(TransactionFailed):

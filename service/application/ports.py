@@ -138,5 +138,15 @@ class RunRead(Protocol):
         """Runs `read` as `RunUnitOfWork` runs `work`."""
 
 
-CheckReadiness = Callable[[], Awaitable[Mapping[str, str]]]
-"""Each check by name, with "ok" or what is wrong."""
+@dataclass(frozen=True, slots=True)
+class ReadinessReport:
+    """`checks`: each by its name, with "ok" or the problem.
+
+    `is_ready`: requests should come; true also if only some of them can be served.
+    """
+
+    checks: Mapping[str, str]
+    is_ready: bool
+
+
+CheckReadiness = Callable[[], Awaitable[ReadinessReport]]

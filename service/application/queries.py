@@ -113,12 +113,12 @@ class Queries:
             except ConnectionLost:
                 return await self._run_read(users, read)
         except TransactionFailed as exc:
-            raise DependencyUnavailable("database") from exc
+            raise DependencyUnavailable("database", exc.cause) from exc
 
 
 def _fail(group: list[PendingRead], cause: TransactionFailed) -> None:
     for pending in group:
-        unavailable = DependencyUnavailable("database")
+        unavailable = DependencyUnavailable("database", cause.cause)
         unavailable.__cause__ = cause
         pending.settle(unavailable)
 

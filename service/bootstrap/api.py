@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.group_commit.pending import ObserveGroup, ignore_group
 from service.application.group_commit.scheduler import SchedulerLimits
-from service.application.ports import CheckReadiness, Clock, NewId
+from service.application.ports import CheckReadiness, Clock, NewId, ReadinessReport
 from service.application.queries import Queries
 from service.bootstrap.clock import now
 from service.bootstrap.settings import Settings
@@ -25,9 +25,12 @@ from service.http.auth import Authenticator
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
-from service.http.routes import AppResources, routes_below
+from service.http.routes import AppResources, routes
+from service.persistence.connect_causes import server_name
 from service.persistence.database import Database, Limits
+from service.persistence.database_url import parse_database_url
 from service.persistence.engine import create_engine
+from service.persistence.outages import Outages
 from service.persistence.readiness import Readiness
 
 
@@ -46,7 +49,11 @@ def create_app(
                 stack.enter_context(shutdown.intercept_sigterm())
             engine = compose_engine(settings)
             stack.push_async_callback(engine.dispose)
-            database = compose_database(settings, engine)
+            outages = compose_outages(settings)
+            database = compose_database(settings, engine, outages)
+            readiness = Readiness(engine, outages)
+            readiness.start_watch()
+            stack.push_async_callback(readiness.close)
             commands = compose_commands(settings, database, clock, new_id, observe)
             queries = Queries(database.run_read, compose_limits(settings))
             stack.push_async_callback(
@@ -56,13 +63,12 @@ def create_app(
                 "authenticator": await _authenticator(settings, stack),
                 "commands": commands,
                 "queries": queries,
-                "check_readiness": _readiness(engine, shutdown),
+                "check_readiness": _readiness(readiness, shutdown),
                 "new_id": new_id,
-                "root_path": settings.root_path or "",
             }
 
     app = Starlette(
-        routes=routes_below(settings.root_path or ""),
+        routes=routes,
         middleware=[Middleware(RequestMiddleware)],
         exception_handlers={
             ServiceError: respond_to_service_error,
@@ -83,7 +89,13 @@ def compose_engine(settings: Settings) -> AsyncEngine:
     )
 
 
-def compose_database(settings: Settings, engine: AsyncEngine) -> Database:
+def compose_outages(settings: Settings) -> Outages:
+    return Outages(server_name(parse_database_url(settings.database_url.get_secret_value())))
+
+
+def compose_database(
+    settings: Settings, engine: AsyncEngine, outages: Outages | None = None
+) -> Database:
     limits = Limits(
         pool_size=settings.database_pool_size,
         pool_timeout=settings.database_pool_timeout_seconds,
@@ -91,7 +103,7 @@ def compose_database(settings: Settings, engine: AsyncEngine) -> Database:
         statement_timeout=settings.database_statement_timeout_seconds,
         idle_in_transaction_timeout=settings.database_idle_in_transaction_timeout_seconds,
     )
-    return Database(engine, limits)
+    return Database(engine, limits, outages)
 
 
 def compose_commands(
@@ -114,13 +126,11 @@ def compose_limits(settings: Settings) -> SchedulerLimits:
     )
 
 
-def _readiness(engine: AsyncEngine, shutdown: GracefulShutdown | None) -> CheckReadiness:
-    readiness = Readiness(engine)
-
-    async def check() -> dict[str, str]:
+def _readiness(readiness: Readiness, shutdown: GracefulShutdown | None) -> CheckReadiness:
+    async def check() -> ReadinessReport:
         if shutdown and shutdown.is_announced:
-            return {"process": "shuts down"}
-        return await readiness.checks()
+            return ReadinessReport({"process": "shuts down"}, is_ready=False)
+        return await readiness.report()
 
     return check
 

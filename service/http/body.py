@@ -12,13 +12,16 @@ from service.http.errors import (
     ValidationFailed,
 )
 
+BODY_MAX_BYTES = 80 * 1024
+"""Room for the longest texts in their longest writing (docs/decisions/body-limit.md)."""
 
-async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str, Any]:
+
+async def read_json_object(request: Request[Any]) -> dict[str, Any]:
     """The body; an empty one counts as an empty object.
 
     Raises PayloadTooLarge, UnsupportedContentCoding, UnsupportedMediaType, ValidationFailed.
     """
-    body = await _read(request, max_bytes)
+    body = await _read(request)
     if not body:
         return {}
     if _codings(request, "content-encoding") - {"identity"}:
@@ -37,15 +40,15 @@ async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str
     return value
 
 
-async def _read(request: Request[Any], max_bytes: int) -> bytes:
+async def _read(request: Request[Any]) -> bytes:
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > max_bytes:
-        raise PayloadTooLarge(max_bytes)
+    if not announced.isdecimal() or int(announced) > BODY_MAX_BYTES:
+        raise PayloadTooLarge(BODY_MAX_BYTES)
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > max_bytes:
-            raise PayloadTooLarge(max_bytes)
+        if len(body) > BODY_MAX_BYTES:
+            raise PayloadTooLarge(BODY_MAX_BYTES)
     return body
 
 

@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,8 +32,6 @@ from service.http.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-
-log = structlog.get_logger("service.http")
 
 STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -88,12 +85,7 @@ def error_response(error: ServiceError, request_id: str) -> Response:
 
 async def respond_to_service_error(request: Request[Any], exc: Exception) -> Response:
     assert isinstance(exc, ServiceError)  # noqa: S101  the handler is registered for this type
-    request_id: str = request.state["request_id"]
-    if isinstance(exc, DependencyUnavailable):
-        log.warning(
-            "unavailable", dependency=exc.dependency, request_id=request_id, exc_info=exc.__cause__
-        )
-    return error_response(exc, request_id)
+    return _respond(request, exc)
 
 
 async def respond_to_http_exception(request: Request, exc: Exception) -> Response:
@@ -101,8 +93,14 @@ async def respond_to_http_exception(request: Request, exc: Exception) -> Respons
     assert isinstance(exc, HTTPException)  # noqa: S101  the handler is registered for this type
     wrong_method = exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED
     error = MethodNotAllowed() if wrong_method else NotFound()
-    response = error_response(error, request.state["request_id"])
+    response = _respond(request, error)
     if wrong_method:
         allowed = (exc.headers or {})["Allow"].split(", ")
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
+
+
+def _respond(request: Request[Any], error: ServiceError) -> Response:
+    """Leaves the code for the line of the request in the log."""
+    request.state["error_code"] = error.code
+    return error_response(error, request.state["request_id"])

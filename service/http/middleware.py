@@ -32,7 +32,8 @@ class RequestMiddleware:
             return
         started = time.perf_counter()
         request_id = _request_id(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         status = _CLIENT_CLOSED_REQUEST
 
         async def send_with_headers(message: Message) -> None:
@@ -49,6 +50,7 @@ class RequestMiddleware:
             pass
         except Exception:
             log.exception("unhandled", request_id=request_id)
+            state["error_code"] = InternalError.code
             if status == _CLIENT_CLOSED_REQUEST:
                 await error_response(InternalError(), request_id)(scope, receive, send_with_headers)
         log.info(
@@ -56,6 +58,7 @@ class RequestMiddleware:
             method=scope["method"],
             route=getattr(scope.get("route"), "path", None),
             status=status,
+            code=state.get("error_code"),
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             request_id=request_id,
         )

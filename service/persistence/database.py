@@ -13,12 +13,14 @@ from sqlalchemy.util import greenlet_spawn
 from service.application.errors import Overloaded
 from service.application.ports import Users
 from service.persistence.engine import cut_after, driver_connection, milliseconds, transaction
-from service.persistence.errors import translate_errors
+from service.persistence.errors import READS, WRITES, translate_errors
+from service.persistence.outages import Outages
 from service.persistence.reader import SqlSessionReader
-from service.persistence.roles import SERVICE_ROLE
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")
+
+SERVICE_ROLE = "session_service"
 
 RESERVED_CONNECTIONS = 1
 """For readiness, however busy the others are."""
@@ -55,8 +57,9 @@ class Limits:
 class Database:
     """A semaphore lets transactions wait for a connection in order; the pool alone does not."""
 
-    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
+    def __init__(self, engine: AsyncEngine, limits: Limits, outages: Outages | None = None) -> None:
         self._engine = engine.sync_engine
+        self._outages = outages or Outages()
         self.limits = limits
         self._free = asyncio.Semaphore(limits.pool_size - RESERVED_CONNECTIONS)
         self._settings = {
@@ -72,23 +75,40 @@ class Database:
 
         Raises DependencyUnavailable, Overloaded, TransactionFailed and UserGone.
         """
-        return await self._run(acting_users, lambda connection: work(SqlUnitOfWork(connection)))
+
+        def write(connection: Connection) -> T:
+            unit_of_work = SqlUnitOfWork(connection)
+            result = work(unit_of_work)
+            if unit_of_work.is_committed:
+                self._outages.succeeded(WRITES)
+            return result
+
+        return await self._run(WRITES, acting_users, write)
 
     async def run_read(self, acting_users: Users, read: Callable[[SqlSessionReader], T]) -> T:
         """Runs `read`, which sees the rows of `acting_users` alone. Raises the same errors."""
-        return await self._run(acting_users, lambda connection: read(SqlSessionReader(connection)))
 
-    async def _run(self, acting_users: Users, use: Callable[[Connection], T]) -> T:
+        def read_rows(connection: Connection) -> T:
+            result = read(SqlSessionReader(connection))
+            self._outages.succeeded(READS)
+            return result
+
+        return await self._run(READS, acting_users, read_rows)
+
+    async def _run(self, part: str, acting_users: Users, use: Callable[[Connection], T]) -> T:
         """One greenlet for the whole transaction costs less than one for each statement."""
         if not acting_users:
             raise ValueError("a transaction acts for at least one user")
         settings = self._settings | {"service.acting_users": ",".join(map(str, acting_users))}
         async with self._slot():
-            return await greenlet_spawn(self._transact, settings, use)
+            return await greenlet_spawn(self._transact, part, settings, use)
 
-    def _transact(self, settings: Mapping[str, str], use: Callable[[Connection], T]) -> T:
+    def _transact(
+        self, part: str, settings: Mapping[str, str], use: Callable[[Connection], T]
+    ) -> T:
         with (
-            translate_errors(),
+            self._outages.observing(part),
+            translate_errors(part),
             transaction(self._engine, settings) as connection,
             cut_after(driver_connection(connection), self.limits.transaction_max),
         ):

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import DependencyUnavailable
+from service.persistence.connect_causes import connect_cause
 from service.persistence.connecting import connect
 from service.persistence.database_url import parse_database_url
-from service.persistence.errors import DRIVER_ERRORS, READ_ONLY
+from service.persistence.errors import DATABASE, DRIVER_ERRORS, READ_ONLY, unavailable
 
 GIVE_UP_SECONDS = 1.0
 """For the server to roll back, before the connection is cut."""
@@ -60,13 +61,20 @@ def create_engine(
     `connect_timeout` in seconds, unless the URL has one. Behind a pooler in transaction mode, the
     next statement may come to a connection that does not have this one's prepared statement, so
     none is kept.
+
+    Where the engine makes a connection, it raises DependencyUnavailable with the cause.
     """
 
     target = parse_database_url(url)
     timeout = target.connect_timeout or connect_timeout
 
     async def connect_with_watchdog(**options: Any) -> _Connection:
-        connection = await connect(target, within=timeout, connection_class=_Connection, **options)
+        try:
+            connection = await connect(
+                target, within=timeout, connection_class=_Connection, **options
+            )
+        except (*DRIVER_ERRORS, ValueError) as exc:
+            raise DependencyUnavailable(DATABASE, connect_cause(exc, target)) from exc
         # For the statements that SQLAlchemy sends on a new connection.
         loop = asyncio.get_running_loop()
         connection.watchdog = loop.call_later(timeout, connection.terminate)
@@ -110,8 +118,8 @@ def transaction(engine: Engine, settings: Mapping[str, str]) -> Iterator[Connect
     """
     try:
         connection = engine.connect()
-    except DRIVER_ERRORS as exc:
-        raise DependencyUnavailable("database") from exc
+    except DRIVER_ERRORS as exc:  # of the statements that SQLAlchemy sends on a new connection
+        raise unavailable(exc) from exc
     driver = driver_connection(connection)
     driver.after_begin = _set_until_the_end(settings)
     try:

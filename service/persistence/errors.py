@@ -17,6 +17,10 @@ from service.application.errors import (
     TimedOut,
     UserGone,
 )
+from service.persistence.causes import statement_cause
+
+DATABASE, READS, WRITES, POOLER = "database", "reads", "writes", "pooler"
+"""What DependencyUnavailable names: the connection, work that the server refuses, its pooler."""
 
 READ_ONLY = "25006"
 """read_only_sql_transaction: a standby, or a server that takes no writes since its disk is full."""
@@ -34,16 +38,51 @@ _SERVER_ENDS_CONNECTION = {
     "57P01",  # admin_shutdown
     "57P02",  # crash_shutdown
     "57P03",  # cannot_connect_now
+    "57P04",  # database_dropped
     "57P05",  # idle_session_timeout
 }
 _USER_GONE = {"23503"}  # foreign_key_violation: on Supabase, sessions belong to auth.users
+
 _CANNOT_SERVE = {
-    READ_ONLY,
-    "53000",  # insufficient_resources
-    "53100",  # disk_full
-    "53200",  # out_of_memory
-    "53300",  # too_many_connections
+    READ_ONLY: "the database can only be read",
+    "53000": "the database lacks resources",
+    "53100": "the disk of the database is full",
+    "53200": "the database is out of memory",
+    "53300": "the database has too many connections",
+    "53400": "a limit in the configuration of the database is exceeded",
+    "58000": "the operating system of the database fails",
+    "58030": "the disk of the database fails",
+    "58P01": "the database cannot find one of its files",
+    "XX000": "the database has an internal error",
+    "XX001": "the data of the database are damaged",
+    "XX002": "an index of the database is damaged",
 }
+"""The database cannot do the work, whatever the request is. The words repeat nothing of a row."""
+
+_PREPARED_STATEMENT_IS_GONE = {
+    "26000",  # invalid_sql_statement_name: it does not exist
+    "42P05",  # duplicate_prepared_statement: another client's has its name
+}
+_PROTOCOL_VIOLATION = "08P01"  # for example another client's statement, with other parameters
+_WRONG_INSTALLATION = (
+    "42",  # syntax error or access rule violation: a missing table, column, function or grant
+    "3F",  # invalid schema name
+    "28",  # invalid authorization specification
+    "0A",  # feature not supported
+    "22023",  # invalid_parameter_value: a missing role
+    "23502",  # not_null_violation: a column that this version does not know
+    "55000",  # object_not_in_prerequisite_state
+)
+"""Prefixes of SQLSTATEs: the statements are fixed, so the schema is not the one they need."""
+
+_MIGRATE = "run `migrate` of this version, with --grant-to for this login"
+_POOLER = (
+    "prepared statements do not stay with their connection: a pooler in transaction mode needs"
+    " SERVICE_DATABASE_TRANSACTION_POOLER=true, and one in statement mode cannot be used"
+)
+_DISCREET = {_POOLER, *(f"{words} ({state})" for state, words in _CANNOT_SERVE.items())}
+"""Causes that anyone may read, without a token."""
+
 _ABOUT_CONNECTIONS = ("08", "57P")
 """Prefixes of SQLSTATEs that say that a connection ends, and nothing of its transaction."""
 
@@ -59,24 +98,18 @@ DRIVER_ERRORS = (
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
-    """For statements before COMMIT, whose failure means that nothing was written."""
+def translate_errors(part: str = DATABASE) -> Iterator[None]:
+    """For statements before COMMIT, whose failure means that nothing was written.
+
+    `part`: what DependencyUnavailable names if the server refuses the work.
+    """
     try:
         yield
     except DRIVER_ERRORS as exc:
-        cause = _driver_error(exc)
-        state = _sqlstate(cause)
-        if state in _CONTENDED:
-            raise Contended from exc
-        if state in _TIMED_OUT:
-            raise TimedOut from exc
-        if state in _USER_GONE:
-            raise UserGone from exc
-        if state in _CANNOT_SERVE:
-            raise DependencyUnavailable("database") from exc
-        if _is_connection_lost(cause, state):
-            raise ConnectionLost from exc
-        raise
+        translation = _translation(_driver_error(exc), part)
+        if translation is None:
+            raise
+        raise translation from exc
 
 
 @contextmanager
@@ -85,9 +118,61 @@ def translate_commit_errors() -> Iterator[None]:
     try:
         yield
     except DRIVER_ERRORS as exc:
-        if not _is_refusal(_driver_error(exc)):
-            raise CommitUnknown from exc
+        cause = _driver_error(exc)
+        if not _is_refusal(cause):
+            raise CommitUnknown(statement_cause(cause)) from exc
         raise
+
+
+def unavailable(exc: BaseException) -> DependencyUnavailable:
+    """For the first statements on a new connection: without them, there is no connection."""
+    cause = _driver_error(exc)
+    translation = _translation(cause, DATABASE)
+    if isinstance(translation, DependencyUnavailable):
+        return translation
+    return DependencyUnavailable(DATABASE, statement_cause(cause))
+
+
+def explain(exc: BaseException) -> str:
+    """A sentence for the operator who ran a command."""
+    error = exc if isinstance(exc, DRIVER_ERRORS) else exc.__cause__ or exc
+    answer = getattr(_driver_error(error), "message", None)
+    words = getattr(exc, "cause", None) or answer or statement_cause(_driver_error(error))
+    if answer:
+        return f"The database refuses: {words}"
+    return f"The database cannot be reached: {words}."
+
+
+def _translation(exc: BaseException, part: str) -> Exception | None:
+    state = _sqlstate(exc) or ""
+    cause = _POOLER if state == _PROTOCOL_VIOLATION else statement_cause(exc)
+    if state in _CONTENDED:
+        return Contended(cause)
+    if state in _TIMED_OUT:
+        return TimedOut(cause)
+    if state in _USER_GONE:
+        return UserGone()
+    if isinstance(exc, asyncpg.InvalidCachedStatementError) or _is_connection_lost(exc, state):
+        return ConnectionLost(cause)
+    return _unavailability(state, cause, part)
+
+
+def _unavailability(state: str, cause: str, part: str) -> DependencyUnavailable | None:
+    if state in _PREPARED_STATEMENT_IS_GONE:
+        return DependencyUnavailable(POOLER, _POOLER)
+    if state in _CANNOT_SERVE:
+        return DependencyUnavailable(part, f"{_CANNOT_SERVE[state]} ({state})")
+    if state.startswith(_WRONG_INSTALLATION):
+        return DependencyUnavailable(part, f"{cause}: {_MIGRATE}")
+    return None
+
+
+def is_wrong_installation(exc: DBAPIError) -> bool:
+    return (_sqlstate(_driver_error(exc)) or "").startswith(_WRONG_INSTALLATION)
+
+
+def discreet(cause: str) -> str:
+    return cause if cause in _DISCREET else "fail; the log says why"
 
 
 def _driver_error(exc: BaseException) -> BaseException:

@@ -122,6 +122,7 @@ WRITE = CompiledStatement(
 class SqlUnitOfWork:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self.is_committed = False
 
     def load(self, requests: Sequence[LoadRequest]) -> list[LoadedCommand]:
         busy_users = self._lock_users(
@@ -145,6 +146,7 @@ class SqlUnitOfWork:
     def commit(self) -> None:
         with translate_commit_errors():
             self._connection.commit()
+        self.is_committed = True
 
     def _lock_users(self, users: set[UUID]) -> set[UUID]:
         """Locks them without waiting; returns those that another transaction holds."""

@@ -87,7 +87,7 @@ class Relay:
             except BrokerUnavailable as exc:
                 self._back_off(RelayState.BROKER_UNAVAILABLE, str(exc))
             except (TransactionFailed, DependencyUnavailable) as exc:
-                self._back_off(RelayState.DATABASE_UNAVAILABLE, type(exc).__name__)
+                self._back_off(RelayState.DATABASE_UNAVAILABLE, exc.cause)
                 self._observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))
             await wait_for(self._stop, within=self._pause)
 

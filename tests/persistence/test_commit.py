@@ -69,8 +69,29 @@ FAILURES = [
     ("disk_full", DependencyUnavailable),
     ("out_of_memory", DependencyUnavailable),
     ("too_many_connections", DependencyUnavailable),
+    ("configuration_limit_exceeded", DependencyUnavailable),
+    ("system_error", DependencyUnavailable),
+    ("io_error", DependencyUnavailable),
+    ("undefined_file", DependencyUnavailable),
+    ("internal_error", DependencyUnavailable),
+    ("data_corrupted", DependencyUnavailable),
+    ("index_corrupted", DependencyUnavailable),
+    ("insufficient_privilege", DependencyUnavailable),
+    ("undefined_table", DependencyUnavailable),
+    ("undefined_column", DependencyUnavailable),
+    ("undefined_function", DependencyUnavailable),
+    ("undefined_object", DependencyUnavailable),
+    ("invalid_schema_name", DependencyUnavailable),
+    ("invalid_authorization_specification", DependencyUnavailable),
+    ("invalid_parameter_value", DependencyUnavailable),
+    ("datatype_mismatch", DependencyUnavailable),
+    ("feature_not_supported", DependencyUnavailable),
+    ("not_null_violation", DependencyUnavailable),
+    ("object_not_in_prerequisite_state", DependencyUnavailable),
+    ("invalid_sql_statement_name", DependencyUnavailable),
+    ("duplicate_prepared_statement", DependencyUnavailable),
     ("check_violation", DBAPIError),
-    ("insufficient_privilege", DBAPIError),
+    ("invalid_text_representation", DBAPIError),
     ("raise_exception", DBAPIError),
 ]
 ENDS_OF_CONNECTIONS = [
@@ -79,6 +100,7 @@ ENDS_OF_CONNECTIONS = [
     "admin_shutdown",
     "crash_shutdown",
     "cannot_connect_now",
+    "database_dropped",
     "idle_session_timeout",
 ]
 ENDS_OF_TRANSACTIONS = [
@@ -165,16 +187,19 @@ async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
     assert (await database.row(session))["status"] == "in_progress"
 
 
-async def test_a_role_that_the_login_may_not_become_raises_the_error_of_the_database(
+async def test_names_the_role_that_the_login_may_not_become(
     units: Database, database: TestDatabase
 ) -> None:
     session = await database.a_session()
     await database.execute(f"REVOKE session_service FROM {database.cluster.api_role}")
     try:
-        with pytest.raises(DBAPIError, match="permission denied to set role"):
+        with pytest.raises(DependencyUnavailable) as refused:
             async with open_unit_of_work(units, users_of(session)) as work:
                 await load(work, a_command(session))
     finally:
         await database.execute(f"GRANT session_service TO {database.cluster.api_role}")
 
+    assert refused.value.cause.startswith(
+        'permission denied to set role "session_service" (42501): run `migrate`'
+    )
     await write(units, a_failure(session))

@@ -10,7 +10,10 @@ from service.persistence.engine import create_engine
 from service.persistence.readiness import NOT_CHECKED, OK, Readiness
 from tests.running import TestDatabase
 
-ALL_OK = {"database": OK, "role": OK, "policies": OK, "schema": OK}
+CHECKED = ("database", "role", "policies", "schema")
+LAST_ATTEMPTS = {"pooler": OK, "reads": OK, "writes": OK}
+ALL_OK = dict.fromkeys(CHECKED, OK) | LAST_ATTEMPTS
+UNREACHABLE = dict.fromkeys(CHECKED, NOT_CHECKED) | {"database": "cannot be reached"}
 
 
 async def test_every_check_is_ok_on_a_migrated_database(engine: AsyncEngine) -> None:
@@ -41,6 +44,8 @@ async def test_every_check_is_ok_at_a_later_revision(
         ("DELETE FROM alembic_version", "schema"),
         ("DROP TABLE alembic_version", "schema"),
         ("REVOKE SELECT ON alembic_version FROM session_service", "schema"),
+        ("ALTER TABLE sessions DROP COLUMN notes", "schema"),
+        ("ALTER TABLE events RENAME COLUMN traceparent TO parent", "schema"),
         ("GRANT DELETE ON events TO session_service", "role"),
         ("REVOKE ALL ON FUNCTION service_acting_users() FROM session_service", "role"),
         ("GRANT UPDATE ON events TO session_service", "role"),
@@ -99,7 +104,7 @@ async def test_names_the_database_if_no_server_listens() -> None:
 
     checks = await Readiness(engine).checks()
 
-    assert checks == dict.fromkeys(ALL_OK, NOT_CHECKED) | {"database": "cannot be reached"}
+    assert checks == UNREACHABLE | LAST_ATTEMPTS
 
 
 async def test_names_the_database_if_it_refuses_the_login(database: TestDatabase) -> None:
@@ -108,7 +113,7 @@ async def test_names_the_database_if_it_refuses_the_login(database: TestDatabase
 
     checks = await Readiness(engine).checks()
 
-    assert checks == dict.fromkeys(ALL_OK, NOT_CHECKED) | {"database": "cannot be reached"}
+    assert checks == UNREACHABLE | LAST_ATTEMPTS
 
 
 async def test_names_role_policies_and_schema_if_the_login_may_not_use_the_schema(

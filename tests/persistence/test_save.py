@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from service.application.commands import CompleteSession, PlanSession, StartSession
-from service.application.errors import Contended
+from service.application.errors import Contended, DependencyUnavailable
 from service.domain.session import SessionStatus
 from service.domain.text import Notes
 from service.persistence.database import Database
@@ -181,9 +181,10 @@ async def test_writes_nothing_for_other_users_than_the_acting_ones(
 ) -> None:
     theirs = await database.a_session()
     for change in (a_failure(theirs), applied(a_command(a_session(), PlanSession))):
-        with pytest.raises(DBAPIError, match="row-level security"):
+        with pytest.raises(DependencyUnavailable) as refused:
             async with open_unit_of_work(units, frozenset({uuid4()})) as work:
                 await work.save([change])
+        assert "row-level security" in refused.value.cause
 
     assert (await database.row(theirs))["status"] == "in_progress"
     assert await database.events() == []

@@ -14,7 +14,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.builders import SECRET, a_session, a_token, bearer
+from tests.builders import SECRET, a_token, bearer
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import (
@@ -311,16 +311,3 @@ async def _refuse_events_in_their_own_words(database: TestDatabase) -> None:
     await database.execute(
         "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
     )
-
-
-async def test_logs_why_the_database_is_unavailable_without_its_url() -> None:
-    async with a_service("postgresql://coach:hush@127.0.0.1:1/gym") as (process, app):
-        response = await app.fail(a_session(), headers={"X-Request-Id": "phone-7"})
-        process.signal(signal.SIGTERM)
-        assert await process.end() == 0
-
-    assert response.json()["error"]["code"] == "DEPENDENCY_UNAVAILABLE"
-    [warning] = [line for line in map(json.loads, process.out) if line["event"] == "unavailable"]
-    assert (warning["dependency"], warning["request_id"]) == ("database", "phone-7")
-    assert "ConnectionRefusedError" in warning["error"]
-    assert "hush" not in "".join([*process.out, *process.err])
