@@ -38,10 +38,13 @@ class Pair:
         await self.standby.execute("SELECT pg_promote()")
 
     async def replicated(self, primary: TestDatabase, standby: TestDatabase) -> None:
-        """Waits until the standby has replayed what the primary has written."""
-        written = await primary.value("SELECT pg_current_wal_lsn()::text")
-        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-        await eventually(lambda: standby.value(replayed))
+        """Waits until the standby shows all transactions that the primary has committed.
+
+        A position in the WAL would not do: it may lie within a record that is not written yet.
+        """
+        last = await primary.value("SELECT pg_current_xact_id()::text")
+        is_visible = f"SELECT pg_visible_in_snapshot('{last}', pg_current_snapshot())"
+        await eventually(lambda: standby.value(is_visible))
 
 
 @contextmanager

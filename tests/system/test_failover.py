@@ -31,9 +31,9 @@ async def connected(cluster: Cluster) -> AsyncIterator[TestDatabase]:
 
 
 @asynccontextmanager
-async def the_service(pair: Pair) -> AsyncIterator[App]:
+async def the_service(pair: Pair, **settings: float) -> AsyncIterator[App]:
     url = pair.url(query="target_session_attrs=read-write")
-    async with running_app(test_settings(database_url=url, command_timeout_seconds=0.3)) as app:
+    async with running_app(test_settings(database_url=url, **settings)) as app:
         yield app
 
 
@@ -44,7 +44,10 @@ async def readiness(app: App) -> int:
 async def test_follows_the_promotion_of_a_standby_after_the_primary_has_stopped(
     pair: Pair,
 ) -> None:
-    async with connected(pair.standby) as standby, the_service(pair) as app:
+    async with (
+        connected(pair.standby) as standby,
+        the_service(pair, command_timeout_seconds=1) as app,
+    ):
         async with connected(pair.primary) as primary:
             before, after = await primary.a_session(), await primary.a_session()
             assert (await app.fail(before)).status_code == 200
@@ -55,7 +58,10 @@ async def test_follows_the_promotion_of_a_standby_after_the_primary_has_stopped(
         assert await readiness(app) == 503
         await pair.promote()
 
-        assert (await app.fail(after)).status_code == 200
+        async def fails() -> bool:
+            return (await app.fail(after)).status_code == 200
+
+        await eventually(fails)
         assert await readiness(app) == 200
         statuses = [(await standby.row(session))["status"] for session in (before, after)]
         assert statuses == ["failed", "failed"]
@@ -82,13 +88,14 @@ async def test_leaves_a_server_that_can_only_be_read_after_one_refused_command(
 
         assert {answer.status_code for answer in answers} == {200}
         assert len(await standby.events()) == len(sessions)
-        await eventually(lambda: has_no_connection(primary))
+
+        async def has_no_connection_after_a_read() -> bool:
+            assert (await app.get(sessions[0])).json()["data"]["session"]["status"] == "failed"
+            return bool(await primary.value(CONNECTIONS, primary.cluster.api_role) == 0)
+
+        await eventually(has_no_connection_after_a_read)
 
 
 async def is_read_only(cluster: Cluster) -> bool:
     async with connected(cluster) as database:
         return bool(await database.value(IS_READ_ONLY) == "on")
-
-
-async def has_no_connection(database: TestDatabase) -> bool:
-    return bool(await database.value(CONNECTIONS, database.cluster.api_role) == 0)
