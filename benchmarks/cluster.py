@@ -27,7 +27,7 @@ SETTINGS = {
     "max_wal_size": "8GB",
     "checkpoint_timeout": "15min",
 }
-LOGIN = "training_api"
+LOGIN, RELAY_LOGIN = "training_api", "training_relay"
 SESSIONS_PER_USER = 10
 MIGRATIONS = Path(migrate.ALEMBIC_INI).parent / "migrations" / "versions"
 
@@ -53,6 +53,7 @@ PRESENT_EVENTS = """
     FROM sessions WHERE status <> 'planned'
 """
 AT_ONCE = 1_000_000
+ROLES = "SELECT count(*) FROM pg_roles WHERE rolname = $1"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Cluster:
             f"CREATE DATABASE {new} TEMPLATE template0",
         )
         url = SecretStr(self.url(new, embedded.SUPERUSER))
-        migrate.migrate(DatabaseSettings(database_url=url), grant_to=LOGIN)
+        settings = DatabaseSettings(database_url=url)
+        migrate.migrate(settings, grant_to=LOGIN, grant_relay_to=RELAY_LOGIN)
         self._connected(new, lambda connection: _insert_present(connection, rows))
         self.execute(new, "VACUUM ANALYZE")
         self.execute("postgres", f"ALTER DATABASE {new} RENAME TO {name}")
@@ -164,6 +166,7 @@ def _schema() -> str:
 def running(home: Path, settings: Mapping[str, str]) -> Iterator[Cluster]:
     with embedded.running(home, SETTINGS | dict(settings)) as server:
         cluster = Cluster(server)
-        if not cluster.value("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = $1", LOGIN):
-            cluster.execute("postgres", f"CREATE ROLE {LOGIN} LOGIN")
+        for login in (LOGIN, RELAY_LOGIN):
+            if not cluster.value("postgres", ROLES, login):
+                cluster.execute("postgres", f"CREATE ROLE {login} LOGIN")
         yield cluster

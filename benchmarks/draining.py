@@ -17,7 +17,7 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from pydantic import SecretStr
 
 from benchmarks import cluster
-from benchmarks.cluster import LOGIN, Cluster
+from benchmarks.cluster import RELAY_LOGIN, Cluster
 from benchmarks.contenders.catalogue import ROOT
 from benchmarks.nats import Nats, serving_nats
 from benchmarks.processes import cpu_seconds, running
@@ -79,7 +79,7 @@ def _make_database(postgres: Cluster, events: int) -> None:
         f"CREATE DATABASE {DATABASE} TEMPLATE template0",
     )
     url = SecretStr(postgres.url(DATABASE, SUPERUSER))
-    migrate.migrate(DatabaseSettings(database_url=url), grant_to=LOGIN)
+    migrate.migrate(DatabaseSettings(database_url=url), grant_relay_to=RELAY_LOGIN)
     postgres.execute(DATABASE, *(statement.format(events=events) for statement in MAKE))
 
 
@@ -92,7 +92,7 @@ async def _make_stream(broker: Nats, *, batches: bool) -> None:
 @contextmanager
 def _relay(postgres: Cluster, broker: Nats) -> Iterator[psutil.Process]:
     environment = {
-        "SERVICE_DATABASE_URL": postgres.url(DATABASE),
+        "SERVICE_DATABASE_URL": postgres.url(DATABASE, RELAY_LOGIN),
         "SERVICE_NATS_URL": broker.url,
         "SERVICE_LOG_LEVEL": "warning",
     }

@@ -14,6 +14,7 @@ import asyncpg
 import psutil
 
 from benchmarks.checks.expectations import DoesNotDoTheJob
+from benchmarks.cluster import RELAY_LOGIN
 from benchmarks.contenders.catalogue import CONTENDERS, ROOT, SERVICE
 from benchmarks.fresh import Share
 from benchmarks.load import Load
@@ -104,7 +105,7 @@ def _relaying(setting: Setting, sync: str) -> Iterator["_Relay"]:
     assert setting.database  # noqa: S101  it is nothing without one
     with serving_nats(sync) as nats:
         environment = {
-            "SERVICE_DATABASE_URL": setting.cluster.url(setting.database),
+            "SERVICE_DATABASE_URL": setting.cluster.url(setting.database, RELAY_LOGIN),
             "SERVICE_NATS_URL": nats.url,
             "SERVICE_LOG_LEVEL": "warning",
         }

@@ -5,13 +5,9 @@ import asyncio
 from alembic import context
 from sqlalchemy import Connection, func, select
 
-from service.bootstrap.migrations import create_unpooled_engine
+from service.bootstrap.migrations import MIGRATION_LOCK, create_unpooled_engine
 from service.bootstrap.settings import DatabaseSettings
 from service.persistence.tables import metadata
-
-MIGRATION_LOCK = 7_264_110_300_551
-"""Key of the advisory lock that lets one migration run at a time; any number would do."""
-
 
 SUPABASE_FOREIGN_KEY = "sessions_user_id_fkey"
 """Exists on Supabase alone, so the tables of the code do not have it."""

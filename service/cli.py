@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from service.application.errors import DependencyUnavailable, TransactionFailed
+from service.application.errors import DependencyUnavailable, TransactionFailed, WrongLogin
 from service.bootstrap import logs
 from service.bootstrap.settings import (
     DatabaseSettings,
@@ -57,6 +57,8 @@ def _serve(_options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
+    if options.grant_to and options.grant_to == options.grant_relay_to:
+        options.usage.error("--grant-to and --grant-relay-to need two different logins")
     settings = load(DatabaseSettings)
 
     from alembic.util import CommandError  # noqa: PLC0415  it is slow to import
@@ -65,12 +67,16 @@ def _migrate(options: argparse.Namespace) -> int:
     from service.persistence.errors import DRIVER_ERRORS, explain  # noqa: PLC0415  as SQLAlchemy
 
     try:
-        migrate(settings, grant_to=options.grant_to)
+        granted = migrate(
+            settings, grant_to=options.grant_to, grant_relay_to=options.grant_relay_to
+        )
+    except WrongLogin as exc:
+        return _fail(f"The schema is up to date, but nothing was granted: {exc}.")
     except (DependencyUnavailable, *DRIVER_ERRORS) as exc:
         return _fail(explain(exc))
     except CommandError as exc:
         return _fail(f"Another version has migrated this database: {exc}.")
-    print("The schema is up to date.")
+    print("The schema is up to date.", *granted, sep="\n")
     return 0
 
 
@@ -89,7 +95,7 @@ def _relay(options: argparse.Namespace) -> int:
             return runner.run(_relay_command(options, settings))
     except BrokerUnavailable as exc:
         return _fail(f"The broker is not available: {exc}.")
-    except WrongStream as exc:
+    except (WrongStream, WrongLogin) as exc:
         return _fail(str(exc))
     except (DependencyUnavailable, TransactionFailed, *DRIVER_ERRORS) as exc:
         return _fail(explain(exc))
@@ -193,12 +199,19 @@ def _parser() -> argparse.ArgumentParser:
         "migrate",
         help="bring the database's schema up to date",
         description="Runs the pending migrations on SERVICE_DATABASE_URL, all or none."
-        " Its login must be allowed to create roles and tables. Safe to repeat and to race.",
+        " Its login must be allowed to create roles and tables. Safe to repeat and to race."
+        " The two options name existing logins and may be given together; a login that is granted"
+        " one role loses the other.",
     )
     migration.add_argument(
-        "--grant-to", metavar="ROLE", help="let this existing login act as service and as relay"
+        "--grant-to", metavar="LOGIN", help="let this login act as the API, and not as the relay"
     )
-    migration.set_defaults(run=_migrate)
+    migration.add_argument(
+        "--grant-relay-to",
+        metavar="LOGIN",
+        help="let this login act as the relay, and not as the API",
+    )
+    migration.set_defaults(run=_migrate, usage=migration)
 
     relay = commands.add_parser(
         "relay",

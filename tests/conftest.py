@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import pytest
@@ -76,11 +76,13 @@ def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 def cluster() -> Iterator[Cluster]:
     """The server that SERVICE_TEST_DATABASE_URL names, or an embedded one."""
     given = os.environ.get(TEST_DATABASE_URL)
-    if given:
-        yield Cluster(given)
-        return
-    with a_public_directory() as home, embedded.running(home / "server", OPTIONS) as server:
-        yield Cluster(server.url())
+    with ExitStack() as stack:
+        if not given:
+            home = stack.enter_context(a_public_directory())
+            server = stack.enter_context(embedded.running(home / "server", OPTIONS))
+        cluster = Cluster(given or server.url())
+        asyncio.run(cluster.make_logins())
+        yield cluster
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +95,6 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> Iterator[str]:
     """The name of a migrated database, for tests to clone."""
-    asyncio.run(cluster.make_api_role())
     with a_template(cluster) as name:
         yield name
 

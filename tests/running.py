@@ -43,16 +43,17 @@ class Cluster:
 
     admin_url: str
     api_role: str = "training_api_of_tests"
-    api_password: str = "training"
+    relay_role: str = "training_relay_of_tests"
+    password: str = "training"
 
     def url(self, database: str) -> str:
         return urlsplit(self.admin_url)._replace(path=f"/{database}").geturl()
 
-    def api_url(self, database: str) -> str:
+    def login_url(self, login: str, database: str) -> str:
+        """The URL of a login that has the password of the tests."""
         url = urlsplit(self.url(database))
         place = url.netloc.rpartition("@")[2]
-        login = f"{quote(self.api_role)}:{quote(self.api_password)}"
-        return url._replace(netloc=f"{login}@{place}").geturl()
+        return url._replace(netloc=f"{quote(login)}:{quote(self.password)}@{place}").geturl()
 
     def settings(self, database: str) -> DatabaseSettings:
         return DatabaseSettings(database_url=SecretStr(self.url(database)))
@@ -71,11 +72,16 @@ class Cluster:
     async def drop_database(self, name: str) -> None:
         await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    async def make_api_role(self) -> None:
-        await self.execute(
-            f"DROP ROLE IF EXISTS {self.api_role}",
-            f"CREATE ROLE {self.api_role} LOGIN PASSWORD '{self.api_password}'",
-        )
+    async def make_logins(self) -> None:
+        for login in (self.api_role, self.relay_role):
+            await self.execute(
+                f"DROP ROLE IF EXISTS {login}",
+                f"CREATE ROLE {login} LOGIN PASSWORD '{self.password}'",
+            )
+
+    def migrate(self, database: str) -> None:
+        """Must not be called from a running event loop."""
+        migrate(self.settings(database), grant_to=self.api_role, grant_relay_to=self.relay_role)
 
 
 @dataclass
@@ -92,7 +98,11 @@ class TestDatabase:
 
     @property
     def api_url(self) -> str:
-        return self.cluster.api_url(self.name)
+        return self.cluster.login_url(self.cluster.api_role, self.name)
+
+    @property
+    def relay_url(self) -> str:
+        return self.cluster.login_url(self.cluster.relay_role, self.name)
 
     @property
     def settings(self) -> DatabaseSettings:
@@ -151,7 +161,7 @@ def a_template(cluster: Cluster) -> Iterator[str]:
     """The name of a migrated database, for `a_database` to clone."""
     name = f"template_{uuid4().hex}"
     asyncio.run(cluster.create_database(name))
-    migrate(cluster.settings(name), grant_to=cluster.api_role)
+    cluster.migrate(name)
     yield name
     asyncio.run(cluster.drop_database(name))
 

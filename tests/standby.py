@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.bootstrap.migrations import migrate
 from service.dev import postgres as embedded
 from tests.running import Cluster, TestDatabase, eventually
 from tests.system.processes import a_public_directory, free_port
@@ -28,7 +27,7 @@ class Pair:
     def url(self, *servers: Cluster, query: str = "") -> str:
         """Of the service's login. Without `servers`: the primary first."""
         places = [_place(each) for each in servers or (self.primary, self.standby)]
-        login = f"{self.primary.api_role}:{self.primary.api_password}"
+        login = f"{self.primary.api_role}:{self.primary.password}"
         return f"postgresql://{login}@{','.join(places)}/{DATABASE}?{query}"
 
     async def stop_primary(self) -> None:
@@ -52,9 +51,9 @@ def a_pair() -> Iterator[Pair]:
     with a_public_directory() as home, ExitStack() as primary_runs:
         primary, options = _cluster()
         server = primary_runs.enter_context(embedded.running(home / "primary", options))
-        asyncio.run(primary.make_api_role())
+        asyncio.run(primary.make_logins())
         asyncio.run(primary.create_database(DATABASE))
-        migrate(primary.settings(DATABASE), grant_to=primary.api_role)
+        primary.migrate(DATABASE)
         _copy(server, options["port"], home / "standby")
         standby, options = _cluster()
         with embedded.running(home / "standby", options):

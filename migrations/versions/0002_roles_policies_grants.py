@@ -33,15 +33,6 @@ UPGRADE = (
                 NULL;  -- a migration of another database of this server created it first
             END;
         END LOOP;
-        -- The login that migrates may also serve. A superuser needs no grant, and a login that did
-        -- not create the role may be unable to grant it.
-        IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-            BEGIN
-                GRANT session_service TO CURRENT_USER;
-            EXCEPTION WHEN insufficient_privilege THEN
-                NULL;
-            END;
-        END IF;
     END $$
     """,
     f"""
@@ -61,9 +52,11 @@ UPGRADE = (
                         ->> 'sub')::uuid
                 $f$;
             COMMENT ON FUNCTION auth.uid() IS '{MADE_HERE}';
+            REVOKE ALL ON FUNCTION auth.uid() FROM PUBLIC;
+            GRANT EXECUTE ON FUNCTION auth.uid() TO authenticated;
         END IF;
     END $$
-    """,
+    """,  # noqa: S608  of a constant
     """
     CREATE FUNCTION service_acting_users() RETURNS uuid[]
         LANGUAGE sql STABLE PARALLEL SAFE
@@ -77,24 +70,35 @@ UPGRADE = (
             )
         $f$
     """,
-    # Supabase grants its API roles every privilege on new tables, TRUNCATE included, which no
-    # policy can refuse. The table of Alembic lies in the same schema.
+    # Default privileges may grant everything on new tables, TRUNCATE included, which no policy can
+    # refuse; those of Supabase do. The table of Alembic lies in the same schema. No policy of a
+    # partitioned table applies to a statement that names a partition.
     """
     DO $$
     DECLARE
-        api_role text;
+        reader text;
+        partition regclass;
     BEGIN
-        FOR api_role IN
-            SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role')
+        FOR reader IN
+            SELECT 'PUBLIC' UNION ALL SELECT quote_ident(rolname) FROM pg_roles
+            WHERE rolname IN ('anon', 'authenticated', 'service_role')
         LOOP
-            EXECUTE format(
-                'REVOKE ALL ON sessions, events, outbox, alembic_version FROM %I', api_role
-            );
-            EXECUTE format('REVOKE ALL ON SEQUENCE outbox_position_seq FROM %I', api_role);
-            EXECUTE format('REVOKE ALL ON FUNCTION service_acting_users() FROM %I', api_role);
-            IF api_role <> 'anon' THEN
-                EXECUTE format('GRANT SELECT ON sessions, events TO %I', api_role);
+            EXECUTE 'REVOKE ALL ON sessions, events, outbox, alembic_version FROM ' || reader;
+            EXECUTE 'REVOKE ALL ON SEQUENCE outbox_position_seq FROM ' || reader;
+            EXECUTE 'REVOKE ALL ON FUNCTION service_acting_users() FROM ' || reader;
+            IF reader IN ('authenticated', 'service_role') THEN
+                EXECUTE 'GRANT SELECT (user_id, id, status, session_date, started_at, ended_at,'
+                    ' sets, rpe, notes, version, created_at, updated_at) ON sessions TO ' || reader;
+                EXECUTE 'GRANT SELECT (user_id, id, session_id, session_version, event_type,'
+                    ' event_data, occurred_at) ON events TO ' || reader;
             END IF;
+            FOR partition IN
+                SELECT relid FROM unnest(ARRAY['sessions', 'events']) AS parent,
+                    pg_partition_tree(parent::regclass) WHERE level > 0
+            LOOP
+                EXECUTE format('REVOKE ALL ON %s FROM ', partition) || reader;
+                EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', partition);
+            END LOOP;
         END LOOP;
     END $$
     """,
@@ -103,9 +107,8 @@ UPGRADE = (
     GRANT UPDATE (status, session_date, started_at, ended_at, sets, rpe, notes, version, updated_at)
         ON sessions TO session_service
     """,
-    "GRANT INSERT ON outbox TO session_service",
+    "GRANT INSERT (user_id, event_id) ON outbox TO session_service",
     "GRANT SELECT ON alembic_version TO session_service",
-    "REVOKE ALL ON FUNCTION service_acting_users() FROM PUBLIC",
     "GRANT EXECUTE ON FUNCTION service_acting_users() TO session_service",
     "ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY",
     f"CREATE POLICY service_acts_for_users ON sessions TO session_service {ACTING}",

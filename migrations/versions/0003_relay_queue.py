@@ -23,13 +23,6 @@ UPGRADE = (
                 NULL;  -- a migration of another database of this server created it first
             END;
         END IF;
-        IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
-            BEGIN
-                GRANT session_relay TO CURRENT_USER;
-            EXCEPTION WHEN insufficient_privilege THEN
-                NULL;  -- this login did not create the role and cannot grant it
-            END;
-        END IF;
     END $$
     """,
     """
@@ -55,24 +48,28 @@ UPGRADE = (
         autovacuum_analyze_threshold = 100000
     )
     """,
-    # Supabase grants its API roles every privilege on new tables.
+    # Default privileges may grant everything on new tables; those of Supabase do.
     """
     DO $$
     DECLARE
-        api_role text;
+        reader text;
     BEGIN
-        FOR api_role IN
-            SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated', 'service_role')
+        FOR reader IN
+            SELECT 'PUBLIC' UNION ALL SELECT quote_ident(rolname) FROM pg_roles
+            WHERE rolname IN ('anon', 'authenticated', 'service_role')
         LOOP
-            EXECUTE format('REVOKE ALL ON parked_events FROM %I', api_role);
+            EXECUTE 'REVOKE ALL ON parked_events FROM ' || reader;
         END LOOP;
     END $$
     """,
-    "GRANT SELECT ON events TO session_relay",
+    """
+    GRANT SELECT (user_id, id, session_id, session_version, event_type, event_data, occurred_at,
+        request_id, traceparent) ON events TO session_relay
+    """,
     "GRANT SELECT, INSERT, DELETE ON outbox, parked_events TO session_relay",
     "ALTER TABLE parked_events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
-    # A policy for a role also holds for its members, such as the login of the API, which must see
-    # nothing. So a policy demands that the login has become the role.
+    # A policy for a role also holds for its members. A login sees nothing until it has become the
+    # role.
     """
     CREATE POLICY relay_reads_everything ON events FOR SELECT TO session_relay
         USING (current_user = 'session_relay')

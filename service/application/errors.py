@@ -37,6 +37,13 @@ class UserGone(ServiceError):
     token_given: ClassVar[bool] = True
 
 
+class WrongLogin(Exception):
+    """A login of the database may do more or less than it must; an operator must change it.
+
+    The message is for people and holds no secret.
+    """
+
+
 class TransactionFailed(Exception):
     """A transaction failed, and may succeed when it is retried. `cause`: why, for the logs.
 

@@ -25,7 +25,7 @@ from service.http.auth import Authenticator
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
-from service.http.routes import AppResources, routes
+from service.http.routes import AppResources, routes_below
 from service.persistence.connect_causes import server_name
 from service.persistence.database import Database, Limits
 from service.persistence.database_url import parse_database_url
@@ -65,10 +65,11 @@ def create_app(
                 "queries": queries,
                 "check_readiness": _readiness(readiness, shutdown),
                 "new_id": new_id,
+                "root_path": settings.root_path or "",
             }
 
     app = Starlette(
-        routes=routes,
+        routes=routes_below(settings.root_path or ""),
         middleware=[Middleware(RequestMiddleware)],
         exception_handlers={
             ServiceError: respond_to_service_error,

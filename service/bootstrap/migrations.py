@@ -1,19 +1,21 @@
-"""Brings the schema of a database to the newest revision."""
+"""Brings the schema of a database to the newest revision, and grants the roles to their logins."""
 
 import asyncio
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import NullPool, text
+from sqlalchemy import NullPool, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.bootstrap.settings import DatabaseSettings
-from service.persistence.database import SERVICE_ROLE
 from service.persistence.engine import create_engine
-from service.persistence.outbox import RELAY_ROLE
+from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE, grant_role
 
 ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"
+
+MIGRATION_LOCK = 7_264_110_300_551
+"""Key of the advisory lock that lets one migration run at a time; any number would do."""
 
 
 def alembic_config(settings: DatabaseSettings) -> Config:
@@ -22,14 +24,18 @@ def alembic_config(settings: DatabaseSettings) -> Config:
     return config
 
 
-def migrate(settings: DatabaseSettings, *, grant_to: str | None = None) -> None:
+def migrate(
+    settings: DatabaseSettings, *, grant_to: str | None = None, grant_relay_to: str | None = None
+) -> list[str]:
     """Runs the migrations that have not run yet. Must not be called from a running event loop.
 
-    `grant_to` names a login that may then act as the service and as the relay.
+    `grant_to` names the login of the API, `grant_relay_to` that of the relay. Returns a
+    sentence about each. Raises WrongLogin; then the migrations have run, and nothing is granted.
     """
     command.upgrade(alembic_config(settings), "head")
-    if grant_to:
-        asyncio.run(_grant(settings, grant_to))
+    logins = {SERVICE_ROLE: grant_to, RELAY_ROLE: grant_relay_to}
+    wanted = {role: login for role, login in logins.items() if login}
+    return asyncio.run(_grant(settings, wanted)) if wanted else []
 
 
 def create_unpooled_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -42,11 +48,11 @@ def create_unpooled_engine(settings: DatabaseSettings) -> AsyncEngine:
     )
 
 
-async def _grant(settings: DatabaseSettings, login: str) -> None:
+async def _grant(settings: DatabaseSettings, wanted: dict[str, str]) -> list[str]:
     engine = create_unpooled_engine(settings)
     try:
         async with engine.begin() as connection:
-            quoted = engine.dialect.identifier_preparer.quote_identifier(login)
-            await connection.execute(text(f"GRANT {SERVICE_ROLE}, {RELAY_ROLE} TO {quoted}"))
+            await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            return [await grant_role(connection, role, login) for role, login in wanted.items()]
     finally:
         await engine.dispose()

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.bootstrap.root_path import check_root_path
 from service.persistence.database_url import parse_database_url
 from service.urls import WrongUrl, parse_server_url, parse_server_urls
 
@@ -144,6 +145,9 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
 
     host: str = _setting("127.0.0.1", "Address or host name to listen on.")
     port: int = _setting(8000, "Port to listen on.", ge=0, le=65_535)
+    root_path: Annotated[str, AfterValidator(check_root_path)] | None = _setting(
+        None, "Path below which a proxy publishes the API, such as `/v1`; links begin with it."
+    )
     workers: int = _setting(1, "Worker processes.", ge=1, le=256)
     connections_max: int = _setting(
         4096, "Most connections of clients to each worker.", ge=1, le=1_000_000

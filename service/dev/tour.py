@@ -83,6 +83,10 @@ class Tour:
             raise TourError(f"it answered {response.status_code}, where {expected} was expected")
         return response
 
+    def path_of(self, created: httpx2.Response) -> str:
+        """The path of the new session, below the URL of the service."""
+        return created.headers["Location"].removeprefix(self.client.base_url.path.rstrip("/"))
+
 
 def _print(first: str, headers: Mapping[str, str], body: Mapping[str, Any] | None) -> None:
     lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
@@ -96,7 +100,7 @@ def _play(tour: Tour) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
     plan = {"sessionDate": tomorrow.isoformat(), "sets": [12, 10, 8], "notes": "leg day"}
     planned = tour.tell("Plan a session for tomorrow.", "POST /sessions", 201, body=plan)
-    first = planned.headers["Location"]
+    first = tour.path_of(planned)
     tour.tell(
         "Start it, if it has not changed since.",
         f"POST {first}/start",
@@ -112,8 +116,8 @@ def _play(tour: Tour) -> None:
         "Complete it, with the sets that were done.", f"POST {first}/complete", 200, body=done
     )
     second = tour.tell("Now another one can start at once.", "POST /sessions", 201, body=now)
-    _interrupt(tour, second.headers["Location"])
-    _read_back(tour, second.headers["Location"])
+    _interrupt(tour, tour.path_of(second))
+    _read_back(tour, tour.path_of(second))
 
 
 def _interrupt(tour: Tour, session: str) -> None:

@@ -12,16 +12,13 @@ from service.http.errors import (
     ValidationFailed,
 )
 
-BODY_MAX_BYTES = 80 * 1024
-"""Room for the longest texts in their longest writing (docs/decisions/body-limit.md)."""
 
-
-async def read_json_object(request: Request[Any]) -> dict[str, Any]:
+async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str, Any]:
     """The body; an empty one counts as an empty object.
 
     Raises PayloadTooLarge, UnsupportedContentCoding, UnsupportedMediaType, ValidationFailed.
     """
-    body = await _read(request)
+    body = await _read(request, max_bytes)
     if not body:
         return {}
     if _codings(request, "content-encoding") - {"identity"}:
@@ -40,15 +37,15 @@ async def read_json_object(request: Request[Any]) -> dict[str, Any]:
     return value
 
 
-async def _read(request: Request[Any]) -> bytes:
+async def _read(request: Request[Any], max_bytes: int) -> bytes:
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > BODY_MAX_BYTES:
-        raise PayloadTooLarge(BODY_MAX_BYTES)
+    if not announced.isdecimal() or int(announced) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise PayloadTooLarge(BODY_MAX_BYTES)
+        if len(body) > max_bytes:
+            raise PayloadTooLarge(max_bytes)
     return body
 
 

@@ -57,5 +57,6 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def location(session: Session) -> str:
-    return f"/sessions/{session.id}"
+def location(session: Session, root_path: str) -> str:
+    """As clients see it: below the path at which a proxy publishes the API."""
+    return f"{root_path}/sessions/{session.id}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TypedDict
+from urllib.parse import unquote
 from uuid import UUID
 
 from starlette.requests import Request
@@ -50,6 +51,7 @@ class AppResources(TypedDict):
     queries: Queries
     check_readiness: CheckReadiness
     new_id: NewId
+    root_path: str
 
 
 class RequestResources(AppResources):
@@ -75,7 +77,8 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
             outcome = await state["commands"].execute(command)
         except PreconditionFailed as exc:
             raise explain_mismatch(exc, if_match) from None
-        return _outcome_response(outcome, created=command.creates)
+        link = location(outcome.session, state["root_path"])
+        return _outcome_response(outcome, link, created=command.creates)
 
     return endpoint
 
@@ -140,11 +143,11 @@ async def _parse_command_fields(request: Request[RequestResources]) -> CommandFi
     }
 
 
-def _outcome_response(outcome: Outcome, *, created: bool) -> Response:
+def _outcome_response(outcome: Outcome, link: str, *, created: bool) -> Response:
     response = _session_response(outcome.session, status=201 if created else 200)
-    response.headers["Content-Location"] = location(outcome.session)
+    response.headers["Content-Location"] = link
     if created:
-        response.headers["Location"] = location(outcome.session)
+        response.headers["Location"] = link
     if outcome.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return response
@@ -185,3 +188,18 @@ routes = [
     Route("/livez", livez),
     Route("/readyz", readyz),
 ]
+
+
+def routes_below(root_path: str) -> list[Route]:
+    """The routes for a proxy that passes `root_path` on, and for one that strips it.
+
+    In this order, because a stripped path may begin like the root path, such as /sessions.
+    """
+    prefix = unquote(root_path)
+    if not prefix:
+        return routes
+    return [*(_below(prefix, route) for route in routes), *routes]
+
+
+def _below(prefix: str, route: Route) -> Route:
+    return Route(prefix + route.path, route.endpoint, methods=route.methods)

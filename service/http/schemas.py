@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from itertools import islice
-from typing import Any, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
@@ -32,17 +32,24 @@ class CommandFields(TypedDict):
     idempotency_key: str | None
 
 
+WITH_NOTES_MAX_BYTES = 80 * 1024
+"""docs/decisions/body-limit.md has the calculation."""
+
 NAMES_MAX = 100
 """More than any body has. Of a body with more names the rest is not looked at, nor reported."""
 
 
 class CommandBody(BaseModel):
+    """`max_bytes`: room for the longest texts in their longest writing."""
+
+    max_bytes: ClassVar[int] = 16 * 1024
+
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
     @classmethod
     async def parse(cls, request: Request[Any]) -> Self:
         """Raises what `read_json_object` raises, and ValidationFailed."""
-        body = await read_json_object(request)
+        body = await read_json_object(request, max_bytes=cls.max_bytes)
         try:
             return cls.model_validate(dict(islice(body.items(), NAMES_MAX)))
         except ValidationError as exc:
@@ -54,6 +61,8 @@ class CommandBody(BaseModel):
 
 
 class PlanSessionBody(CommandBody):
+    max_bytes = WITH_NOTES_MAX_BYTES
+
     session_date: DateTime = None
     sets: Sets | None = None
     notes: NotesText | None = None

@@ -16,11 +16,10 @@ from service.persistence.engine import cut_after, driver_connection, millisecond
 from service.persistence.errors import READS, WRITES, translate_errors
 from service.persistence.outages import Outages
 from service.persistence.reader import SqlSessionReader
+from service.persistence.roles import SERVICE_ROLE
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")
-
-SERVICE_ROLE = "session_service"
 
 RESERVED_CONNECTIONS = 1
 """For readiness, however busy the others are."""

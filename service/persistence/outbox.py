@@ -7,13 +7,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.application.errors import WrongLogin
 from service.application.outbox import ParkedEvent
-from service.persistence.engine import awaited_transaction, milliseconds
+from service.persistence.engine import (
+    awaited_transaction,
+    cut_after,
+    driver_connection,
+    milliseconds,
+)
 from service.persistence.errors import translate_errors
 from service.persistence.relay_turn import SqlTurn
+from service.persistence.roles import RELAY_ROLE, problem_of_login
 from service.persistence.tables import events, parked_events
-
-RELAY_ROLE = "session_relay"
 
 LEADERSHIP_LOCK, TURN_LOCK = 7_264_110_300_552, 7_264_110_300_553
 """Keys of advisory locks, the same for all relays of a database; any numbers would do."""
@@ -45,15 +50,18 @@ LONG_SECONDS = 24 * 3600.0
 
 
 class Outbox:
-    """Opens turns. Times in seconds.
+    """Opens turns, after it has checked its login once: every turn may raise WrongLogin.
 
-    `lease`: the server ends the transaction of a relay that has been silent for so long.
+    Times in seconds. `lease`: the server ends the transaction of a relay that has been silent for
+    so long.
     """
 
     def __init__(self, engine: AsyncEngine, *, lease: float, statement_timeout: float) -> None:
         self._engine = engine
         self._lease = lease
         self._statement_timeout = statement_timeout
+        self._patience = statement_timeout + lease
+        self._is_login_checked = False
 
     def leadership(self) -> AbstractAsyncContextManager[SqlTurn | None]:
         """None if another process leads."""
@@ -82,8 +90,7 @@ class Outbox:
             yield turn if is_locked else None
 
     def _short_transaction(self) -> AbstractAsyncContextManager[SqlTurn]:
-        patience = self._statement_timeout + self._lease
-        return self._transaction(self._statement_timeout, patience=patience)
+        return self._transaction(self._statement_timeout, patience=self._patience)
 
     @asynccontextmanager
     async def _transaction(
@@ -95,5 +102,22 @@ class Outbox:
             "idle_in_transaction_session_timeout": milliseconds(self._lease),
         }
         with translate_errors():
+            await self._check_login()
             async with awaited_transaction(self._engine, settings) as connection:
                 yield SqlTurn(connection, patience)
+
+    async def _check_login(self) -> None:
+        """Now and not when the relay starts, because the database may be down then."""
+        if self._is_login_checked:
+            return
+        settings = {"statement_timeout": milliseconds(self._statement_timeout)}
+        async with awaited_transaction(self._engine, settings) as connection:
+            driver = driver_connection(connection.sync_connection)  # type: ignore[arg-type]  # open
+            with cut_after(driver, self._patience):
+                problem = await problem_of_login(connection, RELAY_ROLE)
+        if problem:
+            raise WrongLogin(
+                f"The login of the relay {problem}. Give it a login of its own:"
+                " python -m service migrate --grant-relay-to LOGIN"
+            )
+        self._is_login_checked = True

@@ -43,6 +43,7 @@ _written = rows_given_as(
     sa.Column("updated_at", sa.DateTime(timezone=True)),
 )
 _FIXED = {"user_id", "id", "created_at"}
+CHANGING = tuple(each.name for each in sessions.columns if each.name not in _FIXED)
 
 
 def upsert() -> sa.CTE:
@@ -62,7 +63,7 @@ def upsert() -> sa.CTE:
     return (
         new.on_conflict_do_update(
             index_elements=[sessions.c.user_id, sessions.c.id],
-            set_={name: new.excluded[name] for name in names if name not in _FIXED},
+            set_={name: new.excluded[name] for name in CHANGING},
             where=sessions.c.version < new.excluded.version,
         )
         .returning(sessions.c.id)

@@ -44,12 +44,13 @@ STATE = """
 
 
 @pytest.fixture
-async def pooled_url(cluster: Cluster, database: TestDatabase) -> AsyncIterator[str]:
-    """The URL of the database through the pooler, for the login of the service."""
+async def pooler(cluster: Cluster) -> AsyncIterator[str]:
+    """The host and port of a pooler of the server."""
     port = free_port()
     with a_public_directory() as home:
         users = home / "users"
-        users.write_text(f'"{cluster.api_role}" "{cluster.api_password}"\n')
+        logins = (cluster.api_role, cluster.relay_role)
+        users.write_text("".join(f'"{login}" "{cluster.password}"\n' for login in logins))
         given = urlsplit(cluster.admin_url)
         [host] = parse_qs(given.query).get("host", [given.hostname or ""])
         configuration = home / "pgbouncer.ini"
@@ -66,7 +67,13 @@ async def pooled_url(cluster: Cluster, database: TestDatabase) -> AsyncIterator[
         command = [program("pgbouncer"), *as_nobody, str(configuration)]
         async with started(command=command) as process:
             await process.line("process up")
-            yield f"postgresql://{cluster.api_role}@127.0.0.1:{port}/{database.name}"
+            yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+def pooled_url(pooler: str, database: TestDatabase) -> str:
+    """The URL of the database through the pooler, for the login of the API."""
+    return f"postgresql://{database.cluster.api_role}@{pooler}/{database.name}"
 
 
 @pytest.fixture
@@ -115,14 +122,15 @@ async def test_leaves_no_role_no_users_and_no_prepared_statement_on_a_server_con
 
 
 async def test_two_relays_publish_every_event(
-    replicas: list[App], pooled_url: str, database: TestDatabase
+    replicas: list[App], pooler: str, database: TestDatabase
 ) -> None:
     sessions = [a_session() for _ in range(50)]
     await database.insert(*sessions)
+    login = database.cluster.relay_role
     async with a_nats_server() as broker, AsyncExitStack() as stack:
         await broker.make_stream()
         environment = {
-            "SERVICE_DATABASE_URL": pooled_url,
+            "SERVICE_DATABASE_URL": f"postgresql://{login}@{pooler}/{database.name}",
             "SERVICE_DATABASE_TRANSACTION_POOLER": "true",
             "SERVICE_NATS_URL": broker.url,
         }

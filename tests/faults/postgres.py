@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from service.bootstrap.migrations import migrate
 from service.dev import postgres as embedded
 from tests.running import Cluster, TestDatabase, a_database
 from tests.system.processes import a_public_directory, free_port
@@ -58,7 +57,7 @@ def a_postgres() -> Iterator[Postgres]:
 
 @asynccontextmanager
 async def a_migrated_database(cluster: Cluster) -> AsyncIterator[TestDatabase]:
-    await cluster.make_api_role()
+    await cluster.make_logins()
     async with a_database(cluster, template="template0") as database:
-        await asyncio.to_thread(migrate, database.settings, grant_to=cluster.api_role)
+        await asyncio.to_thread(cluster.migrate, database.name)
         yield database

@@ -127,7 +127,7 @@ class World:
     random: Random = field(default_factory=lambda: Random(22))  # noqa: S311  no secret
 
     async def start_relay(self, *arguments: str, **settings: str) -> Process:
-        facts = {"database_url": self.database.api_url, "nats_url": self.broker.url} | settings
+        facts = {"database_url": self.database.relay_url, "nats_url": self.broker.url} | settings
         environment = {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
         return await self.stack.enter_async_context(
             started("relay", *arguments, environment=environment)

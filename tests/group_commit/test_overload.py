@@ -16,7 +16,6 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.bootstrap.api import create_app
-from service.bootstrap.migrations import migrate
 from service.dev import postgres as embedded
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
@@ -39,9 +38,9 @@ def server() -> Iterator[embedded.Server]:
 @pytest.fixture
 async def its_database(server: embedded.Server) -> AsyncIterator[TestDatabase]:
     cluster = Cluster(server.url())
-    await cluster.make_api_role()
+    await cluster.make_logins()
     async with a_database(cluster, template="template0") as database:
-        await asyncio.to_thread(migrate, database.settings, grant_to=cluster.api_role)
+        await asyncio.to_thread(cluster.migrate, database.name)
         yield database
 
 

@@ -451,7 +451,7 @@ async def test_reads_return_401_for_a_bad_token(service: Service) -> None:
         pytest.param(uuid4(), {}, id="no_such_session"),
         pytest.param(uuid4(), {"json": {"reasn": "typo"}}, id="unknown_field"),
         pytest.param(uuid4(), {"content": b"{"}, id="not_json"),
-        pytest.param(uuid4(), {"content": b"x" * 100_000}, id="body_too_large"),
+        pytest.param(uuid4(), {"content": b"x" * 20_000}, id="body_too_large"),
         pytest.param(uuid4(), {"json": {"reason": "\0"}}, id="bad_reason"),
         pytest.param(uuid4(), {"headers": {"Content-Type": "text/plain"}}, id="media_type"),
         pytest.param(uuid4(), {"headers": {"Idempotency-Key": "a b"}}, id="bad_idempotency_key"),

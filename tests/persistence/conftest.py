@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.persistence.database import Database, Limits
 from tests.persistence.partitions import partitioning
+from tests.persistence.supabase import drop_project_owner, make_supabase
 from tests.running import Cluster, TestDatabase, a_database, a_template, an_engine
 
 LIMITS = Limits(
@@ -53,6 +54,14 @@ def statements() -> list[str]:
 async def units(database: TestDatabase, statements: list[str]) -> AsyncIterator[Database]:
     async with an_engine(database.api_url, LIMITS.pool_size, statements) as engine:
         yield Database(engine, LIMITS)
+
+
+@pytest.fixture
+async def supabase(empty_database: TestDatabase) -> AsyncIterator[TestDatabase]:
+    """A database like that of a Supabase project, not migrated."""
+    await make_supabase(empty_database)
+    yield empty_database
+    await drop_project_owner(empty_database)
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,13 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from pydantic import SecretStr
 from sqlalchemy import NullPool
 
 from service.bootstrap.migrations import ALEMBIC_INI, alembic_config, migrate
-from service.bootstrap.settings import DatabaseSettings
 from service.persistence.engine import create_engine
 from service.persistence.readiness import OK, REVISION, Readiness
 from service.persistence.tables import metadata
+from tests.persistence.supabase import PROJECT_OWNER, SUPABASE_ROLES, as_project_owner
 from tests.running import TestDatabase, a_database
 
 SCRIPTS = ScriptDirectory.from_config(Config(ALEMBIC_INI))
@@ -48,38 +47,9 @@ DEFINITIONS = """
     ORDER BY definition
 """
 
-# A new Supabase project: the roles of its API, the schema of its auth service, and default
-# privileges that grant those roles everything.
-SUPABASE = """
-    CREATE SCHEMA auth AUTHORIZATION supabase_auth_admin;
-    GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role, {project_owner};
-    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text);
-    ALTER TABLE auth.users OWNER TO supabase_auth_admin;
-    GRANT ALL ON auth.users TO {project_owner};
-    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS $$
-        SELECT coalesce(
-            nullif(current_setting('request.jwt.claim.sub', true), ''),
-            nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
-        )::uuid
-    $$;
-    ALTER FUNCTION auth.uid() OWNER TO supabase_auth_admin;
-    GRANT ALL ON SCHEMA public TO {project_owner};
-    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
-        GRANT ALL ON TABLES TO anon, authenticated, service_role;
-    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
-        GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;
-    ALTER DEFAULT PRIVILEGES FOR ROLE {project_owner} IN SCHEMA public
-        GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
-"""
-SUPABASE_ROLES = ("anon", "authenticated", "service_role", "supabase_auth_admin")
-PROJECT_OWNER = "project_owner_of_tests"
-MAKE_ROLE = """
-    DO $$ BEGIN CREATE ROLE {name} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$
-"""
-
 
 async def upgrade(database: TestDatabase) -> None:
-    await asyncio.to_thread(migrate, database.settings)
+    await asyncio.to_thread(database.cluster.migrate, database.name)
 
 
 async def downgrade(database: TestDatabase) -> None:
@@ -91,8 +61,18 @@ async def objects(database: TestDatabase) -> list[str]:
 
 
 async def checks(database: TestDatabase) -> dict[str, str]:
-    engine = create_engine(database.url, connect_timeout=5, poolclass=NullPool)
+    engine = create_engine(database.api_url, connect_timeout=5, poolclass=NullPool)
     return await Readiness(engine).checks()
+
+
+async def migrate_as_project_owner(database: TestDatabase) -> None:
+    cluster = database.cluster
+    await asyncio.to_thread(
+        migrate,
+        as_project_owner(database),
+        grant_to=cluster.api_role,
+        grant_relay_to=cluster.relay_role,
+    )
 
 
 async def test_migrates_up_down_and_up_again(empty_database: TestDatabase) -> None:
@@ -203,30 +183,6 @@ async def test_the_database_refuses_a_second_session_in_progress(database: TestD
         await database.a_session(user_id=session.user_id)
 
 
-@pytest.fixture
-async def supabase(empty_database: TestDatabase) -> TestDatabase:
-    """A Supabase-like database; the owner of its project is not a superuser."""
-    for name in (*SUPABASE_ROLES, "session_service"):
-        await empty_database.execute(MAKE_ROLE.format(name=name))
-    await empty_database.execute(f"DROP ROLE IF EXISTS {PROJECT_OWNER}")
-    await empty_database.execute(
-        f"CREATE ROLE {PROJECT_OWNER} LOGIN CREATEROLE PASSWORD 'training'"
-    )
-    # The role exists on this server already; a role that the owner had created, it could grant.
-    await empty_database.execute(f"GRANT session_service TO {PROJECT_OWNER} WITH ADMIN OPTION")
-    if await empty_database.value("SELECT current_setting('server_version_num')::int >= 160000"):
-        await empty_database.execute(
-            f"GRANT session_service TO {PROJECT_OWNER} WITH INHERIT FALSE, SET FALSE"
-        )
-    await empty_database.execute(SUPABASE.format(project_owner=PROJECT_OWNER))
-    return empty_database
-
-
-def as_project_owner(database: TestDatabase) -> DatabaseSettings:
-    url = database.api_url.replace(database.cluster.api_role, PROJECT_OWNER)
-    return DatabaseSettings(database_url=SecretStr(url))
-
-
 async def supabase_objects(database: TestDatabase) -> list[dict[str, Any]]:
     return await database.fetch(
         """
@@ -246,32 +202,31 @@ async def test_leaves_the_objects_of_supabase_as_they_were(supabase: TestDatabas
     before = await supabase_objects(supabase)
     settings = as_project_owner(supabase)
 
-    await asyncio.to_thread(migrate, settings)
+    await migrate_as_project_owner(supabase)
     assert await supabase_objects(supabase) == before
     assert set((await checks(supabase)).values()) == {OK}
 
     await asyncio.to_thread(command.downgrade, alembic_config(settings), "base")
     assert await supabase_objects(supabase) == before
 
-    await asyncio.to_thread(migrate, settings)
+    await migrate_as_project_owner(supabase)
     assert set((await checks(supabase)).values()) == {OK}
 
 
-async def test_the_login_that_migrates_can_serve(supabase: TestDatabase) -> None:
-    settings = as_project_owner(supabase)
-    await asyncio.to_thread(migrate, settings)
+async def test_the_login_that_migrates_is_not_ready_to_serve(supabase: TestDatabase) -> None:
+    await migrate_as_project_owner(supabase)
 
-    url = settings.database_url.get_secret_value()
+    url = as_project_owner(supabase).database_url.get_secret_value()
     engine = create_engine(url, connect_timeout=5, poolclass=NullPool)
-    assert set((await Readiness(engine).checks()).values()) == {OK}
+    assert (await Readiness(engine).checks())["role"] != OK
 
 
-async def test_migrates_if_another_login_created_the_role(supabase: TestDatabase) -> None:
-    await supabase.execute(f"REVOKE session_service FROM {PROJECT_OWNER}")
-    settings = as_project_owner(supabase)
+async def test_migrates_if_another_login_created_the_roles(supabase: TestDatabase) -> None:
+    await supabase.execute(f"REVOKE session_service, session_relay FROM {PROJECT_OWNER}")
 
-    await asyncio.to_thread(migrate, settings)
+    await asyncio.to_thread(migrate, as_project_owner(supabase))
 
+    await supabase.execute(f"GRANT session_service TO {supabase.cluster.api_role}")
     assert set((await checks(supabase)).values()) == {OK}
 
 
@@ -285,40 +240,3 @@ async def test_sessions_belong_to_users_of_supabase(supabase: TestDatabase) -> N
     await supabase.a_session(user_id=user_id)
     await supabase.execute("DELETE FROM auth.users")
     assert await supabase.value("SELECT count(*) FROM sessions") == 0
-
-
-@pytest.mark.parametrize(
-    "table", ["sessions", "events", "outbox", "parked_events", "alembic_version"]
-)
-@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-async def test_revokes_the_privileges_that_supabase_grants_on_new_tables(
-    supabase: TestDatabase, role: str, table: str
-) -> None:
-    await asyncio.to_thread(migrate, as_project_owner(supabase))
-
-    granted = await supabase.value(
-        """
-        SELECT array_agg(privilege ORDER BY privilege)
-        FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES',
-            'TRIGGER']) AS privilege WHERE has_table_privilege($1, $2, privilege)
-        """,
-        role,
-        table,
-    )
-    readable = role != "anon" and table in {"sessions", "events"}
-    assert granted == (["SELECT"] if readable else None)
-
-
-@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
-async def test_revokes_the_privileges_that_supabase_grants_on_new_sequences_and_functions(
-    supabase: TestDatabase, role: str
-) -> None:
-    await asyncio.to_thread(migrate, as_project_owner(supabase))
-
-    sequence = "SELECT has_sequence_privilege($1, 'outbox_position_seq', 'USAGE, SELECT, UPDATE')"
-    functions = """
-        SELECT count(*), bool_or(has_function_privilege($1, oid, 'EXECUTE')) FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace
-    """
-    assert not await supabase.value(sequence, role)
-    assert [tuple(row.values()) for row in await supabase.fetch(functions, role)] == [(1, False)]

@@ -29,7 +29,8 @@ SNAPSHOTS = """
 @pytest.fixture
 async def engines(database: TestDatabase) -> AsyncIterator[list[AsyncEngine]]:
     """Of two relays."""
-    async with an_engine(database.api_url) as one, an_engine(database.api_url) as other:
+    url = database.relay_url
+    async with an_engine(url) as one, an_engine(url) as other:
         yield [one, other]
 
 
@@ -62,7 +63,7 @@ async def test_does_not_wait_for_a_host_that_vanished(
     database: TestDatabase, moment: bytes
 ) -> None:
     """No packet says that the host is gone, so the relay must stop waiting by itself."""
-    async with a_proxy(database.api_url) as proxy, an_engine(proxy.url, 1) as engine:
+    async with a_proxy(database.relay_url) as proxy, an_engine(proxy.url, 1) as engine:
         proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
         outbox = Outbox(engine, lease=A_SHORT_LEASE, statement_timeout=A_SHORT_LEASE)
 
@@ -299,7 +300,7 @@ async def test_a_member_of_the_relays_role_sees_nothing_before_it_becomes_the_ro
     database: TestDatabase,
 ) -> None:
     await an_event(database, await database.a_session(), 1)
-    connection = await asyncpg.connect(database.api_url)
+    connection = await asyncpg.connect(database.relay_url)
     try:
         for table in ("events", "outbox"):
             assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0

@@ -34,7 +34,7 @@ async def stream(broker: NatsServer) -> NatsServer:
 def relay_environment(
     database: TestDatabase, broker: NatsServer, **settings: Any
 ) -> Mapping[str, str]:
-    facts = {"database_url": database.api_url, "nats_url": broker.url} | settings
+    facts = {"database_url": database.relay_url, "nats_url": broker.url} | settings
     return {f"SERVICE_{name}".upper(): str(value) for name, value in facts.items()}
 
 
@@ -54,7 +54,7 @@ Relay = Callable[..., Awaitable[list[ObservedTurn]]]
 
 @pytest.fixture
 def settings(database: TestDatabase, broker: NatsServer) -> RelaySettings:
-    return RelaySettings(database_url=SecretStr(database.api_url), nats_url=SecretStr(broker.url))
+    return RelaySettings(database_url=SecretStr(database.relay_url), nats_url=SecretStr(broker.url))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ async def brokers() -> AsyncIterator[list[NatsServer]]:
 
 def environment(database: TestDatabase, brokers: list[NatsServer]) -> dict[str, str]:
     return {
-        "SERVICE_DATABASE_URL": database.api_url,
+        "SERVICE_DATABASE_URL": database.relay_url,
         "SERVICE_NATS_URL": ",".join(broker.url for broker in brokers),
         "SERVICE_NATS_STREAM_REPLICAS": "3",
     }

@@ -34,7 +34,7 @@ HELP = {
         "SERVICE_SHUTDOWN_TIMEOUT_SECONDS",
         "Never migrates",
     ],
-    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to ROLE"],
+    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to LOGIN", "--grant-relay-to LOGIN"],
     ("relay",): [
         "SERVICE_DATABASE_URL",
         "SERVICE_NATS_URL",
@@ -158,6 +158,48 @@ async def test_migrate_reports_that_the_role_of_grant_to_is_missing(database: Te
 
     assert done.code == 1
     assert done.err == 'The database refuses: role "a stranger" does not exist\n'
+
+
+async def test_migrate_grants_two_logins_and_names_them(database: TestDatabase) -> None:
+    cluster = database.cluster
+
+    done = await finished(
+        "migrate",
+        *("--grant-to", cluster.api_role, "--grant-relay-to", cluster.relay_role),
+        environment={"SERVICE_DATABASE_URL": database.url},
+    )
+
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [
+            "The schema is up to date.",
+            f"{cluster.api_role} may become session_service.",
+            f"{cluster.relay_role} may become session_relay.",
+        ],
+    )
+
+
+@pytest.mark.parametrize("option", ["--grant-to", "--grant-relay-to"])
+async def test_migrate_refuses_a_login_that_may_do_more(
+    database: TestDatabase, option: str
+) -> None:
+    superuser = await database.value("SELECT user")
+
+    done = await finished(
+        "migrate", option, superuser, environment={"SERVICE_DATABASE_URL": database.url}
+    )
+
+    assert done.code == 1
+    assert done.err.startswith(
+        f"The schema is up to date, but nothing was granted: {superuser} is or may become a"
+    )
+
+
+async def test_migrate_refuses_one_login_for_both_roles() -> None:
+    done = await finished("migrate", "--grant-to", "coach", "--grant-relay-to", "coach")
+
+    assert done.code == 2
+    assert "two different logins" in done.err
 
 
 async def test_migrate_reports_missing_privileges(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -95,6 +96,23 @@ def test_the_api_starts_after_the_migration_and_never_migrates() -> None:
     assert EXAMPLE["POSTGRES_PASSWORD"] not in str(SERVICES["api"])
 
 
+def test_api_and_relay_have_logins_of_their_own_and_each_is_granted_its_role() -> None:
+    logins = {
+        name: urlsplit(SERVICES[name]["environment"]["SERVICE_DATABASE_URL"])
+        for name in ("api", "relay")
+    }
+    created = re.findall(r"CREATE ROLE (\w+) LOGIN PASSWORD '(.+)';", CONFIGS["make-logins"])
+
+    assert created == [(url.username, url.password) for url in logins.values()]
+    assert len({url.username for url in logins.values()}) == 2
+    assert len({url.password for url in logins.values()}) == 2
+    assert SERVICES["migrate"]["command"] == [
+        "migrate",
+        *("--grant-to", logins["api"].username),
+        *("--grant-relay-to", logins["relay"].username),
+    ]
+
+
 def test_only_this_machine_reaches_a_port() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
 
@@ -120,6 +138,7 @@ def test_secrets_come_from_the_environment_and_examples_are_named_as_such() -> N
     assert set(SECRETS) == {
         "POSTGRES_PASSWORD",
         "API_PASSWORD",
+        "RELAY_PASSWORD",
         "NATS_PASSWORD",
         "GRAFANA_PASSWORD",
         "SERVICE_JWT_SECRET",

@@ -182,6 +182,19 @@ async def test_try_plays_a_whole_life(
     assert await database.value("SELECT count(*) FROM sessions") == 2
 
 
+async def test_try_plays_it_below_the_root_path(
+    home: Path, database: TestDatabase, start_app: StartApp
+) -> None:
+    app = await start_app(root_path="/gym/v1")
+    arguments = ["try", "--url", f"{app.url}/gym/v1", "--data", str(home)]
+
+    played = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
+
+    assert played.code == 0
+    assert "Location: /gym/v1/sessions/" in played.out
+    assert await database.value("SELECT count(*) FROM sessions") == 2
+
+
 async def test_try_reports_that_the_service_is_not_running(home: Path, port: int) -> None:
     arguments = ["try", "--url", f"http://127.0.0.1:{port}", "--data", str(home)]
 

@@ -45,6 +45,16 @@ def test_every_setting_stands_in_the_documentation_with_its_default() -> None:
     assert sorted(written) == sorted(rows)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1", "/gym/v1", "/a.b", "/...", "/%C5%BCar", "/a%20b", "/~me;v=1,2:@!$&'()*+=", "/-_"],
+)
+def test_accepts_a_root_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    in_environment(monkeypatch, SERVICE_ROOT_PATH=path)
+
+    assert load(Settings).root_path == path
+
+
 def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(monkeypatch, SERVICE_PORT="9000", SERVICE_DATABASE_TRANSACTION_POOLER="true")
 
@@ -79,6 +89,27 @@ def test_accepts_every_usual_spelling_of_a_database_url(
         ("WORKERS", "0", "greater than or equal to 1"),
         ("JWKS_LIFETIME_SECONDS", "601", "less than or equal to 600"),
         ("LOG_LEVEL", "loud", "match"),
+        ("ROOT_PATH", "v1", "a path such as /v1"),
+        ("ROOT_PATH", "/", "none at the end"),
+        ("ROOT_PATH", "/v1/", "none at the end"),
+        ("ROOT_PATH", "//v1", "a path such as /v1"),
+        ("ROOT_PATH", "/gym//v1", "a path such as /v1"),
+        ("ROOT_PATH", "https://gym.example/v1", "a path such as /v1"),
+        ("ROOT_PATH", "/v1?a=b", "a path such as /v1"),
+        ("ROOT_PATH", "/v1#top", "a path such as /v1"),
+        ("ROOT_PATH", "/v 1", "percent-encoded"),
+        ("ROOT_PATH", "/v1\r\nX-Evil: 1", "percent-encoded"),
+        ("ROOT_PATH", "/żar", "percent-encoded"),
+        ("ROOT_PATH", "/{v}", "percent-encoded"),
+        ("ROOT_PATH", "/v%1", "percent-encoded"),
+        ("ROOT_PATH", "/v%zz", "percent-encoded"),
+        ("ROOT_PATH", "/v%ff", "not that of text in UTF-8"),
+        ("ROOT_PATH", "/v1/..", "must not be . or .."),
+        ("ROOT_PATH", "/./v1", "must not be . or .."),
+        ("ROOT_PATH", "/v1/%2e%2E", "must not be . or .."),
+        ("ROOT_PATH", "/v1%2Fgym", "encode a slash"),
+        ("ROOT_PATH", "/%7Bv%7D", "a brace"),
+        ("ROOT_PATH", "/v1%0d%0aX", "control character"),
         ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "must be less than"),
         ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE must be at least"),
         ("GROUP_SIZE_MAXX", "9", "did you mean SERVICE_GROUP_SIZE_MAX?"),

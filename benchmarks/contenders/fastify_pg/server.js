@@ -10,7 +10,7 @@ import { uuidv7 } from 'uuidv7'
 const { DATABASE_URL, JWKS_URL, JWT_SECRET, POOL_SIZE, PORT, WORKERS } = process.env
 
 const REASON_MAX_LENGTH = 500
-const BODY_MAX_BYTES = 80 * 1024
+const BODY_MAX_BYTES = 16 * 1024
 const FORBIDDEN = /[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]/u
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
 const KEY = /^[\x21-\x7e]{1,255}$/
