@@ -27,6 +27,29 @@ async def test_every_check_is_ok_at_a_later_revision(
     assert await Readiness(engine).checks() == ALL_OK
 
 
+async def test_every_check_is_ok_if_a_later_revision_adds_a_column(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    await database.execute("ALTER TABLE sessions ADD COLUMN mood text")
+    await database.execute("GRANT UPDATE (mood) ON sessions TO session_service")
+    assert await Readiness(engine).checks() == ALL_OK
+
+
+@pytest.mark.parametrize(
+    "power", ["LOGIN", "SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB", "REPLICATION"]
+)
+async def test_names_the_role_if_it_has_a_power(
+    engine: AsyncEngine, database: TestDatabase, power: str
+) -> None:
+    await database.execute(f"ALTER ROLE session_service {power}")
+    try:
+        checks = await Readiness(engine).checks()
+    finally:
+        await database.execute(f"ALTER ROLE session_service NO{power}")
+
+    assert {name for name, result in checks.items() if result != OK} == {"role"}
+
+
 @pytest.mark.parametrize(
     ("statement", "check"),
     [
@@ -51,6 +74,12 @@ async def test_every_check_is_ok_at_a_later_revision(
         ("GRANT UPDATE ON events TO session_service", "role"),
         ("REVOKE INSERT ON outbox FROM session_service", "role"),
         ("GRANT SELECT ON parked_events TO session_service", "role"),
+        ("GRANT UPDATE (user_id) ON sessions TO session_service", "role"),
+        ("GRANT UPDATE (event_data) ON events TO session_service", "role"),
+        ("GRANT INSERT (position) ON outbox TO session_service", "role"),
+        ("REVOKE UPDATE (notes) ON sessions FROM session_service", "role"),
+        ("GRANT TRUNCATE ON sessions TO PUBLIC", "role"),
+        ("GRANT UPDATE (event_type) ON events TO PUBLIC", "role"),
         ("ALTER POLICY users_read_their_own ON events TO authenticated, PUBLIC", "policies"),
         (
             "ALTER POLICY service_acts_for_users ON events TO session_service, authenticated",

@@ -125,6 +125,18 @@ async def test_a_row_of_another_user_cannot_be_written(
         "SELECT * FROM outbox",
         "DELETE FROM outbox",
         "UPDATE alembic_version SET version_num = '9999'",
+        "SET LOCAL ROLE session_relay",
+        "SET LOCAL ROLE authenticated",
+        "SELECT reason FROM parked_events",
+        "INSERT INTO outbox (position) OVERRIDING SYSTEM VALUE VALUES (1)",
+        "GRANT session_service TO session_relay",
+        "CREATE ROLE stranger",
+        "CREATE TABLE public.copy AS SELECT * FROM events",
+        "DROP TABLE events CASCADE",
+        "ALTER TABLE events DISABLE TRIGGER ALL",
+        "SET LOCAL session_replication_role = replica",
+        "COPY events TO '/tmp/events'",
+        "CREATE FUNCTION public.everything() RETURNS text LANGUAGE sql AS 'SELECT notes FROM sessions'",
     ],
 )
 async def test_the_service_can_neither_bypass_nor_disable_row_level_security(
@@ -135,6 +147,38 @@ async def test_the_service_can_neither_bypass_nor_disable_row_level_security(
         async with database.connection.transaction():
             await become_service(database, uuid4())
             await database.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET ROLE session_service",
+        "SET ROLE authenticated",
+        "SELECT * FROM sessions",
+        "INSERT INTO sessions (user_id) VALUES (gen_random_uuid())",
+        "UPDATE sessions SET status = 'failed'",
+        "DELETE FROM sessions",
+        "INSERT INTO events (user_id) VALUES (gen_random_uuid())",
+        "UPDATE events SET event_type = 'session_failed'",
+        "DELETE FROM events",
+        "TRUNCATE outbox",
+        "SELECT service_acting_users()",
+        "SELECT idempotency_key FROM events",
+        "SELECT command_fingerprint FROM events",
+        "SELECT session_snapshot FROM events",
+    ],
+)
+@pytest.mark.parametrize("before", ["RESET ROLE", "SET ROLE session_relay"])
+async def test_the_login_of_the_relay_can_neither_become_the_service_nor_do_its_work(
+    database: TestDatabase, before: str, statement: str
+) -> None:
+    connection = await asyncpg.connect(database.relay_url)
+    await connection.execute(before)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def test_a_query_with_row_security_off_is_refused(
