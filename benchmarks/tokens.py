@@ -15,7 +15,9 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from service.bootstrap.clock import now
 from service.http.auth import Authenticator
-from service.http.key_set import KeySet, usable_keys
+from service.http.jwks import read_keys
+from service.http.key_set import KeySet
+from service.http.token_refusals import RefusedTokens
 
 TOKENS = 1000
 SECRET = "a secret of the benchmark that is long enough"  # noqa: S105  it protects nothing
@@ -33,7 +35,7 @@ class LocalKeySet(KeySet):
     """Has its keys from the start, and never fetches."""
 
     def __init__(self, keys: Sequence[Mapping[str, Any]]) -> None:
-        self._local = usable_keys({"keys": list(keys)})
+        self._local, _ = read_keys({"keys": list(keys)})
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         return self._local.get(key_id)
@@ -51,7 +53,11 @@ async def _measure() -> None:
         json.loads(RSAAlgorithm.to_jwk(rsa_key.public_key())) | {"kid": "RS256"},
     ]
     authenticator = Authenticator(
-        secret=SECRET, key_set=LocalKeySet(public), audience="authenticated", issuer=None
+        secret=SECRET,
+        key_set=LocalKeySet(public),
+        audience="authenticated",
+        issuer=None,
+        refused=RefusedTokens(),
     )
     keys: dict[str, Any] = {"HS256": SECRET, "RS256": rsa_key, "ES256": curve_key}
     for algorithm, key in keys.items():

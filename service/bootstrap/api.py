@@ -26,6 +26,7 @@ from service.http.error_responses import respond_to_http_exception, respond_to_s
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.routes import AppResources, routes_below
+from service.http.token_refusals import RefusedTokens
 from service.persistence.connect_causes import server_name
 from service.persistence.database import Database, Limits
 from service.persistence.database_url import parse_database_url
@@ -59,8 +60,11 @@ def create_app(
             stack.push_async_callback(
                 _close, commands, queries, within=database.limits.transaction_max
             )
+            refused = RefusedTokens()
+            stack.callback(refused.close)
             yield {
-                "authenticator": await _authenticator(settings, stack),
+                "authenticator": await _authenticator(settings, stack, refused),
+                "refused_tokens": refused,
                 "commands": commands,
                 "queries": queries,
                 "check_readiness": _readiness(readiness, shutdown),
@@ -144,13 +148,16 @@ async def _close(commands: GroupCommit, queries: Queries, *, within: float) -> N
             await queries.close()
 
 
-async def _authenticator(settings: Settings, stack: AsyncExitStack) -> Authenticator:
+async def _authenticator(
+    settings: Settings, stack: AsyncExitStack, refused: RefusedTokens
+) -> Authenticator:
     secret = settings.jwt_secret
     return Authenticator(
         secret=secret.get_secret_value() if secret else None,
         key_set=await _key_set(settings, stack),
         audience=settings.jwt_audience,
         issuer=settings.jwt_issuer,
+        refused=refused,
     )
 
 

@@ -4,6 +4,7 @@ import signal
 import sys
 from typing import Any
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 
@@ -12,11 +13,15 @@ from service.bootstrap.api import create_app
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
+from service.bootstrap.token_settings import find_doubts
+
+log = structlog.get_logger("service.settings")
 
 
 def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; SIGTERM ends the process with exit code 0."""
     logs.configure(settings.log_level)
+    _log_doubts(settings)
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     uvicorn.run(
@@ -27,6 +32,13 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         **server_options(settings),
     )
+
+
+def _log_doubts(settings: Settings) -> None:
+    url = settings.jwks_url.get_secret_value() if settings.jwks_url else None
+    doubts = find_doubts(issuer=settings.jwt_issuer, audience=settings.jwt_audience, jwks_url=url)
+    for setting, why in doubts.items():
+        log.warning("setting looks wrong", setting=setting, why=why)
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

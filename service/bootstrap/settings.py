@@ -11,13 +11,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.bootstrap.root_path import check_root_path
+from service.bootstrap.token_settings import check_ends, check_secret
 from service.persistence.database_url import parse_database_url
 from service.urls import WrongUrl, parse_server_url, parse_server_urls
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
-SECRET_MIN_BYTES = 32
-"""An HS256 key needs at least as many bits as the hash (RFC 7518, section 3.2)."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -41,8 +40,9 @@ def _is_database_url(value: SecretStr) -> SecretStr:
 
 def _is_http_url(value: SecretStr) -> SecretStr:
     what = "a URL that begins with https:// or http://"
-    _require(value.get_secret_value(), what, parse_server_url, "https", "http")
-    return value
+    url = value.get_secret_value().strip()
+    _require(url, what, parse_server_url, "https", "http")
+    return SecretStr(url)
 
 
 def _are_nats_urls(value: SecretStr) -> SecretStr:
@@ -56,12 +56,6 @@ def _require(url: str, what: str, parse: Callable[..., object], *schemes: str) -
         parse(url, *schemes)
     except WrongUrl as exc:
         raise ValueError(f"it must be {what}, but {exc}") from None
-
-
-def _is_long_enough(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value().encode()) < SECRET_MIN_BYTES:
-        raise ValueError(f"it must have at least {SECRET_MIN_BYTES} bytes")
-    return value
 
 
 class _Environment(BaseSettings):
@@ -97,13 +91,15 @@ class LogSettings(_Environment):
 
 
 class TokenSettings(_Environment):
-    jwt_secret: Annotated[SecretStr, AfterValidator(_is_long_enough)] | None = _setting(
+    jwt_secret: Annotated[SecretStr, AfterValidator(check_secret)] | None = _setting(
         None, "Secret that verifies HS256 tokens."
     )
-    jwt_issuer: str | None = _setting(
+    jwt_issuer: Annotated[str, AfterValidator(check_ends)] | None = _setting(
         None, "Required `iss` of a token; if not set, any issuer is accepted."
     )
-    jwt_audience: str = _setting("authenticated", "Required `aud` of a token, alone or in a list.")
+    jwt_audience: Annotated[str, AfterValidator(check_ends)] = _setting(
+        "authenticated", "Required `aud` of a token, alone or in a list."
+    )
 
 
 class Settings(DatabaseSettings, TokenSettings, LogSettings):

@@ -15,7 +15,10 @@ from jwt.algorithms import HMACAlgorithm
 
 from service.http.errors import Unauthenticated
 from service.http.fields import parse_canonical_uuid
-from service.http.key_set import ASYMMETRIC_ALGORITHMS, KeySet
+from service.http.jwks import ASYMMETRIC_ALGORITHMS
+from service.http.key_set import KeySet
+from service.http.token_refusals import RefusedTokens, TokenRefusal
+from service.http.verification_errors import has_numeric_dates, refusal_of, refusal_of_role
 
 LEEWAY_SECONDS = 30
 TOKEN_MAX_LENGTH = 8192
@@ -25,6 +28,9 @@ REQUIRED_CLAIMS = ["exp", "sub", "aud", "role"]
 
 _REFUSED_HEADERS = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
 """Headers that demand features which are missing here, or that bring a key of their own."""
+
+_API_KEYS = ("sb_publishable_", "sb_secret_")
+"""How API keys of Supabase begin, which are no tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Authenticator:
     """Checks tokens with `secret` (HS256), with keys of `key_set` (ES256, RS256), or both.
 
     The origin of a key fixes its algorithm; the header of a token only chooses among the keys.
-    `issuer` None accepts any issuer.
+    `issuer` None accepts any issuer. `refused` counts the refused tokens by reason.
 
     Clients use a token many times, so up to `VERIFIED_TOKENS_MAX` verified tokens are kept. A kept
     token is accepted until it expires or its key is no longer the issuer's.
@@ -58,8 +64,10 @@ class Authenticator:
         key_set: KeySet | None,
         audience: str,
         issuer: str | None,
+        refused: RefusedTokens,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._refused = refused
         self._clock = clock
         self._verified: dict[bytes, VerifiedToken] = {}
         self._secret = _symmetric_key(secret) if secret else None
@@ -72,7 +80,13 @@ class Authenticator:
 
         Raises Unauthenticated, and DependencyUnavailable if the key set cannot be fetched.
         """
-        token = _parse_bearer_token(authorization)
+        try:
+            return await self._authenticate(_parse_bearer_token(authorization))
+        except Unauthenticated as exc:
+            self._refused.count(exc.refusal)
+            raise
+
+    async def _authenticate(self, token: str) -> UUID:
         digest = hashlib.sha256(token.encode()).digest()
         verified = self._verified.get(digest)
         if verified is None or not await self._is_still_valid(verified):
@@ -105,24 +119,30 @@ class Authenticator:
                 leeway=LEEWAY_SECONDS,
                 options={"require": REQUIRED_CLAIMS},
             )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise Unauthenticated from None
-        user_id = parse_canonical_uuid(claims["sub"])
-        if user_id is None or claims["role"] != REQUIRED_ROLE or not _has_numeric_dates(claims):
-            raise Unauthenticated
-        verified = VerifiedToken(user_id, int(claims["exp"]), header, key)
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as exc:
+            algorithm, issuer = header.algorithm, self._issuer
+            refusal = refusal_of(exc, token, algorithm=algorithm, issuer=issuer)
+            raise Unauthenticated(refusal) from None
+        verified = VerifiedToken(_user_id(claims), int(claims["exp"]), header, key)
         if self._is_expired(verified):
-            raise Unauthenticated
+            raise Unauthenticated(TokenRefusal.EXPIRED)
         return verified
 
     async def _find_key(self, header: TokenHeader) -> jwt.PyJWK:
-        if header.algorithm == "HS256" and self._secret:
-            return self._secret
-        if header.algorithm in ASYMMETRIC_ALGORITHMS and self._key_set and header.key_id:
-            key = await self._key_set.find(header.key_id)
-            if key:
-                return key
-        raise Unauthenticated
+        if header.algorithm == "HS256":
+            if self._secret:
+                return self._secret
+            raise Unauthenticated(TokenRefusal.HS256_NOT_CONFIGURED)
+        if header.algorithm not in ASYMMETRIC_ALGORITHMS:
+            raise Unauthenticated(TokenRefusal.UNSUPPORTED_ALGORITHM)
+        if self._key_set is None:
+            raise Unauthenticated(TokenRefusal.KEY_SET_NOT_CONFIGURED)
+        if not header.key_id:
+            raise Unauthenticated(TokenRefusal.KEY_ID_ABSENT)
+        key = await self._key_set.find(header.key_id)
+        if key is None:
+            raise Unauthenticated(TokenRefusal.UNKNOWN_KEY_ID)
+        return key
 
 
 class _PreparedHMAC(HMACAlgorithm):
@@ -140,22 +160,28 @@ def _symmetric_key(secret: str) -> jwt.PyJWK:
     return key
 
 
-def _has_numeric_dates(claims: Mapping[str, Any]) -> bool:
-    """RFC 7519, section 2. PyJWT also accepts strings of digits and booleans."""
-    dates = [claims[name] for name in ("exp", "iat", "nbf") if name in claims]
-    return all(isinstance(each, int | float) and not isinstance(each, bool) for each in dates)
+def _user_id(claims: Mapping[str, Any]) -> UUID:
+    """Checks what PyJWT does not."""
+    if claims["role"] != REQUIRED_ROLE:
+        raise Unauthenticated(refusal_of_role(claims["role"]))
+    if not has_numeric_dates(claims):
+        raise Unauthenticated(TokenRefusal.WRONG_DATE)
+    user_id = parse_canonical_uuid(claims["sub"])
+    if user_id is None:
+        raise Unauthenticated(TokenRefusal.WRONG_SUBJECT)
+    return user_id
 
 
 def _parse_bearer_token(authorization: Sequence[str]) -> str:
     if not authorization:
-        raise Unauthenticated(token_given=False)
+        raise Unauthenticated(TokenRefusal.ABSENT)
     if len(authorization) > 1:
-        raise Unauthenticated
+        raise Unauthenticated(TokenRefusal.MALFORMED)
     scheme, _, token = authorization[0].partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated(token_given=False)
+        raise Unauthenticated(TokenRefusal.ABSENT)
     if len(token) > TOKEN_MAX_LENGTH or not token.isascii():
-        raise Unauthenticated
+        raise Unauthenticated(TokenRefusal.MALFORMED)
     return token.strip()
 
 
@@ -168,10 +194,14 @@ def _parse_header(segment: str) -> TokenHeader:
     try:
         header: Any = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
     except (ValueError, RecursionError):
-        raise Unauthenticated from None
-    if not isinstance(header, dict) or _REFUSED_HEADERS & header.keys():
-        raise Unauthenticated
+        is_api_key = segment.startswith(_API_KEYS)
+        refusal = TokenRefusal.API_KEY if is_api_key else TokenRefusal.MALFORMED
+        raise Unauthenticated(refusal) from None
+    if not isinstance(header, dict):
+        raise Unauthenticated(TokenRefusal.MALFORMED)
+    if _REFUSED_HEADERS & header.keys():
+        raise Unauthenticated(TokenRefusal.UNSUPPORTED_HEADER)
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or not isinstance(key_id, str | None):
-        raise Unauthenticated
+        raise Unauthenticated(TokenRefusal.MALFORMED)
     return TokenHeader(algorithm, key_id)

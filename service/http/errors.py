@@ -3,6 +3,7 @@
 from typing import Self, TypedDict
 
 from service.domain.errors import ServiceError
+from service.http.token_refusals import TokenRefusal
 
 
 class NotFound(ServiceError):
@@ -16,15 +17,16 @@ class MethodNotAllowed(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """`token_given`: the request had a token, which is not valid (RFC 6750, section 3.1)."""
+    """`refusal` is for the log: clients only learn whether there was a token (RFC 6750, 3.1)."""
 
     code = "UNAUTHENTICATED"
 
-    def __init__(self, *, token_given: bool = True) -> None:
+    def __init__(self, refusal: TokenRefusal) -> None:
+        self.refusal = refusal
+        self.token_given = refusal is not TokenRefusal.ABSENT
         super().__init__(
-            "The access token is not valid." if token_given else "An access token is required."
+            "The access token is not valid." if self.token_given else "An access token is required."
         )
-        self.token_given = token_given
 
 
 class Issue(TypedDict):

@@ -8,17 +8,14 @@ from typing import Any
 
 import httpx2
 import structlog
-from jwt import PyJWK, PyJWKSet
-from jwt.exceptions import PyJWKSetError
+from jwt import PyJWK
 
 from service.application.errors import DependencyUnavailable
+from service.http.jwks import IgnoredKey, read_keys
 
 KEY_SET_MAX_BYTES = 256 * 1024
-
-_ALGORITHMS: dict[tuple[Any, Any], str] = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
-"""The algorithm of a key by its `kty` and `crv`."""
-
-ASYMMETRIC_ALGORITHMS = frozenset(_ALGORITHMS.values())
+LOGGED = 10
+"""Most keys that a line of the log names."""
 
 log = structlog.get_logger("service.jwks")
 
@@ -51,6 +48,7 @@ class KeySet:
         self._timeout = timeout
         self._clock = clock
         self._keys: dict[str, PyJWK] = {}
+        self._ignored: list[IgnoredKey] | None = None
         self._fetched_at = float("-inf")
         self._failed_at: float | None = None
         self._searched_at = float("-inf")
@@ -108,15 +106,21 @@ class KeySet:
     async def _fetch_and_keep(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                self._keys = usable_keys(await self._download())
+                self._keep(*read_keys(await self._download()))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as exc:
             self._failed_at = self._clock()
-            log.warning("key set not fetched", error=type(exc).__name__)
+            log.warning("key set not fetched", error=type(exc).__name__, status=_status(exc))
         else:
             self._fetched_at = self._clock()
             self._failed_at = None
         finally:
             self._fetch = None
+
+    def _keep(self, usable: dict[str, PyJWK], ignored: list[IgnoredKey]) -> None:
+        """Logs the keys that are ignored when they change, because their tokens are refused."""
+        if ignored != self._ignored and (ignored or not usable):
+            log.warning("keys of the key set ignored", usable=len(usable), ignored=ignored[:LOGGED])
+        self._keys, self._ignored = usable, ignored
 
     async def _download(self) -> Any:
         body = b""
@@ -130,23 +134,5 @@ class KeySet:
         return json.loads(body)
 
 
-def usable_keys(key_set: Any) -> dict[str, PyJWK]:
-    """Raises ValueError if this is not a key set; leaves out keys that may verify no token."""
-    if not isinstance(key_set, dict) or not isinstance(key_set.get("keys"), list):
-        raise ValueError("not a key set")  # noqa: TRY004  the value came as text
-    try:
-        keys = PyJWKSet([data for data in key_set["keys"] if _may_verify(data)]).keys
-    except PyJWKSetError:  # no usable key is left
-        return {}
-    return {str(key.key_id): key for key in keys if not key.Algorithm.check_key_length(key.key)}
-
-
-def _may_verify(data: Any) -> bool:
-    """PyJWT alone would also accept private keys and other curves and uses."""
-    if not isinstance(data, dict) or not isinstance(data.get("kid"), str) or "d" in data:
-        return False
-    try:
-        algorithm = _ALGORITHMS[data.get("kty"), data.get("crv")]
-    except (KeyError, TypeError):
-        return False
-    return (data.get("alg", algorithm), data.get("use", "sig")) == (algorithm, "sig")
+def _status(error: Exception) -> int | None:
+    return error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else None

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.application.errors import UserGone
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
 from service.application.queries import Queries
@@ -41,12 +42,14 @@ from service.http.schemas import (
     PlanSessionBody,
     StartSessionBody,
 )
+from service.http.token_refusals import RefusedTokens, TokenRefusal
 
 
 class AppResources(TypedDict):
     """Objects that the routes use; they live as long as the app."""
 
     authenticator: Authenticator
+    refused_tokens: RefusedTokens
     commands: GroupCommit
     queries: Queries
     check_readiness: CheckReadiness
@@ -77,6 +80,9 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
             outcome = await state["commands"].execute(command)
         except PreconditionFailed as exc:
             raise explain_mismatch(exc, if_match) from None
+        except UserGone:
+            state["refused_tokens"].count(TokenRefusal.UNKNOWN_USER)
+            raise
         link = location(outcome.session, state["root_path"])
         return _outcome_response(outcome, link, created=command.creates)
 

@@ -12,6 +12,7 @@ from service.http import auth
 from service.http.auth import LEEWAY_SECONDS, Authenticator
 from service.http.errors import Unauthenticated
 from service.http.key_set import KeySet
+from service.http.token_refusals import RefusedTokens
 from tests.builders import SECRET, a_token
 from tests.http.issuer import NewIssuer, an_es256_key, issuers
 from tests.running import NO_AUTHORITIES
@@ -39,7 +40,12 @@ async def new_issuer() -> AsyncIterator[NewIssuer]:
 
 def an_authenticator(clock: HandClock, key_set: KeySet | None = None) -> Authenticator:
     return Authenticator(
-        secret=SECRET, key_set=key_set, audience="authenticated", issuer=None, clock=clock
+        secret=SECRET,
+        key_set=key_set,
+        audience="authenticated",
+        issuer=None,
+        refused=RefusedTokens(),
+        clock=clock,
     )
 
 

@@ -7,7 +7,9 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from structlog.testing import CapturingLogger
 
+from service.http import token_refusals
 from tests.http.responses import JSON, error_of
 from tests.running import App, TestDatabase
 
@@ -245,9 +247,11 @@ async def test_returns_401_without_a_token(app: App) -> None:
 
 
 async def test_returns_401_for_a_user_whose_account_was_deleted(
-    app: App, database: TestDatabase
+    app: App, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On Supabase a token stays valid after its account was deleted."""
+    logger = CapturingLogger()
+    monkeypatch.setattr(token_refusals, "log", logger)
     there, gone = uuid4(), uuid4()
     await database.execute("CREATE TABLE accounts (id uuid PRIMARY KEY)")
     await database.execute("INSERT INTO accounts VALUES ($1)", there)
@@ -259,4 +263,6 @@ async def test_returns_401_for_a_user_whose_account_was_deleted(
 
     assert [answer.status_code for answer in answers] == [201, 401, 201]
     assert 'error="invalid_token"' in answers[1].headers["WWW-Authenticate"]
+    [line] = logger.calls
+    assert (line.method_name, line.kwargs["reason"]) == ("info", "unknown_user")
     assert len(await database.events()) == 2

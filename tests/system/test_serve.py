@@ -226,6 +226,10 @@ WRONG = {
         {"SERVICE_JWT_SECRET": "whistle"},
         "SERVICE_JWT_SECRET is wrong: it must have at least 32 bytes",
     ),
+    "a secret from a file with a newline": (
+        {"SERVICE_JWT_SECRET": "whistle" * 5 + "\n"},
+        "SERVICE_JWT_SECRET is wrong: it begins or ends with white space",
+    ),
     "a port in words": ({"SERVICE_PORT": "abc"}, "SERVICE_PORT is wrong: "),
     "a lock timeout longer than the statement's": (
         {"SERVICE_DATABASE_LOCK_TIMEOUT_SECONDS": "9"},

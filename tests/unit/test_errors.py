@@ -34,13 +34,14 @@ from service.http.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from service.http.token_refusals import TokenRefusal
 
 ABSTRACT = {DomainError, InvalidStatus, InvalidText}
 SESSION_ID = uuid4()
 
 ANSWERS = [
     (Overloaded(), 503, "OVERLOADED"),
-    (Unauthenticated(), 401, "UNAUTHENTICATED"),
+    (Unauthenticated(TokenRefusal.EXPIRED), 401, "UNAUTHENTICATED"),
     (UserGone(), 401, "UNAUTHENTICATED"),
     (ValidationFailed(), 400, "VALIDATION_ERROR"),
     (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
