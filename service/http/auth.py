@@ -81,17 +81,15 @@ class Authenticator:
         Raises Unauthenticated, and DependencyUnavailable if the key set cannot be fetched.
         """
         try:
-            return await self._authenticate(_parse_bearer_token(authorization))
+            token = _parse_bearer_token(authorization)
+            digest = hashlib.sha256(token.encode()).digest()
+            verified = self._verified.get(digest)
+            if verified is None or not await self._is_still_valid(verified):
+                verified = await self._verify(token)
+                self._keep(digest, verified)
         except Unauthenticated as exc:
             self._refused.count(exc.refusal)
             raise
-
-    async def _authenticate(self, token: str) -> UUID:
-        digest = hashlib.sha256(token.encode()).digest()
-        verified = self._verified.get(digest)
-        if verified is None or not await self._is_still_valid(verified):
-            verified = await self._verify(token)
-            self._keep(digest, verified)
         return verified.user_id
 
     async def _is_still_valid(self, verified: VerifiedToken) -> bool:

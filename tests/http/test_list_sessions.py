@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from service.domain.session import Session, SessionStatus
+from service.http.cursors import encode_position
 from tests.builders import MORNING, a_session, a_token, bearer
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase
@@ -183,6 +184,19 @@ async def test_returns_400_for_a_query_that_does_not_match_the_schema(
     [issue] = error["details"]["issues"]
     assert (issue["path"], issue["code"]) == (path, code)
     assert "{" not in issue["message"]
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+async def test_takes_a_cursor_beyond_the_dates_of_sessions(
+    app: App, database: TestDatabase, year: int
+) -> None:
+    user_id = uuid4()
+    await sessions_of(database, user_id, 2)
+    cursor = encode_position((MORNING.replace(year=year, month=1, day=1), uuid7()))
+
+    found = ids_of(await listed(app, user_id, cursor=cursor))
+
+    assert len(found) == (2 if year > MORNING.year else 0)
 
 
 async def test_a_cursor_of_another_user_shows_only_own_sessions(
