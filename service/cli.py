@@ -60,6 +60,8 @@ def _migrate(options: argparse.Namespace) -> int:
     if options.grant_to and options.grant_to == options.grant_relay_to:
         options.usage.error("--grant-to and --grant-relay-to need two different logins")
     settings = load(DatabaseSettings)
+    if ignored := settings.ignored():
+        print(f"These have no effect here: {', '.join(ignored)}.", file=sys.stderr)
 
     from alembic.util import CommandError  # noqa: PLC0415  it is slow to import
 
@@ -85,6 +87,7 @@ def _relay(options: argparse.Namespace) -> int:
         options.usage.error("--replay and --since need each other")
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
+    logs.warn_of_ignored(settings.ignored())
 
     from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
 

@@ -1,12 +1,15 @@
 """Structured logs: JSON for machines, colours for people. No text of a user is logged."""
 
 import logging
+import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
+
+_FRAME = re.compile(r'^ *File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 
 
 def configure(level: str, *, for_people: bool = False) -> None:
@@ -31,13 +34,21 @@ def configure(level: str, *, for_people: bool = False) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=enrich,
+            foreign_pre_chain=[*enrich, omit_exception_text],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
     for chatty in ("httpx2", "httpcore2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def warn_of_ignored(names: Sequence[str]) -> None:
+    """Parameters of SERVICE_DATABASE_URL, and variables of libpq, that have no effect."""
+    if names:
+        structlog.get_logger("service.settings").warning(
+            "without effect", setting="SERVICE_DATABASE_URL", names=list(names)
+        )
 
 
 def omit_exception_message(
@@ -53,6 +64,21 @@ def omit_exception_message(
     event["error"] = " <- ".join(_kind(each) for each in _chain(exc))
     frames = traceback.extract_tb(exc.__traceback__)
     event["frames"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return event
+
+
+def omit_exception_text(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Cuts a library's message after its first line; of a traceback, the frames are left.
+
+    Behind the first line, asyncio describes a task with its exception, and uvicorn quotes the
+    traceback of an application that does not start.
+    """
+    first, _, rest = str(event["event"]).strip().partition("\n")
+    event["event"] = first
+    if frames := _FRAME.findall(rest):
+        event["frames"] = [f"{file}:{line} {function}" for file, line, function in frames]
     return event
 
 

@@ -22,6 +22,7 @@ def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT; SIGTERM ends the process with exit code 0."""
     logs.configure(settings.log_level)
     _log_doubts(settings)
+    logs.warn_of_ignored(settings.ignored())
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     uvicorn.run(

@@ -81,6 +81,10 @@ class DatabaseSettings(_Environment):
         "True if the URL leads to a pooler in transaction mode; prepared statements are then off.",
     )
 
+    def ignored(self) -> tuple[str, ...]:
+        """Names of parameters of the URL, and of variables of libpq, that have no effect."""
+        return parse_database_url(self.database_url.get_secret_value()).ignored
+
 
 class LogSettings(_Environment):
     log_level: str = _setting(

@@ -1,7 +1,9 @@
 """Logs name the error and its place, and never quote values of a row."""
 
+import asyncio
 import json
 import logging
+import traceback
 
 import pytest
 import structlog
@@ -59,6 +61,33 @@ def test_logs_an_exception_of_a_library_without_its_message(
     [line] = lines(capsys)
     assert line["event"] == "Exception in ASGI application"
     assert "ValueError" in str(line["error"])
+
+
+async def test_logs_a_forgotten_task_without_the_message_of_its_exception(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("debug")
+    loop = asyncio.get_running_loop()
+    loop.call_exception_handler({"message": "Task failed", "future": ValueError(SECRET)})
+
+    [line] = lines(capsys)
+    assert line["event"] == "Task failed"
+
+
+def test_logs_a_traceback_that_a_library_quotes_without_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info")
+    quoted = ""
+    try:
+        fail()
+    except ValueError:
+        quoted = traceback.format_exc()
+    logging.getLogger("uvicorn.error").error(quoted)
+
+    [line] = lines(capsys)
+    assert line["event"] == "Traceback (most recent call last):"
+    assert any(frame.endswith(" refuse") for frame in line["frames"])  # type: ignore[attr-defined]  # a list
 
 
 @pytest.mark.parametrize(("level", "shown"), [("info", 2), ("warning", 1), ("error", 0)])
