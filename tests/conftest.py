@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+import uvloop
 from hypothesis import settings as hypothesis_settings
 
 from service.bootstrap import logs
@@ -60,6 +61,8 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     if item.get_closest_marker("simulated_time"):
         return {"simulated": SimulatedTimeLoop}
+    if item.get_closest_marker("both_loops"):
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"real": asyncio.new_event_loop}
 
 

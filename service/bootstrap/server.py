@@ -1,21 +1,34 @@
 """The API's server: uvicorn, its workers, and the app that each of them runs."""
 
+import logging
 import signal
+import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
-from service.bootstrap import logs
+from service.bootstrap import listening, logs, open_files
 from service.bootstrap.api import create_app
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
 from service.bootstrap.token_settings import find_doubts
+from service.http.connection.factory import ConnectionFactory
+from service.http.connection.limits import ConnectionLimits
 
-log = structlog.get_logger("service.settings")
+log = structlog.get_logger("service.server")
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _log_addresses(sockets or [])
 
 
 def serve(settings: Settings) -> None:
@@ -25,14 +38,36 @@ def serve(settings: Settings) -> None:
     logs.warn_of_ignored(settings.ignored())
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         "service.bootstrap.server:asgi",
         factory=True,
-        host=settings.host,
-        port=settings.port,
         workers=settings.workers,
         **server_options(settings),
     )
+    try:
+        sockets = listening.bind(settings.host, settings.port)
+        with suppress(KeyboardInterrupt):
+            _run(config, sockets)
+    except OSError as exc:  # also if another process begins to listen before this one
+        log.error("cannot_listen", host=settings.host, port=settings.port, reason=exc.strerror)  # noqa: TRY400  the reason says it
+        sys.exit(STARTUP_FAILURE)
+
+
+def _run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    if config.workers > 1:
+        _log_addresses(sockets)
+        Multiprocess(config, sockets).run()
+        return
+    server = _Server(config)
+    server.run(sockets)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _log_addresses(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        url = listening.url_of(each)
+        logging.getLogger("uvicorn.error").info("Uvicorn running on %s (Press CTRL+C to quit)", url)
 
 
 def _log_doubts(settings: Settings) -> None:
@@ -45,14 +80,37 @@ def _log_doubts(settings: Settings) -> None:
 def server_options(settings: Settings) -> dict[str, Any]:
     """Options of uvicorn that are the same for `serve`, the demo and the tests."""
     return {
+        "http": ConnectionFactory(connection_limits(settings)),
+        "ws": "none",
         "lifespan": "on",
         "log_config": None,
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,  # nothing here depends on the client's address
-        "timeout_keep_alive": settings.keep_alive_seconds,
         "timeout_graceful_shutdown": settings.shutdown_timeout_seconds,
     }
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Of each worker. Fewer connections than wanted, if the limit of open files allows no more."""
+    wanted = settings.connections_max
+    possible = open_files.available_for_connections(wanted, others=settings.database_pool_size)
+    if possible < wanted:
+        log.warning(
+            "open_files_limit_too_low",
+            open_files_max=open_files.limit(),
+            connections_wanted=wanted,
+            connections_max=possible,
+        )
+    return ConnectionLimits(
+        connections_max=possible,
+        bound_by="SERVICE_CONNECTIONS_MAX" if possible == wanted else "limit of open files",
+        first_byte_timeout=settings.first_byte_timeout_seconds,
+        head_timeout=settings.head_timeout_seconds,
+        body_timeout=settings.body_timeout_seconds,
+        send_timeout=settings.send_timeout_seconds,
+        keep_alive=settings.keep_alive_seconds,
+    )
 
 
 def asgi() -> Starlette:

@@ -22,14 +22,19 @@ from service.domain.errors import (
     StatusTooLate,
 )
 from service.http.errors import (
+    BadRequest,
+    ExpectationFailed,
     InternalError,
     MethodNotAllowed,
     NotFound,
     NotReady,
     PayloadTooLarge,
+    RequestHeaderFieldsTooLarge,
+    RequestTimeout,
     Unauthenticated,
     UnsupportedContentCoding,
     UnsupportedMediaType,
+    UriTooLong,
     ValidationFailed,
 )
 
@@ -51,6 +56,11 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     ActiveSessionExists: HTTPStatus.CONFLICT,
     PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     DependencyUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    BadRequest: HTTPStatus.BAD_REQUEST,
+    RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    UriTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
+    RequestHeaderFieldsTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -75,6 +75,45 @@ class UnsupportedContentCoding(ServiceError):
         super().__init__(details={"header": "Content-Encoding"})
 
 
+class BadRequest(ServiceError):
+    code = "BAD_REQUEST"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The request is not valid HTTP: {reason}.", {"reason": reason})
+
+
+class RequestTimeout(ServiceError):
+    code = "REQUEST_TIMEOUT"
+
+    def __init__(self, part: str, timeout: float) -> None:
+        super().__init__(
+            f"The {part} did not arrive within {timeout:g} s.",
+            {"part": part, "timeoutSeconds": timeout},
+        )
+
+
+class UriTooLong(ServiceError):
+    code = "URI_TOO_LONG"
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The target is longer than {max_bytes} bytes.", {"maxBytes": max_bytes})
+
+
+class RequestHeaderFieldsTooLarge(ServiceError):
+    code = "REQUEST_HEADER_FIELDS_TOO_LARGE"
+
+    def __init__(self, max_bytes: int, max_count: int) -> None:
+        super().__init__(
+            f"The headers are more than {max_count}, or larger than {max_bytes} bytes.",
+            {"maxCount": max_count, "maxBytes": max_bytes},
+        )
+
+
+class ExpectationFailed(ServiceError):
+    code = "EXPECTATION_FAILED"
+    message = "The only supported expectation is 100-continue."
+
+
 class NotReady(ServiceError):
     """`checks`: the name of each check, with "ok" or the problem."""
 

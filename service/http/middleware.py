@@ -1,14 +1,19 @@
 """Middleware for every request: its id, safe response headers, a line in the log."""
 
+import asyncio
 import re
 import time
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
+from service.application.errors import DependencyUnavailable
+from service.domain.errors import ServiceError
 from service.http.error_responses import error_response
 from service.http.errors import InternalError
 
@@ -34,6 +39,8 @@ class RequestMiddleware:
         request_id = _request_id(Headers(scope=scope))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        refusal = state.get("refusal")
+        app = _answer(refusal, state) if refusal else self._app
         status = _CLIENT_CLOSED_REQUEST
 
         async def send_with_headers(message: Message) -> None:
@@ -45,23 +52,32 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
+        except asyncio.CancelledError:  # the shutdown waits no longer; the result is not known
+            answer = _answer(DependencyUnavailable("process"), state)
+            if status == _CLIENT_CLOSED_REQUEST:
+                await answer(scope, receive, send_with_headers)
         except Exception:
             log.exception("unhandled", request_id=request_id)
-            state["error_code"] = InternalError.code
+            answer = _answer(InternalError(), state)
             if status == _CLIENT_CLOSED_REQUEST:
-                await error_response(InternalError(), request_id)(scope, receive, send_with_headers)
+                await answer(scope, receive, send_with_headers)
         log.info(
             "request",
-            method=scope["method"],
+            method=scope["method"] or None,  # of a request line that is not valid
             route=getattr(scope.get("route"), "path", None),
             status=status,
             code=state.get("error_code"),
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             request_id=request_id,
         )
+
+
+def _answer(error: ServiceError, state: dict[str, Any]) -> Response:
+    state["error_code"] = error.code
+    return error_response(error, state["request_id"])
 
 
 def _request_id(headers: Headers) -> str:

@@ -67,7 +67,7 @@ async def test_names_the_role_if_it_has_a_power(
         ("DELETE FROM alembic_version", "schema"),
         ("DROP TABLE alembic_version", "schema"),
         ("REVOKE SELECT ON alembic_version FROM session_service", "schema"),
-        ("ALTER TABLE events DROP COLUMN traceparent", "schema"),
+        ("ALTER TABLE sessions DROP COLUMN notes", "schema"),
         ("ALTER TABLE events RENAME COLUMN traceparent TO parent", "schema"),
         ("GRANT DELETE ON events TO session_service", "role"),
         ("REVOKE ALL ON FUNCTION service_acting_users() FROM session_service", "role"),

@@ -24,14 +24,19 @@ from service.domain.errors import (
 )
 from service.http.error_responses import STATUS_BY_ERROR, error_response
 from service.http.errors import (
+    BadRequest,
+    ExpectationFailed,
     InternalError,
     MethodNotAllowed,
     NotFound,
     NotReady,
     PayloadTooLarge,
+    RequestHeaderFieldsTooLarge,
+    RequestTimeout,
     Unauthenticated,
     UnsupportedContentCoding,
     UnsupportedMediaType,
+    UriTooLong,
     ValidationFailed,
 )
 from service.http.token_refusals import TokenRefusal
@@ -57,6 +62,11 @@ ANSWERS = [
     (ActiveSessionExists(SESSION_ID), 409, "ACTIVE_SESSION_EXISTS"),
     (PreconditionFailed(SESSION_ID, current_version=3), 412, "PRECONDITION_FAILED"),
     (DependencyUnavailable("database"), 503, "DEPENDENCY_UNAVAILABLE"),
+    (BadRequest("Invalid method encountered"), 400, "BAD_REQUEST"),
+    (RequestTimeout("body", 20), 408, "REQUEST_TIMEOUT"),
+    (UriTooLong(8192), 414, "URI_TOO_LONG"),
+    (RequestHeaderFieldsTooLarge(32_768, 100), 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
+    (ExpectationFailed(), 417, "EXPECTATION_FAILED"),
     (NotFound(), 404, "NOT_FOUND"),
     (MethodNotAllowed(), 405, "METHOD_NOT_ALLOWED"),
     (NotReady({"schema": "no migration has run"}), 503, "NOT_READY"),

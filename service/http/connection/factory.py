@@ -1,0 +1,33 @@
+"""Makes connections."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from service.http.connection.limits import ConnectionLimits
+from service.http.connection.pool import Pool
+from service.http.connection.protocol import Connection
+
+
+class ConnectionFactory:
+    """Makes the connections of a server; uvicorn calls it as it would call a protocol class.
+
+    uvicorn sends it to its worker processes, so it makes the pool only for the first connection.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._pool: Pool | None = None
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Connection:
+        if self._pool is None:
+            self._pool = Pool(self.limits, server_state.connections)
+        return Connection(config, server_state, app_state, _loop, self._pool)
