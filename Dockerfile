@@ -16,11 +16,9 @@ COPY service/ service/
 USER 10001:10001
 EXPOSE 8000
 
-# Ignores proxy settings of the container.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["python", "-c", "\
-import os, urllib.request as http; \
-url = 'http://127.0.0.1:' + os.environ.get('SERVICE_PORT', '8000') + '/livez'; \
-http.build_opener(http.ProxyHandler({})).open(url, timeout=4)"]
+# Follows SERVICE_HOST and SERVICE_PORT; ignores proxy settings of the container.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["python", "-m", "service.bootstrap.health_check"]
 
 ENTRYPOINT ["python", "-m", "service"]
 CMD ["serve"]

@@ -166,7 +166,9 @@ async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[P
 
 async def listening_url(process: Process) -> str:
     url = url_in(await process.line("Uvicorn running on"))
-    await eventually(lambda: _accepts(url))  # of several workers, the first listens only later
+    # Of several workers, the first listens only later.
+    await process.line("Application startup complete")
+    await eventually(lambda: _accepts(url))
     return url
 
 
@@ -210,7 +212,7 @@ def is_running(pid: int) -> bool:
 
 
 def url_in(text: str) -> str:
-    found = re.search(r"http://[\w.]+:\d+", text)
+    found = re.search(r"http://(?:[\w.]+|\[[\w.:]+\]):\d+", text)
     assert found, text
     return found[0]
 
