@@ -65,7 +65,7 @@ PROBLEMS = {
     "cannot_log_in": "cannot log in",
     "has_powers": "is or may become a superuser, or a role with BYPASSRLS, CREATEROLE, REPLICATION"
     " or access to files of the server",
-    "may_own": "owns the tables or their schema, or may become their owner",
+    "may_own": "owns the tables, their schema or the database, or may become their owner",
     "may_become_other": "may become {other_role}",
     "has_rights": "has rights on the tables beside those of {role}",
     "cannot_become_role": "cannot become {role}",

@@ -16,7 +16,7 @@ from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE
 from tests.running import TestDatabase
 
 POWERS = "is or may become a superuser"
-OWNER = "owns the tables or their schema"
+OWNER = "owns the tables, their schema or the database"
 RIGHTS = "has rights on the tables beside those of"
 
 TOO_MUCH = [

@@ -80,6 +80,18 @@ async def test_the_login_sees_nothing_before_it_becomes_the_service(
         await connection.close()
 
 
+async def test_sql_that_runs_as_the_login_of_the_api_can_name_any_user(
+    as_login: TestDatabase, theirs: Session
+) -> None:
+    """A limit of row-level security, which docs/security.md explains."""
+    await as_login.execute("SET ROLE session_service")
+    await as_login.execute(
+        "SELECT set_config('service.acting_users', $1, false)", str(theirs.user_id)
+    )
+
+    assert await as_login.value("SELECT id FROM sessions") == theirs.id
+
+
 async def test_an_update_without_filter_reaches_only_rows_of_acting_users(
     database: TestDatabase, theirs: Session
 ) -> None:
