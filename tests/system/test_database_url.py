@@ -54,7 +54,7 @@ async def test_serve_names_once_what_has_no_effect(
 
 
 async def test_relay_names_once_what_has_no_effect(database: TestDatabase) -> None:
-    environment = OTHERS | {"SERVICE_DATABASE_URL": f"{database.api_url}&keepalives=1"}
+    environment = OTHERS | {"SERVICE_DATABASE_URL": f"{database.relay_url}&keepalives=1"}
 
     done = await finished("relay", "--parked", environment=environment)
 
