@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.application.errors import DependencyUnavailable
 from service.persistence import connecting
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import TestDatabase, an_engine
@@ -114,8 +115,10 @@ async def test_a_refused_login_is_final(database: TestDatabase) -> None:
         url = several(first, second).replace(f"/{database.name}", "/no_such_gym")
 
         async with an_engine(url) as engine:
-            with pytest.raises(Exception, match="no_such_gym"):
+            with pytest.raises(DependencyUnavailable) as refused:
                 await engine.connect()
+
+        assert "no_such_gym" in refused.value.cause
 
         assert first.sent > 0
         assert second.sent == 0
