@@ -1,6 +1,7 @@
 """The engine, and transactions that begin with their settings in one round trip."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import asyncpg
 import orjson
 from sqlalchemy import Connection, Engine, ExceptionContext, Pool, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
@@ -21,6 +23,24 @@ GIVE_UP_SECONDS = 1.0
 """For the server to roll back, before the connection is cut."""
 
 
+GENERATION_SECONDS = 1.0
+
+
+class _Generation:
+    """Which connections of an engine are out of date, because their server can only be read."""
+
+    def __init__(self) -> None:
+        self._ended_at = float("-inf")
+
+    def end(self) -> None:
+        """Not more often than `GENERATION_SECONDS`, as no other server may exist."""
+        if time.monotonic() - self._ended_at >= GENERATION_SECONDS:
+            self._ended_at = time.monotonic()
+
+    def has_ended_since(self, moment: float) -> bool:
+        return self._ended_at > moment
+
+
 class _Connection(asyncpg.Connection):
     """Sends `after_begin`, a statement, together with the next BEGIN, in one round trip.
 
@@ -29,6 +49,8 @@ class _Connection(asyncpg.Connection):
 
     after_begin: str | None = None
     watchdog: asyncio.TimerHandle
+    generation: _Generation
+    made_at: float
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         if self.after_begin is None:
@@ -67,14 +89,17 @@ def create_engine(
 
     target = parse_database_url(url)
     timeout = target.connect_timeout or connect_timeout
+    generation = _Generation()
 
     async def connect_with_watchdog(**options: Any) -> _Connection:
+        made_at = time.monotonic()
         try:
             connection = await connect(
                 target, within=timeout, connection_class=_Connection, **options
             )
         except (*DRIVER_ERRORS, ValueError) as exc:
             raise DependencyUnavailable(DATABASE, connect_cause(exc, target)) from exc
+        connection.generation, connection.made_at = generation, made_at
         # For the statements that SQLAlchemy sends on a new connection.
         loop = asyncio.get_running_loop()
         connection.watchdog = loop.call_later(timeout, connection.terminate)
@@ -101,9 +126,13 @@ def create_engine(
 
     @event.listens_for(engine.sync_engine, "handle_error")
     def leave_read_only_server(context: ExceptionContext) -> None:
-        """Drops all pooled connections: a new one may find the server that took over."""
         if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
-            context.is_disconnect = True
+            generation.end()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def refuse_if_out_of_date(connection: Any, _record: object, _proxy: object) -> None:
+        if generation.has_ended_since(connection.driver_connection.made_at):
+            raise DisconnectionError  # SQLAlchemy closes it, and makes another
 
     return engine
 
@@ -152,6 +181,15 @@ def _set_until_the_end(settings: Mapping[str, str]) -> str:
 
 def milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
+
+
+def leave_server(connection: AsyncConnection) -> None:
+    """Lets the engine use none of the connections that it has, for the server can only be read.
+
+    A new connection may lead to the server that has taken over.
+    """
+    if connection.sync_connection:
+        driver_connection(connection.sync_connection).generation.end()
 
 
 def driver_connection(connection: Connection) -> _Connection:

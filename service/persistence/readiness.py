@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.application.errors import DependencyUnavailable
 from service.application.ports import ReadinessReport
+from service.persistence.engine import leave_server
 from service.persistence.errors import (
     DATABASE,
     DRIVER_ERRORS,
@@ -224,7 +225,10 @@ class Readiness:
 
 
 async def _database(connection: AsyncConnection) -> str:
-    return "can only be read" if await connection.scalar(_IS_READ_ONLY) else OK
+    if not await connection.scalar(_IS_READ_ONLY):
+        return OK
+    leave_server(connection)
+    return "can only be read"
 
 
 async def _role(connection: AsyncConnection) -> str:

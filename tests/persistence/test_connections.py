@@ -21,6 +21,7 @@ from service.application.errors import (
 from service.application.ports import LoadRequest
 from service.domain.session import Session
 from service.persistence.database import RESERVED_CONNECTIONS, Database
+from service.persistence.engine import leave_server
 from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
@@ -300,3 +301,21 @@ async def test_plans_a_statement_once_for_all_parameters(
     async with engine.connect() as connection:
         [row] = await connection.execute(text(plans), {"what": "SKIP LOCKED"})
     assert tuple(row) == (0, 2)
+
+
+@pytest.mark.parametrize(("pause", "leaves_again"), [(0.0, True), (60.0, False)])
+async def test_leaves_a_server_at_most_once_in_a_while(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, pause: float, leaves_again: bool
+) -> None:
+    """It may be the only one, and reads can still be served."""
+    monkeypatch.setattr("service.persistence.engine.GENERATION_SECONDS", pause)
+    pids = []
+    async with an_engine(database.api_url, 1) as engine:
+        for _ in range(3):
+            async with engine.connect() as connection:
+                pids.append(await connection.scalar(text("SELECT pg_backend_pid()")))
+                leave_server(connection)
+
+    first, second, third = pids
+    assert first != second
+    assert (second != third) is leaves_again

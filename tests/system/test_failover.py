@@ -79,8 +79,7 @@ async def test_leaves_a_server_that_can_only_be_read_after_one_refused_command(
         sessions = [await primary.a_session() for _ in range(20)]
         await asyncio.gather(*(app.get(session) for session in sessions))
         await pair.replicated(primary, standby)
-        await pair.primary.execute(*MAKE_READ_ONLY)
-        await eventually(lambda: is_read_only(pair.primary))
+        await fence_primary(pair)
         await pair.promote()
 
         assert (await app.fail(sessions[0])).status_code == 503
@@ -94,6 +93,26 @@ async def test_leaves_a_server_that_can_only_be_read_after_one_refused_command(
             return bool(await primary.value(CONNECTIONS, primary.cluster.api_role) == 0)
 
         await eventually(has_no_connection_after_a_read)
+
+
+async def test_one_probe_is_enough_to_leave_a_server_that_can_only_be_read(pair: Pair) -> None:
+    async with (
+        connected(pair.standby) as standby,
+        connected(pair.primary) as primary,
+        the_service(pair) as app,
+    ):
+        sessions = [await primary.a_session() for _ in range(20)]
+        await asyncio.gather(*(app.get(session) for session in sessions))
+        await pair.replicated(primary, standby)
+        await fence_primary(pair)
+        await pair.promote()
+
+        assert [await readiness(app), await readiness(app)] == [503, 200]
+
+
+async def fence_primary(pair: Pair) -> None:
+    await pair.primary.execute(*MAKE_READ_ONLY)
+    await eventually(lambda: is_read_only(pair.primary))
 
 
 async def is_read_only(cluster: Cluster) -> bool:
