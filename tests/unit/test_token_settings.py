@@ -75,6 +75,16 @@ def test_refuses_a_secret_that_cannot_be_the_issuers(
         "1" * 32,
         "ab+/" * 21 + "ab==",
     ],
+    ids=[
+        "hex",
+        "shortest",
+        "spaces within",
+        "quote",
+        "like a token",
+        "umlauts",
+        "digits",
+        "base64",
+    ],
 )
 def test_takes_a_secret_as_it_is(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     monkeypatch.setenv("SERVICE_JWT_SECRET", secret)
