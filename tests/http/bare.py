@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -58,8 +58,13 @@ class BareConnection:
             return b""
 
 
+class Listening(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
 @asynccontextmanager
-async def connected(app: App) -> AsyncIterator[BareConnection]:
+async def connected(app: Listening) -> AsyncIterator[BareConnection]:
     url = urlsplit(app.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     try:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.builders import SECRET
 from tests.conftest import StartApp
+from tests.http.bare import LIVEZ, assert_refuses, connected
 from tests.running import TestDatabase, eventually
 from tests.system.processes import (
     PATIENCE_SECONDS,
@@ -237,6 +238,16 @@ async def test_ctrl_c_does_not_wait_for_a_request_that_never_ends(home: Path, po
         demo.process.signal(signal.SIGINT)
 
         assert await demo.process.end() == 0
+
+
+async def test_limits_connections_as_serve_does(home: Path, port: int) -> None:
+    limits = {"SERVICE_HEAD_TIMEOUT_SECONDS": "0.2", "SERVICE_KEEP_ALIVE_SECONDS": "3600"}
+    async with a_demo(home, port, environment=limits) as demo, connected(demo) as connection:
+        await connection.send(LIVEZ)
+        assert (await connection.answer()).status == 200
+        await connection.send(LIVEZ[:-2])
+
+        assert_refuses(await connection.answer(), 408, "REQUEST_TIMEOUT")
 
 
 async def test_a_second_start_keeps_the_data_and_offers_another_session(
