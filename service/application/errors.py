@@ -26,7 +26,11 @@ class DependencyUnavailable(ServiceError):
     def __init__(self, dependency: str, cause: str = "") -> None:
         super().__init__()
         self.dependency = dependency
-        self.cause = cause
+        self.cause = cause or type(self).__name__
+
+
+class WrongInstallation(DependencyUnavailable):
+    """A table, column, function, role or grant is missing: it does not help to wait."""
 
 
 class UserGone(ServiceError):

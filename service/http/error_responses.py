@@ -8,7 +8,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.application.errors import DependencyUnavailable, Overloaded, UserGone
+from service.application.errors import (
+    DependencyUnavailable,
+    Overloaded,
+    UserGone,
+    WrongInstallation,
+)
 from service.domain.errors import (
     ActiveSessionExists,
     IdempotencyKeyReused,
@@ -61,6 +66,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     UriTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
     RequestHeaderFieldsTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    WrongInstallation: HTTPStatus.SERVICE_UNAVAILABLE,
     NotFound: HTTPStatus.NOT_FOUND,
     MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -16,8 +16,9 @@ from service.application.errors import (
     DependencyUnavailable,
     TimedOut,
     UserGone,
+    WrongInstallation,
 )
-from service.persistence.causes import statement_cause
+from service.persistence.causes import server_message, statement_cause
 
 DATABASE, READS, WRITES, POOLER = "database", "reads", "writes", "pooler"
 """What DependencyUnavailable names: the connection, work that the server refuses, its pooler."""
@@ -75,7 +76,7 @@ _WRONG_INSTALLATION = (
 )
 """Prefixes of SQLSTATEs: the statements are fixed, so the schema is not the one they need."""
 
-_MIGRATE = "run `migrate` of this version, with --grant-to for this login"
+_MIGRATE = "run `migrate` of this version, with --grant-to for the login"
 _POOLER = (
     "prepared statements do not stay with their connection: a pooler in transaction mode needs"
     " SERVICE_DATABASE_TRANSACTION_POOLER=true, and one in statement mode cannot be used"
@@ -136,11 +137,13 @@ def unavailable(exc: BaseException) -> DependencyUnavailable:
 def explain(exc: BaseException) -> str:
     """A sentence for the operator who ran a command."""
     error = exc if isinstance(exc, DRIVER_ERRORS) else exc.__cause__ or exc
-    answer = getattr(_driver_error(error), "message", None)
-    words = getattr(exc, "cause", None) or answer or statement_cause(_driver_error(error))
-    if answer:
-        return f"The database refuses: {words}"
-    return f"The database cannot be reached: {words}."
+    answer = server_message(_driver_error(error))
+    if isinstance(exc, WrongInstallation | DBAPIError) and answer:
+        return f"The database refuses: {answer}"
+    cause = getattr(exc, "cause", None) or statement_cause(_driver_error(error))
+    return (
+        f"The database refuses: {cause}" if answer else f"The database cannot be reached: {cause}."
+    )
 
 
 def _translation(exc: BaseException, part: str) -> Exception | None:
@@ -163,7 +166,7 @@ def _unavailability(state: str, cause: str, part: str) -> DependencyUnavailable 
     if state in _CANNOT_SERVE:
         return DependencyUnavailable(part, f"{_CANNOT_SERVE[state]} ({state})")
     if state.startswith(_WRONG_INSTALLATION):
-        return DependencyUnavailable(part, f"{cause}: {_MIGRATE}")
+        return WrongInstallation(part, f"{cause}: {_MIGRATE}")
     return None
 
 

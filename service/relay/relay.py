@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.application.errors import DependencyUnavailable, TransactionFailed
+from service.application.errors import DependencyUnavailable, TransactionFailed, WrongInstallation
 from service.application.outbox import Backlog, EventToPark, OpenLeadership, OpenTurn, Turn
 from service.application.ports import Clock
 from service.relay.batch import Batch
@@ -80,12 +80,17 @@ class Relay:
         self._stop.set()
 
     async def run(self) -> None:
-        """Publishes until stopped, while no other relay leads. Raises WrongStream."""
+        """Publishes until stopped, while no other relay leads.
+
+        Raises WrongStream, WrongLogin and WrongInstallation.
+        """
         while not self._stop.is_set():
             try:
                 await self._lead_or_stand_by()
             except BrokerUnavailable as exc:
                 self._back_off(RelayState.BROKER_UNAVAILABLE, str(exc))
+            except WrongInstallation:
+                raise
             except (TransactionFailed, DependencyUnavailable) as exc:
                 self._back_off(RelayState.DATABASE_UNAVAILABLE, exc.cause)
                 self._observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))

@@ -6,7 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from service.application.errors import DependencyUnavailable, Overloaded, UserGone
+from service.application.errors import (
+    DependencyUnavailable,
+    Overloaded,
+    UserGone,
+    WrongInstallation,
+)
 from service.domain.errors import (
     ActiveSessionExists,
     DomainError,
@@ -67,6 +72,7 @@ ANSWERS = [
     (UriTooLong(8192), 414, "URI_TOO_LONG"),
     (RequestHeaderFieldsTooLarge(32_768, 100), 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
     (ExpectationFailed(), 417, "EXPECTATION_FAILED"),
+    (WrongInstallation("reads", "a table is missing"), 503, "DEPENDENCY_UNAVAILABLE"),
     (NotFound(), 404, "NOT_FOUND"),
     (MethodNotAllowed(), 405, "METHOD_NOT_ALLOWED"),
     (NotReady({"schema": "no migration has run"}), 503, "NOT_READY"),
