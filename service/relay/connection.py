@@ -48,8 +48,7 @@ class Connection:
         try:
             yield self
         finally:
-            connecting.cancel()
-            await asyncio.wait({connecting})
+            await _cancelled(connecting)
             with suppress(TimeoutError):  # a broker that is stuck accepts no bytes
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._client.close()
@@ -133,6 +132,13 @@ class Connection:
         for request in self._requests.values():
             if not request.done():
                 request.set_result(None)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Repeats the cancellation, which `asyncio.wait_for` of Python 3.11 may swallow."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=RECONNECT_SECONDS)
 
 
 async def _ignore(_exc: Exception) -> None:
