@@ -116,15 +116,14 @@ def _addresses(hosts: tuple[Address, ...], given: Mapping[str, str]) -> tuple[tu
 
 
 def _login(url: Url, given: Mapping[str, str]) -> dict[str, str | None]:
-    database = given.get("dbname") or given.get("database") or url.path.removeprefix("/")
-    if not database:
-        raise WrongUrl("it names no database: write one behind the host, such as `/training`")
     if "passfile" in given:
         _check_password_file(given["passfile"])
+    user = given.get("user") or url.user or _login_of_this_process()
+    database = given.get("dbname") or given.get("database") or url.path.removeprefix("/")
     return {
-        "user": given.get("user") or url.user or _login_of_this_process(),
+        "user": user,
         "password": given.get("password") or url.password or None,
-        "database": database,
+        "database": database or user,  # as in libpq
     } | {name: given[name] for name in ("passfile", "krbsrvname", "gsslib") if name in given}
 
 

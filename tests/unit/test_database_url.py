@@ -61,10 +61,16 @@ def test_a_url_without_a_user_means_the_user_of_the_process(
         parse_database_url(url, {})
 
 
-@pytest.mark.parametrize("url", ["postgresql://coach@db", "postgresql://coach@db/?user=a"])
-def test_refuses_a_url_without_a_database(url: str) -> None:
-    with pytest.raises(WrongUrl, match="names no database"):
-        parse_database_url(url, {})
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("postgresql://coach@db", "coach"),
+        ("postgresql://coach@db/?user=trainer", "trainer"),
+        ("postgresql://coach@db/?database=gym", "gym"),
+    ],
+)
+def test_a_url_without_a_database_means_the_one_named_as_the_user(url: str, database: str) -> None:
+    assert parse_database_url(url, {}).arguments["database"] == database
 
 
 @pytest.mark.parametrize(
