@@ -48,7 +48,7 @@ async def connect(
     choices = list(product(_rounds(target), _in_order(target)))
     if len(choices) == 1:
         return await attempt(*choices[0])
-    return await _first_connection([partial(attempt, *choice) for choice in choices])
+    return await first_connection([partial(attempt, *choice) for choice in choices])
 
 
 def _rounds(target: DatabaseTarget) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def _in_order(target: DatabaseTarget) -> Iterable[tuple[str, int]]:
     return random.sample(addresses, len(addresses)) if target.is_balanced else addresses
 
 
-async def _first_connection(attempts: Sequence[Callable[[], Coroutine[Any, Any, C]]]) -> C:
+async def first_connection(attempts: Sequence[Callable[[], Coroutine[Any, Any, C]]]) -> C:
     """Starts the next attempt when one has failed, or has not ended within its head start."""
     waiting, running = deque(attempts), set[asyncio.Task[C]]()
     errors: list[BaseException] = []

@@ -1,7 +1,9 @@
 """Several servers in a URL: the one with the wanted role is found, also after a failover."""
 
+import asyncio
 from collections.abc import Iterator
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -122,3 +124,25 @@ async def test_a_refused_login_is_final(database: TestDatabase) -> None:
 
         assert first.sent > 0
         assert second.sent == 0
+
+
+async def test_closes_a_connection_that_another_has_made_needless(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both attempts succeed in the same moment."""
+    monkeypatch.setattr(connecting, "HEAD_START_SECONDS", 0)
+    both_have_begun = asyncio.Barrier(2)
+    made = []
+
+    async def attempt() -> asyncpg.Connection:
+        connection = await database.connect()
+        made.append(connection)
+        await both_have_begun.wait()
+        return connection
+
+    used = await connecting.first_connection([attempt, attempt])
+    await asyncio.sleep(0)  # for the callbacks of the tasks that have ended
+
+    assert len({id(each) for each in made}) == 2
+    assert [each.is_closed() for each in made] == [each is not used for each in made]
+    await used.close()
