@@ -6,7 +6,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try test faults engines mutants bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ faults: $(VENV)/.dev ## break everything around the relay, and count events (abo
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
 	$(BIN)/python -m pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py
+
+mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS="service.domain.*"; an hour at most)
+	PATH="$(CURDIR)/$(BIN):$$PATH" nice -n 15 $(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -58,12 +61,13 @@ lock: ## lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements/demo.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo --group bench -o requirements/bench.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo --group mutants -o requirements/mutants.txt
 
 LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
 clean: ## remove what the other commands made, the demo's data included
-	rm -rf .venv* .data .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .data .coverage* mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
@@ -71,7 +75,7 @@ $(VENV)/bin/python:
 	@echo "Installing into $(VENV), once ..."
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.mutants: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--requirement requirements/$*.txt
 	@touch $@

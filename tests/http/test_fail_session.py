@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.domain.session import SessionStatus
-from tests.builders import a_session, a_token, bearer
+from tests.builders import a_session, a_token, bearer, code_points
 from tests.http.responses import JSON, error_of
 from tests.running import App, TestDatabase
 
@@ -296,7 +296,9 @@ async def test_returns_415_for_a_body_of_another_type(app: App, media_type: str)
     assert "Accept-Encoding" not in response.headers
 
 
-@pytest.mark.parametrize("reason", ["knee\x00", "knee\x1b[2J", "a\rb", "\ud800", "\x7f"], ids=ascii)
+@pytest.mark.parametrize(
+    "reason", ["knee\x00", "knee\x1b[2J", "a\rb", "\ud800", "\x7f"], ids=code_points
+)
 async def test_returns_422_for_a_reason_with_forbidden_characters(
     app: App, database: TestDatabase, reason: str
 ) -> None:

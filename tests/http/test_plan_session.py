@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from service.http import token_refusals
+from tests.builders import code_points
 from tests.http.responses import JSON, error_of
 from tests.running import App, TestDatabase
 
@@ -229,7 +230,9 @@ async def test_returns_422_for_notes_with_forbidden_characters(app: App) -> None
     assert error["details"] == {"codePoint": "U+0000", "index": 4}
 
 
-@pytest.mark.parametrize("notes", ["\u200b", "\ufeff \u2060", "\u3164" * 2001, "\u2800"], ids=ascii)
+@pytest.mark.parametrize(
+    "notes", ["\u200b", "\ufeff \u2060", "\u3164" * 2001, "\u2800"], ids=code_points
+)
 async def test_notes_without_a_visible_character_are_absent(app: App, notes: str) -> None:
     response = await plan(app, uuid4(), notes=notes)
 

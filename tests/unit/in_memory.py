@@ -19,6 +19,7 @@ from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import (
     AppliedCommand,
     Clock,
+    HistoryEvent,
     IdempotencyRecord,
     LoadedCommand,
     LoadRequest,
@@ -160,7 +161,7 @@ class InMemoryReader:
     def newest(self, user_id: UUID, *_filter: Any) -> list[Session]:
         return [each for key, each in self._database.sessions.items() if key[0] == user_id]
 
-    def history(self, *_key: Any) -> None:
+    def history(self, *_key: Any) -> list[HistoryEvent] | None:
         return None
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
+from tests.builders import code_points
 
 NINE = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -99,7 +100,7 @@ def test_takes_a_time_of_rfc_3339_and_cuts_it_to_the_microsecond(
         ("9999-12-31T23:59:59-23:59", "year"),
         ("9998-12-31T23:59:59-00:01", "year"),
     ],
-    ids=ascii,
+    ids=code_points,
 )
 def test_refuses_what_rfc_3339_refuses_and_says_which_part(text: str, why: str) -> None:
     with pytest.raises(InvalidDateTime, match=why):

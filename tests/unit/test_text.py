@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from service.domain.errors import InvalidNotes, InvalidReason
 from service.domain.text import Notes, Reason
+from tests.builders import code_points
 from tests.visible import expected_form
 
 
@@ -85,7 +86,7 @@ def test_text_without_a_visible_character_becomes_none(text: str) -> None:
         "\u0378",
         ".",
     ],
-    ids=ascii,
+    ids=code_points,
 )
 def test_a_visible_text_keeps_its_invisible_characters(text: str) -> None:
     assert Reason.parse(text) == Reason(text)

@@ -1,0 +1,64 @@
+"""The mutants that mutmut tested, read from its directory `mutants/`."""
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import ndiff
+from functools import cache
+from pathlib import Path
+
+DIRECTORY = Path("mutants")
+
+NOT_TESTED = {None, 2, 34}
+SURVIVED = {0, 5, 33}
+"""mutmut's codes; 5 and 33: no test runs the function. Any other: a test or mypy saw the change."""
+
+Change = tuple[str, str, str]
+"""The function, the statement as it is, and as it would be; stable while the function is."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: Path
+    name: str
+    code: int | None
+
+    @property
+    def has_survived(self) -> bool:
+        return self.code in SURVIVED
+
+    @property
+    def is_tested(self) -> bool:
+        return self.code not in NOT_TESTED
+
+    @property
+    def change(self) -> Change:
+        module, _, mangled = self.name.rpartition(".")
+        function = mangled.rpartition("__mutmut_")[0]
+        functions = _functions(DIRECTORY / self.file)
+        before = functions[f"{function}__mutmut_orig"].splitlines()[1:]
+        after = functions[mangled].splitlines()[1:]
+        lines = list(ndiff(before, after))
+        return (
+            f"{module}.{function.removeprefix('x').strip('_ǁ').replace('ǁ', '.')}",
+            "; ".join(line[2:].strip() for line in lines if line.startswith("- ")),
+            "; ".join(line[2:].strip() for line in lines if line.startswith("+ ")),
+        )
+
+
+@cache
+def _functions(file: Path) -> dict[str, str]:
+    """The source of each function and method, one statement a line; names are unique in a file."""
+    return {
+        node.name: ast.unparse(node)
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def mutants() -> Iterator[Mutant]:
+    for meta in sorted(DIRECTORY.rglob("*.py.meta")):
+        file = meta.relative_to(DIRECTORY).with_suffix("")
+        for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
+            yield Mutant(file, name, code)
