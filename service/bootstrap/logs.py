@@ -51,6 +51,15 @@ def warn_of_ignored(names: Sequence[str]) -> None:
         )
 
 
+def warn_of_pooler(port: int | None) -> None:
+    if port:
+        structlog.get_logger("service.settings").warning(
+            "transaction pooler suspected",
+            setting="SERVICE_DATABASE_TRANSACTION_POOLER",
+            reason=f"poolers listen at port {port}; one in transaction mode needs the value true",
+        )
+
+
 def omit_exception_message(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:

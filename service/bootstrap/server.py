@@ -36,6 +36,7 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level)
     _log_doubts(settings)
     logs.warn_of_ignored(settings.ignored())
+    logs.warn_of_pooler(settings.suspected_pooler_port())
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     config = uvicorn.Config(

@@ -18,6 +18,9 @@ from service.urls import WrongUrl, parse_server_url, parse_server_urls
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
 
+_POOLER_PORTS = {6432, 6543}
+"""PgBouncer's and Supabase's. Supabase's pooler in session mode listens at 5432."""
+
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -84,6 +87,13 @@ class DatabaseSettings(_Environment):
     def ignored(self) -> tuple[str, ...]:
         """Names of parameters of the URL, and of variables of libpq, that have no effect."""
         return parse_database_url(self.database_url.get_secret_value()).ignored
+
+    def suspected_pooler_port(self) -> int | None:
+        """A port at which poolers in transaction mode listen, although the setting is not true."""
+        target = parse_database_url(self.database_url.get_secret_value())
+        if self.database_transaction_pooler or target.transaction_pooler:
+            return None
+        return next((port for _, port in target.addresses if port in _POOLER_PORTS), None)
 
 
 class LogSettings(_Environment):

@@ -1,10 +1,12 @@
 """The engine, and transactions that begin with their settings in one round trip."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -105,8 +107,12 @@ def create_engine(
         connection.watchdog = loop.call_later(timeout, connection.terminate)
         return connection
 
-    connect_args: dict[str, Any] = {"async_creator_fn": connect_with_watchdog}
+    connect_args: dict[str, Any] = {
+        "async_creator_fn": connect_with_watchdog,
+        "prepared_statement_name_func": _unique_names(),
+    }
     if transaction_pooler or target.transaction_pooler:
+        del connect_args["prepared_statement_name_func"]
         connect_args["statement_cache_size"] = 0
         connect_args["prepared_statement_cache_size"] = 0
     pooling: dict[str, Any] = (
@@ -135,6 +141,16 @@ def create_engine(
             raise DisconnectionError  # SQLAlchemy closes it, and makes another
 
     return engine
+
+
+def _unique_names() -> Callable[[], str]:
+    """Names of prepared statements that no other client has.
+
+    Behind a pooler in transaction mode, a client with the same name, such as another worker, would
+    execute this one's statement as its own.
+    """
+    prefix, numbers = uuid4().hex, itertools.count()
+    return lambda: f"service_{prefix}_{next(numbers):x}"
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from service.application.errors import (
     Contended,
     DependencyUnavailable,
     TimedOut,
+    TransactionFailed,
     UserGone,
     WrongInstallation,
 )
@@ -131,7 +132,8 @@ def unavailable(exc: BaseException) -> DependencyUnavailable:
     translation = _translation(cause, DATABASE)
     if isinstance(translation, DependencyUnavailable):
         return translation
-    return DependencyUnavailable(DATABASE, statement_cause(cause))
+    words = translation.cause if isinstance(translation, TransactionFailed) else ""
+    return DependencyUnavailable(DATABASE, words or statement_cause(cause))
 
 
 def explain(exc: BaseException) -> str:

@@ -18,7 +18,7 @@ from tests.builders import a_session
 from tests.engines.programs import program
 from tests.nats_server import a_nats_server
 from tests.running import App, Cluster, TestDatabase, eventually, running_app, test_settings
-from tests.system.processes import a_public_directory, free_port, started
+from tests.system.processes import a_public_directory, a_service, free_port, started
 
 SERVER_CONNECTIONS = 4
 """Fewer than the pools of the replicas hold, so that the replicas take turns on each of them."""
@@ -166,3 +166,28 @@ async def _server_connections(database: TestDatabase) -> int:
         "SELECT count(*) FROM pg_stat_activity WHERE usename = $1", database.cluster.api_role
     )
     return count
+
+
+async def test_answers_503_and_names_the_setting_if_it_is_missing(
+    pooled_url: str, database: TestDatabase
+) -> None:
+    """The clients of the pooler miss their prepared statements on each other's connections."""
+    sessions = [a_session() for _ in range(200)]
+    await database.insert(*sessions)
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(a_service(pooled_url)) for _ in range(2)]
+        calls = [
+            call
+            for session in sessions
+            for _, app in replicas
+            for call in (app.fail(session), app.get(session))
+        ]
+        answers = await asyncio.gather(*calls)
+        [ready, _] = [await app.client.get("/readyz") for _, app in replicas]
+        lines = [await process.line("unavailable") for process, _ in replicas]
+
+    assert {answer.status_code for answer in answers} <= {200, 409, 503}
+    assert any(answer.status_code == 503 for answer in answers)
+    assert len(await database.events()) == len(await database.outbox()) <= len(sessions)
+    assert ready.status_code == 503
+    assert all("SERVICE_DATABASE_TRANSACTION_POOLER=true" in line for line in lines)

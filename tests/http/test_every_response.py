@@ -173,6 +173,31 @@ async def test_returns_503_when_the_database_is_read_only(app: App, database: Te
     assert error_of(ready)["details"]["checks"]["database"] == "can only be read"
 
 
+async def test_returns_503_when_prepared_statements_disappear(
+    start_app: Any, database: TestDatabase
+) -> None:
+    """As behind a pooler in transaction mode, if the setting for it is missing."""
+    connections = 6
+    app = await start_app(database_pool_size=connections)
+    sessions = [await database.a_session() for _ in range(connections + 1)]
+    await database.execute("""
+        CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN NULL; END $$
+    """)
+    await database.execute(
+        "CREATE TRIGGER forget AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION forget()"
+    )
+
+    answers = [await app.fail(each) for each in sessions]
+    ready = await app.client.get("/readyz")
+
+    assert {each.status_code for each in answers} == {200, 503}
+    assert error_of(answers[-1])["code"] == "DEPENDENCY_UNAVAILABLE"
+    assert ready.status_code == 503
+    pooler = error_of(ready)["details"]["checks"]["pooler"]
+    assert "SERVICE_DATABASE_TRANSACTION_POOLER=true" in pooler
+
+
 async def test_a_read_that_takes_too_long_gets_503(start_app: Any, database: TestDatabase) -> None:
     app = await start_app(
         database_lock_timeout_seconds=0.05, database_statement_timeout_seconds=0.1

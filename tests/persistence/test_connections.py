@@ -319,3 +319,18 @@ async def test_leaves_a_server_at_most_once_in_a_while(
     first, second, third = pids
     assert first != second
     assert (second != third) is leaves_again
+
+
+async def test_gives_prepared_statements_names_that_no_other_client_has(
+    database: TestDatabase,
+) -> None:
+    """Behind a pooler, a client with the same name would execute the other's statement."""
+    names = "SELECT name FROM pg_prepared_statements"
+    found = []
+    for _ in range(2):
+        async with an_engine(database.api_url) as engine, engine.connect() as connection:
+            found.append({*await connection.scalars(text(names))})
+
+    first, second = found
+    assert first
+    assert first.isdisjoint(second)

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import re
 import signal
 from typing import Any
+
+import pytest
 
 from tests.builders import a_session
 from tests.faults.postgres import a_migrated_database, a_postgres
@@ -85,7 +88,7 @@ async def test_says_a_failed_check_and_that_it_is_passed_again(database: TestDat
         await stopped(process)
 
     assert outages(process, "policies") == [
-        "row-level security is not enabled and forced on every table",
+        "row-level security is not enabled and forced on every table, or a partition is open",
         None,
     ]
 
@@ -121,3 +124,26 @@ async def test_a_request_that_is_refused_has_its_code_in_the_log() -> None:
         "127.0.0.1:1 refuses the connection: no server listens there"
     ]
     assert "hush" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("place", "settings", "port"),
+    [
+        ("db.example.supabase.co:6543/postgres", {}, "6543"),
+        ("aws-0.pooler.supabase.com:6543/postgres", {}, "6543"),
+        ("replica:5432,pooler:6432/gym", {}, "6432"),
+        ("aws-0.pooler.supabase.com:5432/postgres", {}, None),  # in session mode
+        ("db.example.supabase.co:6543/postgres", {"database_transaction_pooler": "true"}, None),
+        ("db.example.supabase.co:6543/postgres?pgbouncer=true", {}, None),
+    ],
+)
+async def test_names_the_setting_for_a_pooler_at_the_start(
+    place: str, settings: dict[str, str], port: str | None
+) -> None:
+    async with a_service(f"postgresql://coach:hush@{place}", **settings) as (process, _):
+        lines = [line for line in map(json.loads, process.out) if "pooler" in line["event"]]
+
+    assert [
+        (line["level"], line["setting"], re.findall(r"port (\d+)", line["reason"]))
+        for line in lines
+    ] == ([("warning", "SERVICE_DATABASE_TRANSACTION_POOLER", [port])] if port else [])
