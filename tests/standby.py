@@ -24,11 +24,11 @@ class Pair:
     standby: Cluster
     _primary_runs: ExitStack
 
-    def url(self, *servers: Cluster, query: str = "") -> str:
-        """Of the service's login. Without `servers`: the primary first."""
+    def url(self, *servers: Cluster, login: str | None = None, query: str = "") -> str:
+        """Without `servers`: the primary first; without `login`: that of the API."""
         places = [_place(each) for each in servers or (self.primary, self.standby)]
-        login = f"{self.primary.api_role}:{self.primary.password}"
-        return f"postgresql://{login}@{','.join(places)}/{DATABASE}?{query}"
+        user = f"{login or self.primary.api_role}:{self.primary.password}"
+        return f"postgresql://{user}@{','.join(places)}/{DATABASE}?{query}"
 
     async def stop_primary(self) -> None:
         await asyncio.to_thread(self._primary_runs.close)

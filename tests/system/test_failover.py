@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from service.domain.session import Session
+from tests.nats_server import a_nats_server
 from tests.running import App, Cluster, TestDatabase, eventually, running_app, test_settings
 from tests.standby import DATABASE, Pair, a_pair
+from tests.system.processes import started
 
 MAKE_READ_ONLY = "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"
 IS_READ_ONLY = "SHOW default_transaction_read_only"
@@ -58,10 +61,7 @@ async def test_follows_the_promotion_of_a_standby_after_the_primary_has_stopped(
         assert await readiness(app) == 503
         await pair.promote()
 
-        async def fails() -> bool:
-            return (await app.fail(after)).status_code == 200
-
-        await eventually(fails)
+        await eventually(lambda: fails(app, after))
         assert await readiness(app) == 200
         statuses = [(await standby.row(session))["status"] for session in (before, after)]
         assert statuses == ["failed", "failed"]
@@ -108,6 +108,38 @@ async def test_one_probe_is_enough_to_leave_a_server_that_can_only_be_read(pair:
         await pair.promote()
 
         assert [await readiness(app), await readiness(app)] == [503, 200]
+
+
+async def test_the_relay_follows_too(pair: Pair) -> None:
+    async with a_nats_server() as broker, connected(pair.standby) as standby:
+        await broker.make_stream()
+        environment = {
+            "SERVICE_DATABASE_URL": pair.url(login=pair.primary.relay_role),
+            "SERVICE_NATS_URL": broker.url,
+        }
+
+        async def is_published(session: Session) -> bool:
+            subjects = [message.subject for message in await broker.stored()]
+            return any(str(session.id) in subject for subject in subjects)
+
+        async with (
+            the_service(pair, command_timeout_seconds=1) as app,
+            started("relay", environment=environment),
+        ):
+            async with connected(pair.primary) as primary:
+                before, after = await primary.a_session(), await primary.a_session()
+                assert (await app.fail(before)).status_code == 200
+                await eventually(lambda: is_published(before))
+                await pair.replicated(primary, standby)
+            await pair.stop_primary()
+            await pair.promote()
+
+            await eventually(lambda: fails(app, after))
+            await eventually(lambda: is_published(after))
+
+
+async def fails(app: App, session: Session) -> bool:
+    return (await app.fail(session)).status_code == 200
 
 
 async def fence_primary(pair: Pair) -> None:
