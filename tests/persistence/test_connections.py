@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -22,6 +23,7 @@ from service.application.ports import LoadRequest
 from service.domain.session import Session
 from service.persistence.database import RESERVED_CONNECTIONS, Database
 from service.persistence.engine import leave_server
+from service.persistence.reader import SqlSessionReader
 from service.persistence.readiness import OK, Readiness
 from tests.builders import a_command
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
@@ -78,6 +80,22 @@ async def test_leaves_neither_a_transaction_nor_a_setting_on_the_connection(
         [row] = await connection.execute(text(settings))
     before = (pid, database.cluster.api_role, None, "0", "on")
     assert (*row[:2], row[2] or None, *row[3:]) == before
+
+
+async def test_every_transaction_has_the_limits_that_it_was_given(engine: AsyncEngine) -> None:
+    limits = replace(
+        LIMITS, lock_timeout=1.25, statement_timeout=2.25, idle_in_transaction_timeout=3.25
+    )
+    units = Database(engine, limits)
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+
+    def show(reader: SqlSessionReader) -> list[Any]:
+        connection = reader._connection  # noqa: SLF001  no public statement shows them
+        return [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names]
+
+    shown = await units.run_read(frozenset({uuid4()}), show)
+
+    assert shown == ["1250ms", "2250ms", "3250ms"]
 
 
 async def test_a_cancelled_transaction_ends_on_the_server(

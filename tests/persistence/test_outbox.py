@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import ConnectionLost
@@ -56,6 +57,22 @@ async def test_of_two_relays_one_leads_and_takes_turns(
     async with other.leadership() as leadership, other.turn() as turn:
         assert leadership
         assert turn
+
+
+@pytest.mark.parametrize("opened", ["leadership", "turn", "long_turn"])
+async def test_the_database_ends_a_silent_relay_after_exactly_the_lease(
+    engines: list[AsyncEngine], opened: str
+) -> None:
+    """Sooner, the relay would believe a lease that is over; later, nobody would take over."""
+    outbox = Outbox(engines[0], lease=7, statement_timeout=5)
+
+    async with getattr(outbox, opened)() as turn:
+        limits = [
+            (await turn.execute(sa.text(f"SHOW {name}"))).scalar()
+            for name in ("idle_in_transaction_session_timeout", "statement_timeout")
+        ]
+
+    assert limits == ["7s", "0" if opened == "long_turn" else "5s"]
 
 
 @pytest.mark.parametrize("moment", [b"set_config", b"pg_try_advisory_xact_lock"])

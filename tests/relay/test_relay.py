@@ -8,11 +8,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from service.application.outbox import Backlog
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
+from service.persistence.relay_turn import SqlTurn
 from service.relay.delivery import ATOMIC_MIN
 from service.relay.observing import ObservedTurn
 from tests.conftest import StartApp
@@ -298,3 +300,20 @@ async def test_reports_the_backlog_while_the_broker_is_down(
 
     assert (turn.state, turn.backlog) == ("broker unavailable", Backlog(pending=1, parked=0))
     assert turn.oldest_at is not None
+
+
+async def test_the_relay_believes_its_lease_exactly_as_long_as_the_database(
+    settings: RelaySettings, stream: NatsServer
+) -> None:
+    changed = settings.model_copy(
+        update={"relay_lease_seconds": 7.0, "relay_statement_timeout_seconds": 3.0}
+    )
+
+    async with (
+        relaying.a_relay(changed) as relay,
+        relay._open_leadership() as leadership,  # noqa: SLF001  what the relay uses
+    ):
+        assert isinstance(leadership, SqlTurn)
+        shown = await leadership.execute(sa.text("SHOW idle_in_transaction_session_timeout"))
+
+    assert (shown.scalar(), relay._pace.lease) == ("7s", 7.0)  # noqa: SLF001  the same
