@@ -27,6 +27,7 @@ class InMemoryOutbox:
 
     `is_free`: no operator's command has its turn. `silent` keeps renewals without an answer.
     `turns` and `leaderships` are the times at which they began, and `counted` the backlog's.
+    `pages` are the history, and `asked` what a replay asked for.
     """
 
     queue: list[QueuedEvent] = field(default_factory=list)
@@ -39,6 +40,8 @@ class InMemoryOutbox:
     turns: list[float] = field(default_factory=list)
     renewals: list[float] = field(default_factory=list)
     counted: list[float] = field(default_factory=list)
+    pages: list[list[OutboxEvent]] = field(default_factory=list)
+    asked: tuple[datetime, int] | None = None
     commits: int = 0
     committed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -101,8 +104,12 @@ class InMemoryTurn:
         self.outbox.queue = [each for each in self.outbox.queue if each.position not in left]
         self.outbox.parked += self.to_park
 
-    def history(self, _since: datetime, _page_size: int) -> AsyncIterator[Sequence[OutboxEvent]]:
-        raise NotImplementedError
+    async def history(
+        self, since: datetime, page_size: int
+    ) -> AsyncIterator[Sequence[OutboxEvent]]:
+        self.outbox.asked = since, page_size
+        for page in self.outbox.pages:
+            yield page
 
     async def retry_parked(self) -> int:
         raise NotImplementedError
