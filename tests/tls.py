@@ -54,6 +54,18 @@ class Authority:
     def not_yet_valid(self, host: str) -> Certificate:
         return self.certificate(host, begins=_NOW + A_DAY, ends=_NOW + 2 * A_DAY)
 
+    def revocations(self, *revoked: Certificate) -> Path:
+        """A list of revoked certificates, for `sslcrl`."""
+        made = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        made = made.last_update(_NOW - A_DAY).next_update(_NOW + A_DAY)
+        for each in revoked:
+            number = x509.load_pem_x509_certificate(each.chain.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(_NOW)
+            made = made.add_revoked_certificate(entry.build())
+        file = self._place / f"{len(revoked)}.crl"
+        file.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        return file
+
     def _sign(
         self,
         name: str,

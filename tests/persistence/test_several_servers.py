@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -124,6 +125,23 @@ async def test_a_refused_login_is_final(database: TestDatabase) -> None:
 
         assert first.sent > 0
         assert second.sent == 0
+
+
+@pytest.mark.parametrize(
+    ("reached", "words"),
+    [(True, "is not read-write, as target_session_attrs demands"), (False, "refuses")],
+)
+async def test_tells_most_of_a_server_that_was_reached_if_none_can_be_used(
+    pair: Pair, reached: bool, words: str
+) -> None:
+    nowhere = replace(pair.standby, admin_url="postgresql://postgres@127.0.0.1:1/postgres")
+    servers = [nowhere, pair.standby, nowhere] if reached else [nowhere, nowhere]
+
+    async with an_engine(pair.url(*servers)) as engine:
+        with pytest.raises(DependencyUnavailable) as failed:
+            await engine.connect()
+
+    assert words in failed.value.cause
 
 
 async def test_closes_a_connection_that_another_has_made_needless(

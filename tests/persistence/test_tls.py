@@ -63,6 +63,18 @@ async def test_trusts_the_authorities_of_the_system_if_told_to(
         assert not await connects(url(port, "sslrootcert=system").replace("localhost", "127.0.0.1"))
 
 
+async def test_refuses_a_revoked_certificate(
+    gate: Gate, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    certificate = authority.certificate("localhost")
+    async with ending_tls(gate.address, certificate) as port:
+        for root in ("system", f"{authority.file}&sslmode=verify-full"):
+            for revoked, accepted in ([], True), ([certificate], False):
+                query = f"sslrootcert={root}&sslcrl={authority.revocations(*revoked)}"
+                assert await connects(url(port, query)) is accepted
+
+
 @pytest.mark.parametrize("root", ["sslmode=require", "sslrootcert=system"])
 async def test_shows_a_client_certificate_whose_key_is_encrypted(
     gate: Gate,

@@ -339,6 +339,20 @@ def test_verification_needs_an_authority(
     assert tls(f"sslmode={mode}") == f"sslmode={mode}"
 
 
+def test_a_process_without_a_home_has_no_files_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_home(_path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", no_home)
+    certificate = tmp_path / "own.crt"
+    certificate.touch()
+
+    assert "needs `sslrootcert`" in refusal("sslmode=verify-ca")
+    assert "not a certificate" in refusal(f"sslcert={certificate}")
+
+
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert", "sslkey", "passfile"])
 @pytest.mark.parametrize("mode", ["", "sslmode=verify-full&"])
 def test_refuses_a_file_that_cannot_be_read(tmp_path: Path, name: str, mode: str) -> None:
