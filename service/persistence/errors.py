@@ -181,7 +181,10 @@ def discreet(cause: str) -> str:
 
 
 def _driver_error(exc: BaseException) -> BaseException:
-    return exc.driver_exception if isinstance(exc, DBAPIError) else exc
+    """SQLAlchemy's own attribute for it fails for a statement that the server does not know."""
+    if isinstance(exc, DBAPIError) and exc.orig:
+        return exc.orig.__cause__ or exc.orig
+    return exc
 
 
 def _sqlstate(exc: BaseException) -> str | None:

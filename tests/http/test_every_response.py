@@ -157,6 +157,53 @@ async def test_returns_200_after_the_database_closed_every_connection(
     assert (await requests[first]()).status_code == 200
 
 
+EVERY_CALL = [
+    ("POST", "/sessions"),
+    ("GET", "/sessions"),
+    ("GET", "/sessions/{id}"),
+    ("GET", "/sessions/{id}/events"),
+    ("POST", "/sessions/{id}/start"),
+    ("POST", "/sessions/{id}/complete"),
+    ("POST", "/sessions/{id}/fail"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY_CALL)
+async def test_every_call_returns_503_without_migrations(
+    start_app: Any, template: str, empty_database: TestDatabase, method: str, path: str
+) -> None:
+    """The template is another database of the server, so that the roles exist."""
+    app = await start_app(database_url=empty_database.api_url)
+
+    response = await app.call(uuid4(), method, path.format(id=uuid4()))
+
+    error = error_of(response)
+    assert (response.status_code, error["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+    assert error["details"] == {}
+    assert "relation" not in response.text
+
+
+@pytest.mark.parametrize("first", ["fail", "get", "list"])
+async def test_returns_200_after_a_migration_changed_the_type_of_a_column(
+    app: App, database: TestDatabase, first: str
+) -> None:
+    """PostgreSQL refuses statements that were prepared before."""
+    before, session = await database.a_session(), await database.a_session()
+    owner = session.user_id
+    await app.fail(before)
+    await app.get(before)
+    await app.call(owner, "GET", "/sessions")
+
+    await database.execute("ALTER TABLE sessions ALTER COLUMN notes TYPE varchar(3000)")
+
+    requests = {
+        "fail": lambda: app.fail(session),
+        "get": lambda: app.get(session),
+        "list": lambda: app.call(owner, "GET", "/sessions"),
+    }
+    assert (await requests[first]()).status_code == 200
+
+
 async def test_returns_503_when_the_database_is_read_only(app: App, database: TestDatabase) -> None:
     """A standby may lag behind, so a refusal by its rows would be wrong."""
     session = await database.a_session()
