@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 PERCENT_ENCODING = (
     "special characters of a user name or password must be percent-encoded: write `@` as `%40`,"
-    " `:` as `%3A`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`, `[` as `%5B`, `,` as `%2C` and"
-    " `%` itself as `%25`"
+    " `:` as `%3A`, `/` as `%2F`, `?` as `%3F`, `#` as `%23`, `[` as `%5B`, `]` as `%5D`,"
+    " `,` as `%2C` and `%` itself as `%25`"
 )
 PORT_MAX = 65_535
 
@@ -74,6 +74,8 @@ def parse_server_url(text: str, *schemes: str) -> Url:
     url = parse_url(text, *schemes)
     if len(url.addresses) != 1:
         raise WrongUrl(f"it names {'several hosts' if url.addresses else 'no host'}")
+    if url.addresses[0].host.startswith("/"):
+        raise WrongUrl("its host is a path")
     return url
 
 
@@ -171,17 +173,21 @@ def _ipv6_address(text: str) -> str:
 
 
 def _port(text: str | None) -> int | None:
-    return parse_port(text) if text else None
+    if not text:
+        return None
+    try:
+        return parse_port(text)
+    except WrongUrl as exc:
+        raise WrongUrl(
+            f"{exc}; {PERCENT_ENCODING}, and an IPv6 address stands in square brackets"
+        ) from None
 
 
 def parse_port(text: str) -> int:
     """Raises WrongUrl. Python's `int` would take digits of other scripts, signs and spaces too."""
     if re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) <= PORT_MAX:
         return int(text)
-    raise WrongUrl(
-        f"its port is not a number from 1 to {PORT_MAX}; {PERCENT_ENCODING},"
-        " and an IPv6 address stands in square brackets"
-    )
+    raise WrongUrl(f"its port is not a number from 1 to {PORT_MAX}")
 
 
 def _parameter(text: str) -> tuple[str, str]:

@@ -49,7 +49,9 @@ def _is_http_url(value: SecretStr) -> SecretStr:
 
 
 def _are_nats_urls(value: SecretStr) -> SecretStr:
-    what = "one or more URLs that begin with nats:// or tls://, separated by commas"
+    what = (
+        "one or more URLs that begin with nats:// or tls://, separated by commas (%2C in a login)"
+    )
     _require(value.get_secret_value(), what, parse_server_urls, "nats", "tls")
     return value
 
@@ -297,4 +299,5 @@ def _sentence(error: ErrorDetails) -> str:
     name = f"{PREFIX}{error['loc'][0]}".upper()
     if error["type"] == "missing":
         return f"{name} must be set."
-    return f"{name} is wrong: {problem[0].lower()}{problem[1:]}."
+    end = "" if problem.endswith("?") else "."
+    return f"{name} is wrong: {problem[0].lower()}{problem[1:]}{end}"

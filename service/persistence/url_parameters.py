@@ -157,7 +157,7 @@ def _is_ignored(name: str, value: str) -> bool:
 def _unknown(name: str, *, may_be_secret: bool) -> str:
     if may_be_secret or not re.fullmatch("[A-Za-z][A-Za-z0-9_.-]{0,62}", name):
         return "one of its parameters is unknown; in a value, write `&` as `%26`"
-    close = difflib.get_close_matches(name, sorted(KNOWN), n=1)
+    close = difflib.get_close_matches(name.lower(), sorted(KNOWN), n=1)
     if close:
         return f"its parameter `{name}` is unknown; did you mean `{close[0]}`?"
     return (

@@ -64,10 +64,12 @@ async def test_a_preference_for_a_standby_accepts_a_primary(pair: Pair) -> None:
         assert await role(engine) == "primary"
 
 
-def several(*proxies: Proxy) -> str:
-    login, _, rest = proxies[0].url.partition("@")
-    places = [f"127.0.0.1:{each.port}" for each in proxies]
-    return f"{login}@{','.join(places)}/{rest.partition('/')[2]}"
+def several(*servers: Proxy | int) -> str:
+    """The URL of the first proxy, with these servers; a number is a port where nobody listens."""
+    first = next(each for each in servers if isinstance(each, Proxy))
+    ports = [each.port if isinstance(each, Proxy) else each for each in servers]
+    places = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return first.url.replace(f"127.0.0.1:{first.port}", places)
 
 
 async def test_does_not_wait_for_a_server_that_has_vanished(
@@ -92,11 +94,12 @@ async def test_takes_a_slow_server_if_the_others_have_failed(
 ) -> None:
     """The head start ends, the second server refuses, and the first still has its time limit."""
     monkeypatch.setattr(connecting, "HEAD_START_SECONDS", 0)
-    async with a_proxy(database.api_url) as first:
-        url = several(first).replace("/", ",127.0.0.1:1/").replace(",127.0.0.1:1", "", 2)
-
-        async with an_engine(url) as engine, engine.connect() as connection:
-            assert await connection.scalar(IS_STANDBY) is False
+    async with (
+        a_proxy(database.api_url) as first,
+        an_engine(several(first, 1)) as engine,
+        engine.connect() as connection,
+    ):
+        assert await connection.scalar(IS_STANDBY) is False
 
 
 async def test_spreads_connections_over_the_servers_if_told_to(database: TestDatabase) -> None:

@@ -229,6 +229,7 @@ def test_refuses_what_would_protect_if_the_driver_knew_it(query: str, advice: st
     [
         ("kepalives=1", "`kepalives` is unknown; did you mean `keepalives`?"),
         ("ssl_mode=require", "`ssl_mode` is unknown; did you mean `sslmode`?"),
+        ("SSLMODE=require", "`SSLMODE` is unknown; did you mean `sslmode`?"),
         ("color=blue", "`color` is unknown; a setting of the server is written as `options="),
         ("color%0Ablue=1", "one of its parameters is unknown"),
         (f"password=a&{SECRET}=1", "one of its parameters is unknown"),

@@ -80,6 +80,7 @@ def test_accepts_every_usual_spelling_of_a_database_url(
     [
         ("DATABASE_URL", f"mysql://api:{PASSWORD}@db/training", "begins with postgresql://"),
         ("DATABASE_URL", f"postgresql://api:pa/{PASSWORD}@db/training", "percent-encoded"),
+        ("DATABASE_URL", f"{DATABASE_URL}?ssl_mode=require", "did you mean `sslmode`?"),
         ("JWT_SECRET", "short", "at least 32 bytes"),
         ("JWKS_URL", "ftp://keys", "begins with https://"),
         ("JWKS_URL", "http://issuer:80a/", "begins with https://"),
@@ -136,6 +137,7 @@ def test_refuses_a_wrong_setting_in_a_sentence_without_its_value(
         ("NATS_URL", f"http://api:{PASSWORD}@broker", "begin with nats://"),
         ("NATS_URL", f"nats://broker,api:{PASSWORD}@other", "begin with nats://"),
         ("NATS_URL", "nats://broker:port", "begin with nats://"),
+        ("NATS_URL", f"nats://api:9,{PASSWORD}@broker", "%2C"),
         ("NATS_URL", f"nats://broker/{PASSWORD}", "path"),
         ("NATS_STREAM", "TRAINING.SESSIONS", "match"),
         ("RELAY_LEASE_SECONDS", "0", "greater than 0"),

@@ -139,7 +139,7 @@ def test_says_how_to_write_every_delimiter() -> None:
     for delimiter, encoded in written.items():
         url = parse_url(f"postgresql://coach:{encoded}{SECRET}@db/gym", "postgresql")
         assert url.password == delimiter + SECRET
-    assert set("@:/?#[,%") == set(written)
+    assert set("@:/?#[],%") == set(written)
 
 
 def test_a_refusal_has_no_other_exception_to_show() -> None:
@@ -163,7 +163,12 @@ def test_no_part_of_a_url_is_quoted(before: str, after: str) -> None:
 
 @pytest.mark.parametrize(
     ("url", "why"),
-    [("nats://", "no host"), ("nats://a,b", "several hosts"), ("nats:///a", "no host")],
+    [
+        ("nats://", "no host"),
+        ("nats://a,b", "several hosts"),
+        ("nats:///a", "no host"),
+        ("nats://%2Fa", "a path"),
+    ],
 )
 def test_a_server_has_one_host(url: str, why: str) -> None:
     with pytest.raises(WrongUrl, match=why):
