@@ -6,6 +6,7 @@ or a socket is skipped here; `make test` runs all of them for real.
 """
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -179,6 +180,15 @@ def pytest_configure(config: pytest.Config) -> None:
         "mutants", hypothesis_settings.get_profile("tests"), max_examples=25
     )
     hypothesis_settings.load_profile("mutants")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Lets a test of the API judge the HTTP layer alone: the unit tests are faster for the rest."""
+    mutmut: Any = sys.modules.get("mutmut.state")
+    if mutmut and "tests/http/" in item.nodeid:
+        reached: set[str] = mutmut.state()._stats  # noqa: SLF001  there is no public way
+        reached -= {name for name in reached if not name.startswith("service.http.")}
 
 
 in_memory.InMemoryReader = Reader  # type: ignore[misc]  # the database makes its readers by it

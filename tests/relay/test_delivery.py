@@ -13,7 +13,7 @@ from service.application.outbox import OutboxEvent, QueuedEvent
 from service.domain.session import REQUIRED_STATUS, SessionStatus
 from service.relay.batch import BLOCKED, GONE, Batch
 from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN, Delivery, deliver
-from service.relay.errors import BrokerUnavailable, EventRefused
+from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused
 from tests.relay.publishing import OWNER, an_outbox_event
 
 
@@ -210,3 +210,18 @@ def test_a_session_never_returns_to_a_status_so_that_subjects_are_unique(
         assert before not in seen
         seen.add(before)
         before = REQUIRED_STATUS.get(before)
+
+
+def test_a_delivery_is_complete_if_the_result_of_every_event_is_known() -> None:
+    events = histories(1, 1, 1, 1, 1)
+    conflict = EventConflict("another event is there", subject="training", sequence=1)
+    delivery = Delivery(
+        published=events[:1],
+        duplicates=events[1:2],
+        refused=[(events[2], "it is too large")],
+        conflicts=[(events[3], conflict)],
+        blocked=events[4:],
+    )
+
+    assert delivery.is_complete(events)
+    assert not delivery.is_complete([*events, *histories(1)])

@@ -1,5 +1,7 @@
 """Fingerprints: equal for the same command, different for any other."""
 
+import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -88,3 +90,48 @@ def test_refuses_to_change_a_session_that_does_not_exist(kind: type[Command]) ->
 )
 def test_locks_the_user_if_the_lock_of_one_row_is_not_enough(command: Command, locks: bool) -> None:
     assert command.locks_user is locks
+
+
+STORED: list[tuple[type[Command], dict[str, Any], list[object]]] = [
+    (StartSession, {}, ["start_session", str(SESSION.id), {}]),
+    (
+        CompleteSession,
+        {"sets": (8, None), "rpe": 9},
+        ["complete_session", str(SESSION.id), {"sets": [8, None], "rpe": 9}],
+    ),
+    (
+        CompleteSession,
+        {},
+        ["complete_session", str(SESSION.id), {"sets": None, "rpe": None}],
+    ),
+    (FailSession, {"reason": Reason("hip")}, ["fail_session", str(SESSION.id), {"reason": "hip"}]),
+    (FailSession, {}, ["fail_session", str(SESSION.id), {"reason": None}]),
+    (
+        PlanSession,
+        {"session_date": MORNING, "sets": (1,), "notes": Notes("legs"), "start_now": True},
+        [
+            "plan_session",
+            None,
+            {
+                "sessionDate": "2026-11-22T09:00:00+00:00",
+                "sets": [1],
+                "notes": "legs",
+                "startNow": True,
+            },
+        ],
+    ),
+    (
+        PlanSession,
+        {},
+        ["plan_session", None, {"sessionDate": None, "sets": [], "notes": None, "startNow": False}],
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "identity"), STORED)
+def test_a_fingerprint_stays_what_earlier_releases_stored(
+    kind: type[Command], arguments: dict[str, Any], identity: list[object]
+) -> None:
+    """Else a retry across an upgrade would be refused as another command."""
+    expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+    assert a_command(SESSION, kind, **arguments).fingerprint() == expected

@@ -134,3 +134,20 @@ def test_what_it_takes_is_the_same_time_to_python(text: str) -> None:
     except InvalidDateTime:
         return
     assert parsed == datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("tomorrow", "It must be a time with a zone, like 2026-11-22T09:00:00Z."),
+        ("2026-11-22T09:00:60Z", "Its second must be 00 to 59: a leap second cannot be stored."),
+        ("2026-02-30T09:00:00Z", "Its day must exist in the calendar."),
+        ("0001-12-31T23:59:59Z", "Its year in UTC must be 2 to 9998."),
+        ("9999-12-31T23:59:59-23:59", "Its year in UTC must be 2 to 9998."),
+    ],
+    ids=["form", "leap second", "day", "year", "year beyond Python's"],
+)
+def test_says_in_a_sentence_what_a_time_must_be(text: str, sentence: str) -> None:
+    with pytest.raises(InvalidDateTime) as refused:
+        parse_date_time(text)
+    assert str(refused.value) == sentence

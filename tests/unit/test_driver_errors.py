@@ -261,10 +261,10 @@ def test_a_connection_that_cannot_be_made_is_unavailable(error: Exception, cause
     assert found.cause.startswith(cause)
 
 
-def caused(error: Exception, words: str) -> Exception:
-    unavailable = DependencyUnavailable("database", words)
-    unavailable.__cause__ = error
-    return unavailable
+def caused(by: Exception, words: str, error: Exception | None = None) -> Exception:
+    error = error or DependencyUnavailable("database", words)
+    error.__cause__ = by
+    return error
 
 
 @pytest.mark.parametrize(
@@ -272,12 +272,14 @@ def caused(error: Exception, words: str) -> Exception:
     [
         (an_error("53100"), "The database refuses: It does not work."),
         (OSError("no route"), "The database cannot be reached: the connection broke"),
+        (caused(OSError(), "no such host"), "The database cannot be reached: no such host."),
+        (caused(an_error("53100"), "its disk is full"), "The database refuses: its disk is full"),
         (
-            caused(OSError("no host"), "no such host"),
-            "The database cannot be reached: no such host.",
+            caused(OSError(), "", an_error("42P01")),
+            "The database refuses: It does not work. (42P01)",
         ),
     ],
-    ids=["refused", "broken", "explained"],
+    ids=["refused", "broken", "explained", "refused and explained", "caused by another"],
 )
 def test_explains_an_error_to_the_operator_of_a_command(error: Exception, sentence: str) -> None:
     assert explain(error).startswith(sentence)

@@ -1,18 +1,19 @@
 """Reads of single sessions in groups; each caller gets its own session or none."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from service.application.errors import ConnectionLost, DependencyUnavailable, Overloaded, TimedOut
 from service.application.group_commit.scheduler import SchedulerLimits
-from service.application.ports import SessionFilter
+from service.application.ports import HistoryEvent, SessionFilter
 from service.application.queries import Queries
 from service.domain.errors import SessionNotFound
 from service.domain.session import Session
-from tests.builders import a_command
+from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.unit.in_memory import InMemoryDatabase, commands_on, results_of
 
 pytestmark = pytest.mark.simulated_time
@@ -120,14 +121,20 @@ async def test_a_lost_connection_is_tried_once_more(database: InMemoryDatabase) 
     assert page.items == (session,)
 
 
-@pytest.mark.parametrize("failures", [[ConnectionLost(), ConnectionLost()], [TimedOut()]])
+@pytest.mark.parametrize(
+    "failures",
+    [[ConnectionLost(), ConnectionLost("it is down")], [TimedOut("it is down")]],
+)
 async def test_a_read_that_fails_says_that_the_database_is_unavailable(
     database: InMemoryDatabase, failures: list[Exception]
 ) -> None:
     database.open_failures.extend(failures)
 
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(DependencyUnavailable) as unavailable:
         await queries_on(database).session(uuid4(), uuid4())
+
+    assert (unavailable.value.dependency, unavailable.value.cause) == ("database", "it is down")
+    assert unavailable.value.__cause__ is failures[-1]
 
 
 async def test_a_bug_reaches_the_caller_of_the_read(database: InMemoryDatabase) -> None:
@@ -140,3 +147,60 @@ async def test_a_bug_reaches_the_caller_of_the_read(database: InMemoryDatabase) 
 async def test_a_history_of_no_session_is_not_found(database: InMemoryDatabase) -> None:
     with pytest.raises(SessionNotFound):
         await queries_on(database).history(uuid4(), uuid4(), after=None, limit=20)
+
+
+class Recorder:
+    """A reader that notes what it is asked for, and finds as much as it may."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def run_read(self, users: frozenset[UUID], read: Callable[[Any], Any]) -> Any:
+        self.asked.append((users,))
+        return read(self)
+
+    def newest(self, *asked: Any) -> list[Session]:
+        self.asked.append(asked)
+        return [a_session(session_date=MORNING - number * A_MINUTE) for number in range(asked[-1])]
+
+    def history(self, *asked: Any) -> list[HistoryEvent]:
+        self.asked.append(asked)
+        return [
+            HistoryEvent(
+                id=uuid4(),
+                type="session_started",
+                session_version=version,
+                occurred_at=MORNING,
+                data={},
+            )
+            for version in range(asked[-2] + 1, asked[-2] + 1 + asked[-1])
+        ]
+
+
+@pytest.mark.parametrize("after", [None, (MORNING, uuid4())])
+async def test_a_list_reads_one_session_more_than_its_page_to_know_whether_more_follow(
+    after: Any,
+) -> None:
+    recorder, user_id, wanted = Recorder(), uuid4(), SessionFilter()
+
+    page = await queries_of(recorder).sessions(user_id, wanted, after=after, limit=3)
+
+    assert recorder.asked == [(frozenset({user_id}),), (user_id, wanted, after, 4)]
+    assert len(page.items) == 3
+    assert page.next == (page.items[-1].session_date, page.items[-1].id)
+
+
+@pytest.mark.parametrize(("after", "least"), [(None, 0), (0, 0), (7, 7)])
+async def test_a_history_reads_one_event_more_than_its_page(after: int | None, least: int) -> None:
+    recorder, user_id, session_id = Recorder(), uuid4(), uuid4()
+
+    page = await queries_of(recorder).history(user_id, session_id, after=after, limit=2)
+
+    assert recorder.asked == [(frozenset({user_id}),), (user_id, session_id, least, 3)]
+    assert [each.session_version for each in page.items] == [least + 1, least + 2]
+    assert page.next == least + 2
+
+
+def queries_of(recorder: Recorder) -> Queries:
+    limits = SchedulerLimits(groups_in_flight=1, group_size_max=1, queue_max=1, timeout=1)
+    return Queries(recorder.run_read, limits)

@@ -1,8 +1,9 @@
 """Every transition from every status."""
 
+import time
 from collections.abc import Callable
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
@@ -208,9 +209,10 @@ def test_refuses_to_complete_without_any_repetition(sets: tuple[None, ...]) -> N
     session = a_session(sets=sets)
     before = copy(session)
 
-    with pytest.raises(NoRepetitions):
+    with pytest.raises(NoRepetitions) as refused:
         session.complete(at=LATER)
 
+    assert refused.value.details == {"sessionId": str(session.id)}
     assert session == before
 
 
@@ -225,3 +227,21 @@ def test_a_later_time_may_come_from_a_clock_that_runs_behind() -> None:
     event = session.fail(None, at=MORNING - timedelta(seconds=1))
 
     assert session.updated_at == event.occurred_at
+
+
+def test_the_event_of_a_plan_names_its_date_in_utc_whatever_the_zone_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, event = Session.plan(
+        user_id=uuid4(),
+        session_id=uuid4(),
+        session_date=MORNING.astimezone(timezone(timedelta(hours=5, minutes=30))),
+        at=LATER,
+    )
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        data = event.data()
+    time.tzset()
+
+    assert data == {"sessionDate": "2026-11-22T09:00:00Z"}
