@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 
 from service.bootstrap import logs
 from service.dev import postgres as embedded
+from service.dev.direct_connections import connect_directly
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
 from tests.running import (
@@ -31,6 +32,7 @@ from tests.system.processes import a_public_directory
 guard_this_run()
 # A shell starts background jobs with SIGINT ignored, and processes that they start would ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+connect_directly()
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
 LOG_LEVEL = "info"

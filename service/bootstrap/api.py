@@ -18,6 +18,7 @@ from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import CheckReadiness, Clock, NewId, ReadinessReport
 from service.application.queries import Queries
 from service.bootstrap.clock import now
+from service.bootstrap.proxies import client_options
 from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
@@ -164,10 +165,11 @@ async def _authenticator(
 async def _key_set(settings: Settings, stack: AsyncExitStack) -> KeySet | None:
     if settings.jwks_url is None:
         return None
-    client = await stack.enter_async_context(httpx2.AsyncClient())
+    url = settings.jwks_url.get_secret_value()
+    client = await stack.enter_async_context(httpx2.AsyncClient(**client_options(url)))
     key_set = KeySet(
         client,
-        settings.jwks_url.get_secret_value(),
+        url,
         lifetime=settings.jwks_lifetime_seconds,
         outage=settings.jwks_outage_seconds,
         cooldown=settings.jwks_cooldown_seconds,
