@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 VENV = .venv
-BIN = $(VENV)/bin
+RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
 .PHONY: help run try test faults engines mutants bench check format formatted lint types imports coverage lock clean
@@ -12,49 +12,49 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
-	@$(BIN)/python -m service demo --port $(PORT)
+	@$(BLOCK_CTRL_C) $(RUN) service demo --port "$(PORT)"
 
 try: $(VENV)/.demo ## play the life of several sessions against `make run`, and print it (PORT=8000)
-	@$(BIN)/python -m service try --url http://127.0.0.1:$(PORT)
+	@$(BLOCK_CTRL_C) $(RUN) service try --port "$(PORT)"
 
 test: $(VENV)/.dev ## run the tests, side by side (ARGS="tests/unit/test_text.py" for one file)
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(RUN) coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 SIDE_BY_SIDE = -n auto --dist worksteal
 
 faults: $(VENV)/.dev ## break everything around the relay, and count events (about five minutes)
-	$(BIN)/python -m tests.faults $(ARGS)
+	$(RUN) tests.faults $(ARGS)
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
-	$(BIN)/python -m pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py
+	$(RUN) pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py
 
 mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS="service.domain.*"; an hour at most)
-	PATH="$(CURDIR)/$(BIN):$$PATH" nice -n 15 $(BIN)/python -m tests.mutants $(ARGS)
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" nice -n 15 $(RUN) tests.mutants $(ARGS)
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(RUN) benchmarks $(ARGS)
 
 check: formatted lint types imports test coverage ## all gates: format, lint, types, imports, tests, coverage
 
 format: $(VENV)/.dev ## format the code
-	$(BIN)/ruff format
+	$(RUN) ruff format
 
 formatted: $(VENV)/.dev
-	$(BIN)/ruff format --check
+	$(RUN) ruff format --check
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check
+	$(RUN) ruff check
 
 types: $(VENV)/.dev
-	$(BIN)/mypy
+	$(RUN) mypy
 
 imports: $(VENV)/.dev
-	$(BIN)/lint-imports
+	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 coverage: $(VENV)/.dev
-	@$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	@$(RUN) coverage combine --quiet
+	$(RUN) coverage report
 
 lock: ## lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -67,15 +67,30 @@ LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
 clean: ## remove what the other commands made, the demo's data included
-	rm -rf .venv* .data .coverage* mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@$(if $(BROKEN),$(PYTHON),$(VENV)/bin/python) -m service.dev.clean .data
+	@rm -f .venv*/.demo .venv*/.dev .venv*/.bench .venv*/.mutants
+	rm -rf .venv* .data .coverage* mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
-		"Python 3.11 or newer is needed; name it: make PYTHON=python3.13")'
-	@echo "Installing into $(VENV), once ..."
-	@$(PYTHON) -m venv $(VENV)
+# Not empty if an installation was broken off, or if the Python of the environment is gone.
+BROKEN := $(shell test ! -e $(VENV)/.installing && $(VENV)/bin/python -c "import pip" 2>/dev/null \
+	|| echo broken)
+.PHONY: $(BROKEN)
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.mutants: $(VENV)/.%: requirements/%.txt | $(VENV)/bin/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--requirement requirements/$*.txt
-	@touch $@
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench $(VENV)/.mutants: $(VENV)/.%: requirements/%.txt $(BROKEN)
+	$(REQUIRE_PYTHON)
+	@$(BLOCK_CTRL_C) $(PYTHON) requirements/install.py $(VENV) $*
+
+define REQUIRE_PYTHON
+@found=$$($(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11) or sys.version)' 2>/dev/null); \
+case "$$found" in \
+	True) ;; \
+	"") echo "Python 3.11 or newer is needed, and $(PYTHON) does not run. On Debian and Ubuntu:" \
+		"sudo apt install python3 python3-venv" >&2; exit 1 ;; \
+	*) echo "Python 3.11 or newer is needed, and $(PYTHON) is $${found%% *}. Name a newer one:" \
+		"make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1 ;; \
+esac
+endef
+
+# A blocked Ctrl-C waits until Python can handle it. Earlier, Python would print a traceback.
+BLOCK_CTRL_C := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
