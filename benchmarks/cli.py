@@ -28,7 +28,8 @@ from benchmarks.plan import (
 from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.run import run
-from service.dev.postgres import EmbeddedPostgresError
+from service.dev.direct_connections import connect_directly
+from service.dev.homes import EmbeddedPostgresError
 
 DESCRIPTION = """\
 Measures this service against what its users would pick instead, on this machine: starts a
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _chosen(_parser().parse_args(given))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also stops the servers
+    connect_directly()
     try:
         if options.report:
             results = Results.load(options.report)

@@ -5,6 +5,7 @@ Each command imports its modules when it runs, so the relay loads no web framewo
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from service.bootstrap.settings import (
 )
 from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.relay.errors import BrokerUnavailable, WrongStream
+from service.urls import PORT_MAX, WrongUrl, parse_server_url
 
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
@@ -138,14 +140,26 @@ def _demo(options: argparse.Namespace) -> int:
 def _try(options: argparse.Namespace) -> int:
     from service.dev import tour  # noqa: PLC0415  it looks for the demo's secret
 
-    return tour.run(options.url, options.data)
+    url = options.url or f"http://127.0.0.1:{options.port}"
+    return tour.run(url, options.data)
 
 
 def _port(given: str) -> int:
-    port = int(given)
-    if not 0 <= port <= 65_535:  # noqa: PLR2004  the range of ports
-        raise ValueError(given)
-    return port
+    if re.fullmatch("[0-9]{1,5}", given) and int(given) <= PORT_MAX:
+        return int(given)
+    raise argparse.ArgumentTypeError(
+        f"'{given}' is not a port, which is a number from 1 to {PORT_MAX}, or 0 for a free one"
+    )
+
+
+def _server_url(given: str) -> str:
+    try:
+        parse_server_url(given, "http", "https")
+    except WrongUrl as exc:
+        raise argparse.ArgumentTypeError(
+            f"it must be a URL such as https://api.example.com, but {exc}"
+        ) from None
+    return given
 
 
 def _moment(given: str) -> datetime:
@@ -181,8 +195,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Plans, starts, completes and fails sessions of a new user."
         " Signs the token with SERVICE_JWT_SECRET, or else with the secret of the demo.",
     )
-    tour.add_argument(
-        "--url", default="http://127.0.0.1:8000", help="URL of the service (%(default)s)"
+    place = tour.add_mutually_exclusive_group()
+    place.add_argument("--url", type=_server_url, help="URL of the service")
+    place.add_argument(
+        "--port", type=_port, default=8000, help="port of the demo on 127.0.0.1 (%(default)s)"
     )
     tour.add_argument(
         "--data", type=Path, default=Path(".data"), help="data of the demo (%(default)s)"

@@ -15,9 +15,7 @@ _FRAME = re.compile(r'^ *File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 def configure(level: str, *, for_people: bool = False) -> None:
     """Sends the logs of the service and of its libraries to standard output."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-        if for_people
-        else structlog.processors.JSONRenderer()
+        _RendererForPeople() if for_people else structlog.processors.JSONRenderer()
     )
     enrich: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -58,6 +56,21 @@ def warn_of_pooler(port: int | None) -> None:
             setting="SERVICE_DATABASE_TRANSACTION_POOLER",
             reason=f"poolers listen at port {port}; one in transaction mode needs the value true",
         )
+
+
+class _RendererForPeople:
+    """Renders a request as `POST /sessions/…/fail 409 1 ms`, other events with their details."""
+
+    def __init__(self) -> None:
+        self._others = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+
+    def __call__(
+        self, logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+    ) -> str:
+        if event["event"] != "request":
+            return self._others(logger, method, event)
+        path = re.sub(r"\{\w+\}", "…", event["route"] or "(unknown path)")
+        return f"  {event['method']} {path} {event['status']} {event['duration_ms']:.0f} ms"
 
 
 def omit_exception_message(

@@ -16,6 +16,7 @@ from uvicorn.supervisors import Multiprocess
 from service.bootstrap import listening, logs, open_files
 from service.bootstrap.api import create_app
 from service.bootstrap.memory import freeze_startup_objects
+from service.bootstrap.proxies import find_proxy
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
 from service.bootstrap.token_settings import find_doubts
@@ -32,13 +33,19 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT; SIGTERM ends the process with exit code 0."""
+    """Serves until SIGTERM or SIGINT, which end the process with exit code 0.
+
+    Raises WrongSettings if the key set is to be fetched through a proxy that cannot be used.
+    """
+    if settings.jwks_url:
+        find_proxy(settings.jwks_url.get_secret_value())
     logs.configure(settings.log_level)
     _log_doubts(settings)
     logs.warn_of_ignored(settings.ignored())
     logs.warn_of_pooler(settings.suspected_pooler_port())
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))
     config = uvicorn.Config(
         "service.bootstrap.server:asgi",
         factory=True,

@@ -1,18 +1,16 @@
 """Runs the whole service on one machine without setup: PostgreSQL, a user, a session."""
 
 import asyncio
+import io
 import logging
 import os
 import secrets
-import shlex
-import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from uuid import UUID, uuid4
 
 import uvicorn
@@ -27,30 +25,17 @@ from service.bootstrap.migrations import create_unpooled_engine, migrate
 from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
+from service.dev.homes import EmbeddedPostgresError
+from service.dev.stopping import StopRequest, StopRequestedError
 from service.dev.tokens import mint
+from service.dev.welcome import DEFAULT_PORT, HOST, render_welcome
+from service.urls import PORT_MAX
 
-HOST = "127.0.0.1"
 API_ROLE = "training_api"
-DEFAULT_PORT = 8000
-DEFAULT_URL = f"http://{HOST}:{DEFAULT_PORT}"
-DEFAULT_HOME = Path(".data")
+UNPRIVILEGED_PORT = 1024
 TOKEN_LIFETIME = timedelta(days=7)
 GRACE_SECONDS = 2
-
-WELCOME = """
-  Training sessions is listening on {url}
-
-  A session is in progress. Fail it:
-
-{curl}
-
-  It answers 200; the same call again answers 409. To see a whole life of sessions:
-
-    {tour}
-
-  Data    {data}
-  Stop    Ctrl-C
-"""
+SECRET_LENGTH = 64
 
 _MAKE_API_ROLE = text(f"""
     DO $$ BEGIN
@@ -60,12 +45,6 @@ _MAKE_API_ROLE = text(f"""
     END $$
 """)
 
-CURL = """\
-    curl -i -X POST {url}/sessions/{session_id}/fail \\
-      -H 'Authorization: Bearer {token}' \\
-      -H 'Content-Type: application/json' \\
-      -d '{{"reason": "shoulder pain"}}'"""
-
 
 class PortTakenError(Exception):
     pass
@@ -73,23 +52,20 @@ class PortTakenError(Exception):
 
 def run(home: Path, port: int) -> int:
     """Serves until Ctrl-C, SIGTERM or SIGHUP; returns the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
-    # uvicorn shuts down gracefully on SIGTERM and does not handle SIGHUP.
-    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    stop = StopRequest()
+    stop.listen()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows the character …
     try:
-        with _listening(port) as listener, embedded.running(home) as server:
-            _serve(listener, server, home)
-    except (embedded.EmbeddedPostgresError, PortTakenError) as exc:
+        with _listening(port) as listener, embedded.running(home, check=stop.check) as server:
+            _serve(listener, server, home, stop)
+    except (EmbeddedPostgresError, PortTakenError) as exc:
         print(exc, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except StopRequestedError:
         pass
     print("\n  Stopped. The data is kept.\n")
     return 0
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -103,9 +79,20 @@ def _listening(port: int) -> Iterator[socket.socket]:
         except OSError as exc:
             raise PortTakenError(
                 f"Port {port} cannot be used ({os.strerror(exc.errno or 0)})."
-                f" Choose another: PORT={port + 1} make run"
+                f" Choose another: PORT={usable_port(port)} make run"
             ) from None
         yield listener
+
+
+def usable_port(unusable: int) -> int:
+    """The next port that can be used; ports below 1024 are often forbidden."""
+    first = unusable + 1 if unusable >= UNPRIVILEGED_PORT else DEFAULT_PORT
+    for port in (*range(first, PORT_MAX + 1), 0):
+        with socket.socket() as candidate, suppress(OSError):
+            candidate.bind((HOST, port))
+            chosen: int = candidate.getsockname()[1]
+            return chosen
+    return DEFAULT_PORT
 
 
 def secret_file(home: Path) -> Path:
@@ -115,47 +102,55 @@ def secret_file(home: Path) -> Path:
 
 def _secret(home: Path) -> SecretStr:
     path = secret_file(home)
-    if not path.exists():
+    if not path.exists() or path.stat().st_size < SECRET_LENGTH:  # an earlier start broke off
         path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
+        path.write_text(secrets.token_hex(SECRET_LENGTH // 2))
     return SecretStr(path.read_text())
 
 
-def _tour(url: str, home: Path) -> str:
-    """The shortest command that starts the tour."""
-    options = [] if url == DEFAULT_URL else ["--url", url]
-    options += [] if home == DEFAULT_HOME else ["--data", str(home)]
-    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
-    return shlex.join([python, "-m", "service", "try", *options])
-
-
-def _serve(listener: socket.socket, server: embedded.Server, home: Path) -> None:
+def _serve(listener: socket.socket, server: embedded.Server, home: Path, stop: StopRequest) -> None:
+    port = listener.getsockname()[1]
     secret = _secret(server.data.parent)
     user_id = uuid4()
-    url = f"http://{HOST}:{listener.getsockname()[1]}"
-    settings = load(Settings, database_url=SecretStr(server.url(user=API_ROLE)), jwt_secret=secret)
-    _migrate(server.url())
-    session_id = asyncio.run(_start_session(settings, user_id))
-    curl = CURL.format(
-        url=url, session_id=session_id, token=mint(settings, user_id, lifetime=TOKEN_LIFETIME)
+    settings = load(
+        Settings,
+        database_url=SecretStr(server.url(user=API_ROLE)),
+        jwt_secret=secret,
+        jwks_url=None,
     )
-    tour = _tour(url, home)
-    welcome = WELCOME.format(url=url, curl=curl, tour=tour, data=server.data)
+    _migrate(server.url())
+    stop.check()
+    session_id = asyncio.run(_start_session(settings, user_id))
+    stop.check()
+    token = mint(settings, user_id, lifetime=TOKEN_LIFETIME)
+    welcome = render_welcome(port, session_id, token, home=home, data=server.data)
     logs.configure("info", for_people=True)
     options = server_options(settings) | {"timeout_graceful_shutdown": GRACE_SECONDS}
     config = uvicorn.Config(create_app(settings), **options)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    _Announcing(config, welcome).run([listener])
+    _DemoServer(config, welcome, stop).run([listener])
 
 
-class _Announcing(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, welcome: str) -> None:
+class _DemoServer(uvicorn.Server):
+    """Prints the welcome when it has started, and stops in the same way however often it is told.
+
+    uvicorn's own handler would leave out the shutdown of the app on a second Ctrl-C.
+    """
+
+    def __init__(self, config: uvicorn.Config, welcome: str, stop: StopRequest) -> None:
         super().__init__(config)
         self._welcome = welcome
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(self._welcome, flush=True)
+        if self._stop.is_made:  # before uvicorn's handler was there
+            self.should_exit = True
+        if not self.should_exit:
+            print(self._welcome, flush=True)
+
+    def handle_exit(self, *_: object) -> None:
+        self.should_exit = True
 
 
 def _migrate(url: str) -> None:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from service.bootstrap import logs
-from service.dev.postgres import EmbeddedPostgresError
+from service.dev.direct_connections import connect_directly
+from service.dev.homes import EmbeddedPostgresError
 from tests.faults import report
 from tests.faults.growth import Growth, grown
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
@@ -23,6 +24,7 @@ def main() -> int:
     """Returns the exit code: 0 if no event was lost, duplicated, invented or out of order."""
     options = _parser().parse_args()
     logs.configure("error")
+    connect_directly()
     found: dict[str, Verdict] = {}
     try:
         with a_postgres() as postgres:

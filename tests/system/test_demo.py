@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.builders import SECRET
-from tests.conftest import StartApp
+from service.dev.demo import usable_port
 from tests.http.bare import LIVEZ, assert_refuses, connected
-from tests.running import TestDatabase, eventually
+from tests.running import eventually
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -32,21 +31,42 @@ from tests.system.processes import (
     url_in,
 )
 
-NOT_MEASURED = {"COVERAGE_PROCESS_CONFIG": ""}
-"""The tracer of coverage.py may swallow a KeyboardInterrupt, which then stops nothing."""
-
 LINES_OF_A_SCREEN = 24
 COLUMNS = 100
 WITH_OTHER_HOMES_OF_ROOT = """
 import sys
 from pathlib import Path
 from service import cli
-from service.dev import postgres as embedded
+from service.dev import homes
 
-_, homes, *arguments = sys.argv
-embedded.HOMES_OF_ROOT = Path(homes)
+_, place, *arguments = sys.argv
+homes.HOMES_OF_ROOT = Path(place)
 sys.exit(cli.main(arguments))
 """
+
+
+CLEAN_OTHER_HOMES_OF_ROOT = """
+import sys
+from pathlib import Path
+from service.dev import clean, homes
+
+_, place, home = sys.argv
+homes.HOMES_OF_ROOT = Path(place)
+clean.main(Path(home))
+"""
+CLEAN = [sys.executable, "-S", "-m", "service.dev.clean"]
+"""With no package but Python's own."""
+
+INTERRUPTED = [
+    sys.executable,
+    "-c",
+    """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+os.kill(os.getpid(), signal.SIGINT)
+os.execv(sys.executable, [sys.executable, "-m", "service", *sys.argv[1:]])
+""",
+]
 
 
 @dataclass
@@ -153,6 +173,11 @@ async def test_the_printed_curl_command_fails_the_session_once(home: Path, port:
     assert first.status_code == 200
     assert first.json()["data"]["session"]["status"] == "failed"
     assert second.status_code == 409
+    logged = [line for line in demo.screen if line.startswith("  POST")]
+    assert [re.sub(r"\d+ ms", "1 ms", line) for line in logged] == [
+        "  POST /sessions/…/fail 200 1 ms",
+        "  POST /sessions/…/fail 409 1 ms",
+    ]
 
 
 async def test_prints_the_command_that_plays_a_whole_life(home: Path, port: int) -> None:
@@ -165,44 +190,6 @@ async def test_prints_the_command_that_plays_a_whole_life(home: Path, port: int)
     assert " ".join(answers) == "201 200 409 200 201 200 200 409 200 304 200 200 200 200"
     assert played.out.count("Idempotent-Replayed: true") == 1
     assert max(map(len, played.out.splitlines())) <= COLUMNS
-
-
-async def test_try_plays_a_whole_life(
-    home: Path, database: TestDatabase, start_app: StartApp
-) -> None:
-    app = await start_app()
-    arguments = ["try", "--url", app.url, "--data", str(home)]
-
-    played = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
-    unsigned = await finished(*arguments)
-    strange = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET[::-1]})
-
-    assert (played.code, unsigned.code, strange.code) == (0, 2, 1)
-    assert "SERVICE_JWT_SECRET is not set" in unsigned.err
-    assert "it answered 401, where 201 was expected" in strange.err
-    assert await database.value("SELECT count(*) FROM sessions") == 2
-
-
-async def test_try_plays_it_below_the_root_path(
-    home: Path, database: TestDatabase, start_app: StartApp
-) -> None:
-    app = await start_app(root_path="/gym/v1")
-    arguments = ["try", "--url", f"{app.url}/gym/v1", "--data", str(home)]
-
-    played = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
-
-    assert played.code == 0
-    assert "Location: /gym/v1/sessions/" in played.out
-    assert await database.value("SELECT count(*) FROM sessions") == 2
-
-
-async def test_try_reports_that_the_service_is_not_running(home: Path, port: int) -> None:
-    arguments = ["try", "--url", f"http://127.0.0.1:{port}", "--data", str(home)]
-
-    done = await finished(*arguments, environment={"SERVICE_JWT_SECRET": SECRET})
-
-    assert done.code == 1
-    assert "`make run` starts it" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -219,17 +206,76 @@ async def test_a_signal_stops_the_demo_and_its_postgresql(
         await _gone(postgres)
 
 
+@pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("stage", ["lock", "postgres/postmaster.pid"])
 async def test_ctrl_c_during_the_start_leaves_no_process_and_usable_data(
-    home: Path, port: int, stage: str
+    home: Path, port: int, stage: str, times: int
 ) -> None:
-    async with _starting(home, port, environment=NOT_MEASURED) as process:
+    async with _starting(home, port) as process:
         await eventually(lambda: asyncio.to_thread((home / stage).exists))
-        process.signal(signal.SIGINT)
+        for _ in range(times):
+            process.signal(signal.SIGINT)
         assert await process.end() == 0
+        assert process.err == []
         assert _left_running(home) == []
 
     async with a_demo(home, port) as demo:
+        assert demo.call().status_code == 200
+
+
+async def test_ctrl_c_before_the_first_line_of_python_ends_the_demo_in_silence(
+    home: Path, port: int
+) -> None:
+    """The signal waits, blocked, as it does under `make run` while Python starts."""
+    async with started(*_arguments(home, port), command=INTERRUPTED) as process:
+        assert await process.end() == -signal.SIGINT
+
+    assert process.output == ""
+    assert not _has_data(home)
+
+
+async def test_ctrl_c_during_the_imports_ends_the_demo_in_silence(home: Path, port: int) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "service"]
+    async with started(*_arguments(home, port), command=command) as process:
+        await process.line("pydantic_settings")
+        process.signal(signal.SIGINT)
+        code = await process.end()
+
+    assert code in {-signal.SIGINT, 0}  # 0 if the imports were over by then
+    assert "Traceback" not in process.output
+    assert _left_running(home) == []
+
+
+async def test_ctrl_c_several_times_ends_the_demo_as_one_does(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo, half_a_request(demo.url, demo.token):
+        for _ in range(3):
+            demo.process.signal(signal.SIGINT)
+
+        assert await demo.process.end() == 0
+        assert demo.process.out[-2:] == ["  Stopped. The data is kept.\n", "\n"]
+        assert "Traceback" not in demo.process.output
+        assert _left_running(home) == []
+
+
+@pytest.mark.parametrize("stage", ["lock", "postgres/postmaster.pid", "jwt-secret"])
+async def test_ctrl_c_stops_a_demo_that_began_in_the_background(
+    home: Path, port: int, stage: str
+) -> None:
+    """A shell starts background jobs with SIGINT ignored."""
+    command = ["sh", "-c", 'trap "" INT; exec "$0" -m service "$@"', sys.executable]
+    async with _starting(home, port, command=command) as process:
+        await eventually(lambda: asyncio.to_thread((home / stage).exists))
+        process.signal(signal.SIGINT)
+
+        assert await process.end() == 0
+        assert _left_running(home) == []
+
+
+async def test_goes_on_under_nohup_when_the_terminal_closes(home: Path, port: int) -> None:
+    command = ["sh", "-c", 'trap "" HUP; exec "$0" -m service "$@"', sys.executable]
+    async with a_demo(home, port, command=command) as demo:
+        demo.process.signal(signal.SIGHUP)
+
         assert demo.call().status_code == 200
 
 
@@ -287,6 +333,22 @@ async def test_reports_that_the_port_is_taken_and_starts_no_server(home: Path) -
     assert not _has_data(home)
 
 
+async def test_suggests_a_port_that_can_be_used(home: Path) -> None:
+    with ExitStack() as stack:
+        port = _neighbours(stack)
+        done = await finished(*_arguments(home, port))
+
+    assert done.code == 1
+    assert f"PORT={port + 2} make run" in done.err
+
+
+@pytest.mark.parametrize(("unusable", "least"), [(80, 8000), (1023, 8000), (65_535, 1024)])
+def test_suggests_a_port_that_is_neither_forbidden_nor_out_of_range(
+    unusable: int, least: int
+) -> None:
+    assert least <= usable_port(unusable) <= 65_535
+
+
 async def test_reports_that_a_starting_demo_has_taken_the_port(home: Path, port: int) -> None:
     first, second = home / "first", home / "second"
     async with _starting(first, port) as process:
@@ -305,7 +367,10 @@ async def test_reports_that_another_demo_uses_the_data(home: Path, port: int) ->
         second = await finished(*_arguments(home, free_port()))
 
         assert second.code == 1
-        assert second.err == f"Another process is using the data in {home}.\n"
+        assert second.err == (
+            f"Another process is using the data in {home}."
+            " Is `make run` open in another terminal?\n"
+        )
         assert first.call().status_code == 200
 
 
@@ -319,16 +384,97 @@ async def test_keeps_its_secret_in_the_data_directory(home: Path, port: int) -> 
         assert (demo.data.parent / "jwt-secret").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("wrong", ["70000", "-1", "eight thousand"])
-async def test_refuses_an_invalid_port(wrong: str) -> None:
-    done = await finished("demo", "--port", wrong)
+@pytest.mark.parametrize("wrong", ["70000", "-1", "abc", "", "\uff18000", "8000.5", "8000 "])
+@pytest.mark.parametrize("command", ["demo", "try"])
+async def test_refuses_an_invalid_port_and_says_the_range(command: str, wrong: str) -> None:
+    done = await finished(command, f"--port={wrong}")
 
     assert done.code == 2
-    assert "argument --port" in done.err
+    assert f"'{wrong}' is not a port, which is a number from 1 to 65535" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "left", ["", "0123456789abcdef"], ids=["an empty secret", "half of a secret"]
+)
+async def test_replaces_a_secret_that_an_earlier_start_did_not_write(
+    home: Path, port: int, left: str
+) -> None:
+    (home / "jwt-secret").write_text(left)
+
+    async with a_demo(home, port) as demo:
+        assert demo.call().status_code == 200
+
+
+async def test_removes_what_a_killed_start_left(home: Path, port: int) -> None:
+    half = home / "new-cluster" / "postgres"
+    half.mkdir(parents=True)
+
+    async with a_demo(home, port) as demo:
+        assert demo.call().status_code == 200
+        assert not half.parent.exists()
+
+
+async def test_clean_refuses_while_the_demo_runs(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo:
+        refused = await finished(command=[*CLEAN, str(home)])
+
+        assert refused.code == 1
+        assert "Stop it with Ctrl-C first. Nothing has been removed." in refused.err
+        assert demo.call().status_code == 200
+
+
+async def test_clean_stops_the_postgresql_of_a_killed_demo(home: Path, port: int) -> None:
+    async with a_demo(home / "data", port) as demo:
+        orphan = demo.postgres
+        demo.process.signal(signal.SIGKILL)
+        await demo.process.end()
+
+    cleaned = await finished(command=[*CLEAN, str(home / "data")])
+
+    assert (cleaned.code, cleaned.out, cleaned.err) == (0, "", "")
+    assert "data" not in _names(home)
+    await _gone(orphan)
+
+
+async def test_clean_removes_data_that_are_elsewhere(home: Path, port: int) -> None:
+    """For root the data are elsewhere, if only root can enter the given directory."""
+    private = home / "private"
+    private.mkdir(mode=0o700)
+    homes = str(home / "homes")
+    command = [sys.executable, "-c", WITH_OTHER_HOMES_OF_ROOT, homes]
+    async with a_demo(private / "data", port, command=command) as demo:
+        data = demo.data
+
+    cleaned = await finished(
+        command=[sys.executable, "-c", CLEAN_OTHER_HOMES_OF_ROOT, homes, str(private / "data")]
+    )
+
+    assert (cleaned.code, cleaned.err) == (0, "")
+    assert not data.exists()
+    assert _names(home) == ["private"]
+
+
+def _neighbours(stack: ExitStack) -> int:
+    """Takes two ports, of which this is the first; the one after them is free."""
+    while True:
+        port = free_port()
+        try:
+            with socket.create_server(("127.0.0.1", port + 2)):
+                for each in (port, port + 1):
+                    stack.enter_context(socket.create_server(("127.0.0.1", each)))
+        except OSError:
+            stack.close()
+        else:
+            return port
 
 
 def _has_data(home: Path) -> bool:
-    return any(home.iterdir())
+    return bool(_names(home))
+
+
+def _names(directory: Path) -> list[str]:
+    return [each.name for each in directory.iterdir()]
 
 
 def _left_running(home: Path) -> list[int]:

@@ -11,8 +11,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from service.dev import homes
 from service.dev import postgres as embedded
-from service.dev.postgres import EmbeddedPostgresError, Server
+from service.dev.homes import EmbeddedPostgresError
+from service.dev.postgres import Server
 from tests.system.processes import a_public_directory
 
 IS_ROOT = os.geteuid() == 0
@@ -46,7 +48,7 @@ async def test_keeps_its_data_elsewhere_if_only_root_can_enter_the_directory(
     place: Path, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     homes_of_root = place / "homes"
-    monkeypatch.setattr(embedded, "HOMES_OF_ROOT", homes_of_root)
+    monkeypatch.setattr(homes, "HOMES_OF_ROOT", homes_of_root)
     home = private / "data"
 
     with embedded.running(home) as server:

@@ -103,11 +103,29 @@ def test_logs_the_configured_level_and_above(
     assert len(lines(capsys)) == shown
 
 
-def test_logs_a_readable_line_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("route", "shown"),
+    [("/sessions/{session_id}/fail", "/sessions/…/fail"), (None, "(unknown path)")],
+)
+def test_logs_a_request_in_one_short_line_for_people(
+    capsys: pytest.CaptureFixture[str], route: str | None, shown: str
+) -> None:
     logs.configure("info", for_people=True)
 
-    structlog.get_logger("tests").info("request", status=200)
+    structlog.get_logger("tests").info(
+        "request", method="POST", route=route, status=409, duration_ms=1.23, request_id="a"
+    )
+
+    assert capsys.readouterr().out == f"  POST {shown} 409 1 ms\n"
+
+
+def test_logs_other_events_with_their_details_for_people(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("info", for_people=True)
+
+    structlog.get_logger("tests").warning("key set not fetched", error="ConnectError")
 
     out = capsys.readouterr().out
-    assert "request" in out
-    assert "status=200" in out
+    assert "key set not fetched" in out
+    assert "error=ConnectError" in out

@@ -1,0 +1,66 @@
+"""What the demo prints when it has started."""
+
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import getproxies
+from uuid import UUID
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+DEFAULT_HOME = Path(".data")
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+_WELCOME = """
+  Training sessions is listening on {url}
+
+  A session is in progress. Fail it, in another terminal:
+
+{curl}
+
+  It answers 200; the same call again answers 409. To see a whole life of sessions:
+
+    {tour}
+
+  API     {api}
+  Data    {data}
+  Stop    Ctrl-C
+"""
+
+_CURL = """\
+    curl -i{options} -X POST {url}/sessions/{session_id}/fail \\
+      -H 'Authorization: Bearer {token}' \\
+      -H 'Content-Type: application/json' \\
+      -d '{{"reason": "shoulder pain"}}'"""
+
+
+def render_welcome(port: int, session_id: UUID, token: str, *, home: Path, data: Path) -> str:
+    url = f"http://{HOST}:{port}"
+    return _WELCOME.format(
+        url=url,
+        curl=_CURL.format(options=_curl_options(), url=url, session_id=session_id, token=token),
+        tour=_tour(port, home),
+        api=_shown(CHECKOUT / "docs" / "api.md"),
+        data=_shown(data),
+    )
+
+
+def _curl_options() -> str:
+    """Tells curl to connect directly: it would ask a proxy even for this machine."""
+    return f" --noproxy {HOST}" if getproxies().keys() & {"http", "all"} else ""
+
+
+def _tour(port: int, home: Path) -> str:
+    """The shortest command that starts the tour."""
+    if home == DEFAULT_HOME and Path.cwd() == CHECKOUT:
+        return "make try" if port == DEFAULT_PORT else f"PORT={port} make try"
+    options = ["--port", str(port), "--data", str(home)]
+    return shlex.join([_shown(Path(sys.executable)), "-m", "service", "try", *options])
+
+
+def _shown(path: Path) -> str:
+    """Relative to the current directory, if it is in there."""
+    with suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
