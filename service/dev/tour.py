@@ -91,7 +91,7 @@ def _sentence(text: str, exc: Exception) -> str:
     match exc:
         case UnexpectedStatusError():
             return f"{place} {reason}."
-        case httpx2.NetworkError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
             return (
                 f"{place} cannot be reached{way}: {reason}.{f' {IS_IT_OPEN}' if is_local else ''}"
             )
