@@ -36,6 +36,9 @@ def main(venv: Path, name: str) -> int:
     except InstallationError as exc:
         print(exc, file=sys.stderr)
         return 1
+    except OSError as exc:
+        print(f"{exc.filename}: {exc.strerror}.\n{_reason(venv, str(exc))}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
         return 130
@@ -129,7 +132,7 @@ def _require_modules() -> None:
 
 
 def _announce(venv: Path, name: str) -> None:
-    free = shutil.disk_usage(venv).free // 10**6
+    free = _free_mb(venv)
     warning = f" Only {free} MB are free there!" if free < SIZES_MB[name] else ""
     print(
         f"Installing into {venv}, once: about {SIZES_MB[name]} MB, in a minute or two ...{warning}",
@@ -149,10 +152,12 @@ def _install_packages(venv: Path, requirements: Path, lock: int) -> None:
     temporary.mkdir()
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
     command += ["--disable-pip-version-check", "--require-hashes", "-r", str(requirements)]
-    output, code = _run(command, lock, shown=True, TMPDIR=str(temporary))
+    try:
+        output, code = _run(command, lock, shown=True, TMPDIR=str(temporary))
+    finally:
+        _remove_temporary_files(venv)
     if code:
         raise InstallationError(_reason(venv, output))
-    _remove_temporary_files(venv)
 
 
 def _remove_temporary_files(venv: Path) -> None:
@@ -164,6 +169,7 @@ def _run(
 ) -> tuple[str, int]:
     """Returns its output and exit code. Kills it, with all that it started, on an interruption."""
     lines = []
+    is_traceback = False
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -178,7 +184,8 @@ def _run(
         try:
             for line in process.stdout or ():
                 lines.append(line)
-                if shown:
+                is_traceback = line.startswith("Traceback" if not is_traceback else (" ", "Trace"))
+                if shown and not is_traceback:
                     print(line, end="", flush=True)
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGKILL)
@@ -186,8 +193,12 @@ def _run(
     return "".join(lines), process.returncode
 
 
+def _free_mb(venv: Path) -> int:
+    return shutil.disk_usage(venv if venv.exists() else venv.absolute().parent).free // 10**6
+
+
 def _reason(venv: Path, output: str) -> str:
-    if "No space left" in output or shutil.disk_usage(venv).free < SPARE_MB * 10**6:
+    if "No space left" in output or _free_mb(venv) < SPARE_MB:
         return f"The disk of {venv} is full. Make room, and run the same command again."
     if "connection broken" in output:
         return (

@@ -56,7 +56,7 @@ for name in Path(sys.argv[-1]).read_text().split():
     if breaks:
         (packages / f"{name}.py").write_text("half of it is miss")
     if breaks == "disk":
-        sys.exit("ERROR: Could not install packages due to an OSError: No space left on device")
+        raise OSError("No space left on device")
     if breaks == "kill":
         os.kill(os.getppid(), signal.SIGKILL)
         sys.exit(1)

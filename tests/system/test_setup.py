@@ -126,6 +126,20 @@ async def test_installs_anew_if_an_installation_for_the_tests_was_killed(
     assert made.out.endswith(READY)
 
 
+async def test_says_which_file_is_in_its_way(checkout: Checkout) -> None:
+    """The tests may run as root, who can write everywhere."""
+    checkout.venv.touch()
+    before = await checkout.made("try")
+    checkout.venv.unlink()
+    checkout.venv.mkdir()
+    (checkout.venv / ".tmp").touch()
+    within = await checkout.made("try")
+
+    assert ".venv cannot be made: File exists." in before.err
+    assert ".tmp: File exists.\nThe installation into .venv failed, see above." in within.err
+    assert "Traceback" not in before.err + within.err
+
+
 @pytest.mark.parametrize("times", [1, 3])
 async def test_ctrl_c_ends_the_installation_in_silence(checkout: Checkout, times: int) -> None:
     async with checkout.make("try", PIP_BREAKS="stand still") as process:
