@@ -131,7 +131,8 @@ async def test_says_which_file_is_in_its_way(checkout: Checkout) -> None:
     checkout.venv.touch()
     before = await checkout.made("try")
     checkout.venv.unlink()
-    checkout.venv.mkdir()
+    await checkout.made("try")
+    (checkout.place / "requirements" / "demo.txt").touch()
     (checkout.venv / ".tmp").touch()
     within = await checkout.made("try")
 
