@@ -19,7 +19,7 @@ from service.application.errors import (
 from service.application.outbox import Backlog
 from service.relay import relay as relay_module
 from service.relay.batch import BLOCKED, GONE
-from service.relay.errors import BrokerUnavailable, EventRefused, WrongStream
+from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, WrongStream
 from service.relay.relay import BACK_OFF_MAX_SECONDS, COUNT_EVERY_SECONDS
 from tests.builders import MORNING
 from tests.relay.in_memory import PACE, World, now
@@ -305,6 +305,24 @@ async def test_parks_refused_blocked_and_deleted_events_with_their_reasons(
     reasons = sorted([BLOCKED, GONE, "it is too large"])
     [call] = [each for each in logged.calls if each.args == ("events parked",)]
     assert (call.method_name, call.kwargs) == ("warning", {"count": 4, "reasons": reasons})
+
+
+async def test_parks_an_event_in_conflict_and_logs_it_once(
+    world: World, logged: CapturingLogger
+) -> None:
+    [event, other] = world.outbox.add(2)
+    conflict = EventConflict("another event is there", subject="training", sequence=7)
+    world.broker.refuses[event.id] = conflict
+
+    async with world.running():
+        await asyncio.sleep(1)
+
+    assert [(each.queued.event, each.reason) for each in world.outbox.parked] == [
+        (event, "another event is there")
+    ]
+    assert world.broker.published == [other]
+    assert (world.observed[0].parked, world.observed[0].conflicts) == (1, 1)
+    assert [each for each in logged.calls if each.args == ("events parked",)] == []
 
 
 async def test_parks_deleted_events_while_the_broker_is_down(world: World) -> None:

@@ -107,7 +107,9 @@ def an_error(state: str, severity: str = "ERROR", **fields: str) -> asyncpg.Post
 
 def as_sqlalchemy_raises(error: Exception) -> DBAPIError:
     driver: Any = AsyncAdapt_asyncpg_dbapi(asyncpg)  # type: ignore[no-untyped-call]
-    return DBAPIError("SELECT 1", None, driver.Error(str(error), error))
+    adapted = driver.Error(str(error), error)
+    adapted.__cause__ = error
+    return DBAPIError("SELECT 1", None, adapted)
 
 
 def translation(error: Exception, part: str = "database") -> Exception:
@@ -298,3 +300,9 @@ def test_a_long_message_of_the_server_is_cut() -> None:
     found = translation(an_error("40001", M="x" * 1000))
     assert isinstance(found, Contended)
     assert found.cause == f"{'x' * 300} (40001)"
+
+
+def test_names_the_kind_of_an_error_that_the_server_did_not_answer() -> None:
+    found = translation(asyncpg.InternalClientError("unexpected message"))
+    assert isinstance(found, ConnectionLost)
+    assert found.cause == "InternalClientError"
