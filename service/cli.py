@@ -8,7 +8,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -25,6 +25,8 @@ from service.bootstrap.settings import (
 from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.relay.errors import BrokerUnavailable, WrongStream
 from service.urls import PORT_MAX, WrongUrl, parse_server_url
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
@@ -85,8 +87,10 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _relay(options: argparse.Namespace) -> int:
-    if options.replay != bool(options.since):
-        options.usage.error("--replay and --since need each other")
+    if options.replay and not options.since:
+        options.usage.error("--replay needs --since")
+    if options.since and not (options.replay or options.audit):
+        options.usage.error("--since belongs to --replay or --audit")
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
     logs.warn_of_ignored(settings.ignored())
@@ -115,6 +119,8 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
         return await relay_commands.list_parked(settings)
     if options.retry_parked:
         return await relay_commands.retry_parked(settings)
+    if options.audit:
+        return await relay_commands.audit(settings, options.since or BEGINNING)
     if options.replay:
         return await relay_commands.replay(
             settings, options.since, ensure_stream=options.ensure_stream
@@ -252,8 +258,15 @@ def _parser() -> argparse.ArgumentParser:
         "--replay", action="store_true",
         help="publish events since --since that the stream lacks, and end",
     )  # fmt: skip
+    instead.add_argument(
+        "--audit", action="store_true",
+        help="compare the events with the stream, since --since if it is given, and end",
+    )  # fmt: skip
     relay.add_argument(
-        "--since", type=_moment, metavar="TIME", help="for --replay: 2026-11-22T09:00:00Z"
+        "--since",
+        type=_moment,
+        metavar="TIME",
+        help="for --replay and --audit: 2026-11-22T09:00:00Z",
     )
     relay.set_defaults(run=_relay, usage=relay)
 

@@ -48,21 +48,44 @@ class NatsServer:
     port: int
     settings: str = ""
     sync: str | None = None
+    host: str = "127.0.0.1"
+    has_jetstream: bool = True
     _process: Process | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return self.url_with("")
+
+    def url_with(self, login: str, *, scheme: str = "nats", host: str | None = None) -> str:
+        """`login`: as it stands before the `@`, percent-encoded."""
+        host = host or (f"[{self.host}]" if ":" in self.host else self.host)
+        return f"{scheme}://{login}{'@' if login else ''}{host}:{self.port}"
 
     async def start(self) -> None:
-        config = self.home / "nats.conf"
-        sync = f", sync_interval: {self.sync}" if self.sync else ""  # unknown before 2.10
-        store = f'jetstream {{ store_dir: "{self.home}/store"{sync} }}'
-        config.write_text(f'listen: "127.0.0.1:{self.port}"\n{store}\n{self.settings}\n')
+        self._configure()
         self._process = await asyncio.create_subprocess_exec(
-            binary(), "-c", str(config), stdout=DEVNULL, stderr=DEVNULL
+            binary(), "-c", str(self._config), stdout=DEVNULL, stderr=DEVNULL
         )
         await eventually(self._answers)
+
+    def reload(self, settings: str) -> None:
+        """Changes the settings of the running server."""
+        self.settings = settings
+        self._configure()
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
+
+    @property
+    def _config(self) -> Path:
+        return self.home / "nats.conf"
+
+    def _configure(self) -> None:
+        sync = f", sync_interval: {self.sync}" if self.sync else ""  # unknown before 2.10
+        store = f'jetstream {{ store_dir: "{self.home}/store"{sync} }}'
+        self._config.write_text(
+            f'host: "{self.host}"\nport: {self.port}\n'
+            f"{store if self.has_jetstream else ''}\n{self.settings}\n"
+        )
 
     @property
     def pid(self) -> int:
@@ -171,18 +194,16 @@ class NatsServer:
         assert self._process
         assert self._process.returncode is None, "nats-server has ended"
         with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            _, writer = await asyncio.open_connection(self.host, self.port)
             writer.close()
             return True
         return False
 
 
 @asynccontextmanager
-async def a_nats_server(
-    settings: str = "", *, sync: str | None = None
-) -> AsyncIterator[NatsServer]:
+async def a_nats_server(settings: str = "", **facts: Any) -> AsyncIterator[NatsServer]:
     with tempfile.TemporaryDirectory(prefix="nats-") as home:
-        server = NatsServer(Path(home), free_port(), settings, sync)
+        server = NatsServer(Path(home), free_port(), settings, **facts)
         await server.start()
         try:
             yield server

@@ -114,6 +114,18 @@ class Turn(Leadership, Protocol):
     async def commit(self) -> None: ...
 
 
+class History(Protocol):
+    """Committed events, read in short transactions and without the lock of the queue."""
+
+    def history(self, since: datetime, page_size: int) -> AsyncIterator[Sequence[OutboxEvent]]:
+        """Pages as those of a turn."""
+
+    async def find(self, keys: Sequence[EventKey]) -> Sequence[OutboxEvent]:
+        """Those of the events that exist, also if they are queued or parked."""
+
+    async def backlog(self) -> Backlog: ...
+
+
 OpenLeadership = Callable[[], AbstractAsyncContextManager[Leadership | None]]
 """None if another process leads. Raises DependencyUnavailable; the block, TransactionFailed."""
 

@@ -13,11 +13,14 @@ from service.bootstrap.settings import RelaySettings
 from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
 from service.relay import stream
+from service.relay.audit import Audited, audit
 from service.relay.broker import Broker
 from service.relay.connection import Connection
+from service.relay.findings import Report
 from service.relay.observing import ObserveTurn, ignore_turn
 from service.relay.relay import Pace, Relay
 from service.relay.replay import Replayed, replay
+from service.relay.servers import parse_servers
 from service.relay.stream import Stream
 
 
@@ -86,6 +89,12 @@ async def publish_history(
             )
 
 
+async def audit_stream(settings: RelaySettings, since: datetime, report: Report) -> Audited:
+    """Raises BrokerUnavailable."""
+    async with _outbox(settings) as outbox, _broker(settings) as broker:
+        return await audit(outbox, broker, since=since, clock=now, report=report)
+
+
 @asynccontextmanager
 async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
     engine = create_engine(
@@ -106,8 +115,8 @@ async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
 
 @asynccontextmanager
 async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
-    connection = Connection(timeout=settings.nats_timeout_seconds)
-    async with connection.open(settings.nats_url.get_secret_value().split(",")):
+    servers = parse_servers(settings.nats_url.get_secret_value())
+    async with Connection(servers, seconds=settings.nats_timeout_seconds).open() as connection:
         yield Broker(connection, stream=settings.nats_stream, source=settings.events_source)
 
 

@@ -1,10 +1,12 @@
 """The commands of an operator of the relay. Each prints its result and returns the exit code."""
 
 import sys
+from collections import Counter
 from datetime import datetime
 
 from service.bootstrap import relay
 from service.bootstrap.settings import RelaySettings
+from service.relay.findings import Finding, Kind
 
 
 async def list_parked(settings: RelaySettings) -> int:
@@ -16,6 +18,22 @@ async def list_parked(settings: RelaySettings) -> int:
 async def retry_parked(settings: RelaySettings) -> int:
     print(f"{await relay.retry_parked(settings)} parked events are in the queue again.")
     return 0
+
+
+async def audit(settings: RelaySettings, since: datetime) -> int:
+    """1 if the events of the database and the messages of the stream differ."""
+    numbers = Counter[Kind]()
+
+    def report(finding: Finding) -> None:
+        numbers[finding.kind] += 1
+        print(f"{finding.kind}: {_printable(finding.text)}")
+
+    done = await relay.audit_stream(settings, since, report)
+    found = ", ".join(f"{numbers[kind]} {kind}" for kind in Kind)
+    print(f"{done.events} events and {done.messages} messages were compared: {found}.")
+    left_out = done.left_out
+    print(f"{left_out.pending} queued and {left_out.parked} parked events were left out.")
+    return int(numbers.total() > 0)
 
 
 async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: bool) -> int:
@@ -33,3 +51,8 @@ async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: boo
             file=sys.stderr,
         )
     return int(not done.is_complete)
+
+
+def _printable(text: str) -> str:
+    """A foreign subject may hold characters that a terminal obeys."""
+    return "".join(each if each.isprintable() else "?" for each in text)

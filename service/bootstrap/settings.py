@@ -13,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.bootstrap.root_path import check_root_path
 from service.bootstrap.token_settings import check_ends, check_secret
 from service.persistence.database_url import parse_database_url
-from service.urls import WrongUrl, parse_server_url, parse_server_urls
+from service.relay.servers import parse_servers
+from service.urls import WrongUrl, parse_server_url
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
@@ -52,7 +53,7 @@ def _are_nats_urls(value: SecretStr) -> SecretStr:
     what = (
         "one or more URLs that begin with nats:// or tls://, separated by commas (%2C in a login)"
     )
-    _require(value.get_secret_value(), what, parse_server_urls, "nats", "tls")
+    _require(value.get_secret_value(), what, parse_servers)
     return value
 
 

@@ -1,14 +1,15 @@
 """Opens the relay's transactions: leadership, turns, and the list of parked events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import WrongLogin
-from service.application.outbox import ParkedEvent
+from service.application.outbox import Backlog, EventKey, OutboxEvent, ParkedEvent
 from service.persistence.engine import (
     awaited_transaction,
     cut_after,
@@ -16,6 +17,7 @@ from service.persistence.engine import (
     milliseconds,
 )
 from service.persistence.errors import translate_errors
+from service.persistence.history import read_by_key, read_page
 from service.persistence.relay_turn import SqlTurn
 from service.persistence.roles import RELAY_ROLE, problem_of_login
 from service.persistence.tables import events, parked_events
@@ -78,10 +80,31 @@ class Outbox:
             await turn.execute(_WAIT_FOR_TURN)
             yield turn
 
+    async def history(self, since: datetime, page_size: int) -> AsyncIterator[list[OutboxEvent]]:
+        """Pages as those of a turn, but each in a transaction of its own, and with no lock."""
+        page = await self._read_page(since, page_size, None)
+        while page:
+            yield page
+            page = await self._read_page(since, page_size, page[-1])
+
+    async def find(self, keys: Sequence[EventKey]) -> list[OutboxEvent]:
+        async with self._short_transaction() as turn:
+            return await read_by_key(turn.execute, keys)
+
+    async def backlog(self) -> Backlog:
+        async with self._short_transaction() as turn:
+            return await turn.backlog()
+
     async def parked(self) -> list[ParkedEvent]:
         async with self._short_transaction() as turn:
             rows = (await turn.execute(_PARKED)).mappings()
             return [ParkedEvent(**row) for row in rows]
+
+    async def _read_page(
+        self, since: datetime, page_size: int, behind: OutboxEvent | None
+    ) -> list[OutboxEvent]:
+        async with self._transaction(0, patience=LONG_SECONDS) as turn:
+            return await read_page(turn.execute, since, page_size, behind)
 
     @asynccontextmanager
     async def _locked_turn(self, lock: sa.Select[Any]) -> AsyncIterator[SqlTurn | None]:

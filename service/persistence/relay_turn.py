@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
 from service.persistence.engine import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors
+from service.persistence.history import EVENT_COLUMNS, read_page
 from service.persistence.tables import events, outbox, parked_events
 from service.persistence.unnest import DIALECT, PLACE, AsyncpgArray, parameters, rows_given_as
 
@@ -19,19 +20,6 @@ FETCH_SIZE = 500
 A server that cannot send its rows does not notice that the relay is frozen: its limit for an idle
 transaction begins when all rows are sent.
 """
-
-EVENT_COLUMNS = (
-    events.c.id,
-    events.c.user_id,
-    events.c.session_id,
-    events.c.session_version,
-    events.c.event_type,
-    events.c.event_data,
-    events.c.occurred_at,
-    events.c.request_id,
-    events.c.traceparent,
-)
-"""The fields of OutboxEvent, in this order."""
 
 _first = (
     sa.select(outbox).order_by(outbox.c.position).limit(sa.bindparam("limit", type_=sa.Integer()))
@@ -89,24 +77,6 @@ _BACKLOG = sa.select(
     sa.select(sa.func.count()).select_from(parked_events).scalar_subquery().label("parked"),
 )
 
-_PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
-_FIRST_OF_HISTORY = (
-    sa.select(*EVENT_COLUMNS)
-    .where(
-        events.c.occurred_at >= sa.bindparam("since", type_=sa.DateTime(timezone=True)),
-        ~sa.exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
-        ~sa.exists().where(
-            parked_events.c.user_id == events.c.user_id, parked_events.c.event_id == events.c.id
-        ),
-    )
-    .order_by(events.c.user_id, events.c.session_id, events.c.session_version)
-    .limit(sa.bindparam("page_size", type_=sa.Integer()))
-)
-_REST_OF_HISTORY = _FIRST_OF_HISTORY.where(
-    sa.tuple_(*(events.c[name] for name in _PLACE_IN_HISTORY))
-    > sa.tuple_(*(sa.bindparam(name, type_=events.c[name].type) for name in _PLACE_IN_HISTORY))
-)
-
 _NOTHING = sa.text("SELECT 1")
 
 
@@ -151,12 +121,10 @@ class SqlTurn:
         return Backlog(**counts)
 
     async def history(self, since: datetime, page_size: int) -> AsyncIterator[list[OutboxEvent]]:
-        given: dict[str, Any] = {"since": since, "page_size": page_size}
-        found = [OutboxEvent._make(row) for row in await self.execute(_FIRST_OF_HISTORY, given)]
-        while found:
-            yield found
-            given |= {name: getattr(found[-1], name) for name in _PLACE_IN_HISTORY}
-            found = [OutboxEvent._make(row) for row in await self.execute(_REST_OF_HISTORY, given)]
+        page = await read_page(self.execute, since, page_size, None)
+        while page:
+            yield page
+            page = await read_page(self.execute, since, page_size, page[-1])
 
     async def retry_parked(self) -> int:
         return len((await self.execute(_RETRY_PARKED)).all())

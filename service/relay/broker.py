@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from nats.aio.msg import Msg
-
 from service.application.outbox import OutboxEvent
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, StreamMissing
-from service.relay.messages import Message, build_message
+from service.relay.link import Link
+from service.relay.messages import SUBJECTS, Message, build_message
 from service.relay.stored import StoredMessage, find_difference
 from service.relay.stream_api import (
     StreamApi,
@@ -49,8 +48,12 @@ class Broker:
         self._connection = connection
         self._source = source
 
+    def require_connection(self) -> None:
+        """Raises BrokerUnavailable."""
+        self._connection.require()
+
     async def wait_until_connected(self) -> None:
-        """Waits only for the first connection. Raises BrokerUnavailable."""
+        """Waits until every server was tried once. Raises BrokerUnavailable."""
         await self._connection.wait_until_connected()
 
     async def publish(self, event: OutboxEvent) -> bool:
@@ -72,24 +75,33 @@ class Broker:
             "its stream refuses an event because of a message that is not there"
         )
 
+    async def find(self, event: OutboxEvent) -> tuple[StoredMessage | None, str | None]:
+        """Its message and None, or else the last one of its subject and how that differs.
+
+        Raises BrokerUnavailable.
+        """
+        message = self.message(event)
+        found = await self._find(message)
+        return found, find_difference(found, message) if found else None
+
     async def publish_atomically(self, events: Sequence[OutboxEvent]) -> bool:
         """True if the stream stored all events in this order; else it stored none.
 
         It stores none if it has one of them, refuses one, or accepts no atomic batches.
         Raises BrokerUnavailable.
         """
-        self._connection.require()
+        link = self._connection.require()
         if not self.is_atomic:
             return False
-        batch, reply = uuid4().hex, self._connection.new_reply()
+        batch, reply = uuid4().hex, link.new_reply()
         commands = []
         for number, event in enumerate(events, start=1):
             is_last = number == len(events)
             sent = self.message(event, _batch_headers(batch, number, is_last=is_last))
-            if not self._fits(sent):
+            if sent.size > link.max_payload:
                 return False
             commands.append(sent.publish_command(reply=reply if is_last else ""))
-        ack = self._parse_ack(await self._connection.request(b"".join(commands), reply))
+        ack = await self._ask(link, b"".join(commands), reply, sent.subject)
         # A server without atomic batches acknowledges the last message alone.
         return (ack.get("batch"), ack.get("count")) == (batch, len(events))
 
@@ -100,17 +112,17 @@ class Broker:
 
     async def _send(self, message: Message) -> Collision | None:
         """None if the stream stored the message."""
-        self._connection.require()
-        if not self._fits(message):
+        link = self._connection.require()
+        if message.size > link.max_payload:
             raise EventRefused(f"it has {message.size} bytes, more than the broker accepts")
-        reply = self._connection.new_reply()
+        reply = link.new_reply()
         command = message.publish_command(reply=reply)
-        return _find_collision(self._parse_ack(await self._connection.request(command, reply)))
+        return self._find_collision(await self._ask(link, command, reply, message.subject))
 
     async def _is_stored(self, message: Message, collision: Collision) -> bool:
         """False if the message that collided was deleted. Raises EventConflict."""
         if collision.sequence is None:
-            key, found = "subject", await self._of_subject(message)
+            key, found = "subject", await self._find(message)
         else:
             key, found = "Nats-Msg-Id", await self.stream.message(collision.sequence)
         if found is None:
@@ -123,7 +135,7 @@ class Broker:
             )
         return True
 
-    async def _of_subject(self, message: Message) -> StoredMessage | None:
+    async def _find(self, message: Message) -> StoredMessage | None:
         """The event's own message, or else the last one of its subject."""
         last = await self.stream.last_message(message.subject)
         if last is None or find_difference(last, message) is None:
@@ -132,29 +144,27 @@ class Broker:
         first = await self.stream.next_message(message.subject, 1)
         return first if first and find_difference(first, message) is None else last
 
-    def _fits(self, sent: Message) -> bool:
-        return sent.size <= self._connection.max_payload
-
-    def _parse_ack(self, answer: Msg) -> dict[str, Any]:
-        """Raises BrokerUnavailable if it is no answer of this stream."""
+    async def _ask(self, link: Link, commands: bytes, reply: str, subject: str) -> dict[str, Any]:
+        """Raises BrokerUnavailable if the answer is not one of this stream."""
+        answer = await link.request(commands, reply, subject=subject, permission=SUBJECTS)
         if has_no_responder(answer):
             raise StreamMissing(self.stream.name)
         ack = parse_answer(answer)
         if "error" not in ack and ack.get("stream") != self.stream.name:
-            raise BrokerUnavailable(f"{ack.get('stream')} stored the event, not {self.stream.name}")
+            other = self._connection.quote(str(ack.get("stream")))
+            raise BrokerUnavailable(f"the stream {other} stored the event, not {self.stream.name}")
         return ack
 
-
-def _find_collision(ack: dict[str, Any]) -> Collision | None:
-    """Raises EventRefused and BrokerUnavailable."""
-    if "error" not in ack:
-        return Collision(ack["seq"]) if ack.get("duplicate") else None
-    code = error_code(ack)
-    if code == _WRONG_LAST_SEQUENCE:
-        return Collision(None)
-    if code == _MESSAGE_TOO_LARGE:
-        raise EventRefused("it is larger than the stream allows")
-    raise BrokerUnavailable(f"it refuses: {error_text(ack)}")
+    def _find_collision(self, ack: dict[str, Any]) -> Collision | None:
+        """Raises EventRefused and BrokerUnavailable."""
+        if "error" not in ack:
+            return Collision(ack["seq"]) if ack.get("duplicate") else None
+        code = error_code(ack)
+        if code == _WRONG_LAST_SEQUENCE:
+            return Collision(None)
+        if code == _MESSAGE_TOO_LARGE:
+            raise EventRefused("it is larger than the stream allows")
+        raise BrokerUnavailable(f"the stream refuses: {self._connection.quote(error_text(ack))}")
 
 
 def _batch_headers(batch: str, number: int, *, is_last: bool) -> str:

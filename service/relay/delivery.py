@@ -16,7 +16,7 @@ ATOMIC_MAX = 1000
 
 
 class Publisher(Protocol):
-    """Raises BrokerUnavailable."""
+    """Every method raises BrokerUnavailable."""
 
     async def publish(self, event: OutboxEvent) -> bool:
         """True if the stream had the event already. Raises EventRefused and EventConflict."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -22,6 +23,12 @@ COUNT_EVERY_SECONDS = 5.0
 
 RequireStream = Callable[[], Awaitable[None]]
 """Raises WrongStream if the stream would lose or duplicate events, and BrokerUnavailable."""
+
+
+class ConnectedPublisher(Publisher, Protocol):
+    def require_connection(self) -> None:
+        """Raises BrokerUnavailable."""
+
 
 log = structlog.get_logger("service.relay")
 
@@ -55,7 +62,7 @@ class Relay:
         self,
         open_leadership: OpenLeadership,
         open_turn: OpenTurn,
-        publisher: Publisher,
+        publisher: ConnectedPublisher,
         require_stream: RequireStream,
         *,
         clock: Clock,
@@ -97,14 +104,14 @@ class Relay:
             await wait_for(self._stop, within=self._pause)
 
     async def _lead_or_stand_by(self) -> None:
-        outage = await self._check_stream()
+        outage = await self._check_broker()
         async with self._open_leadership() as leadership:
             if leadership is None:
                 self._stand_by(outage)
                 return
             async with Lease(leadership, self._pace.lease) as lease:
                 while lease.is_held() and not self._stop.is_set():
-                    await self._take_turn(outage)
+                    await self._take_turn(outage or await self._check_broker())
                     await wait_for(self._stop, within=self._pause)
 
     async def _take_turn(self, outage: BrokerUnavailable | None) -> None:
@@ -128,14 +135,20 @@ class Relay:
         self._log_state(RelayState.ACTIVE)
         self._pause = self._pace.pause_after(len(batch.queued), self._pause)
 
-    async def _check_stream(self) -> BrokerUnavailable | None:
-        """Checks the stream at the start and after each outage. Returns the outage, if any."""
-        if not self._is_stream_checked:
-            try:
+    async def _check_broker(self) -> BrokerUnavailable | None:
+        """Returns the outage, if any, also if there is nothing to publish.
+
+        Checks the stream only at the start and after each outage.
+        """
+        try:
+            if self._is_stream_checked:
+                self._publisher.require_connection()
+            else:
                 await self._require_stream()
-            except BrokerUnavailable as exc:
-                return exc
-            self._is_stream_checked = True
+        except BrokerUnavailable as exc:
+            self._is_stream_checked = False
+            return exc
+        self._is_stream_checked = True
         return None
 
     async def _backlog(self, turn: Turn) -> Backlog | None:

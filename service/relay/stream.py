@@ -30,10 +30,12 @@ async def ensure(broker: Broker, stream: Stream) -> None:
 
 async def require(broker: Broker, stream: Stream) -> None:
     """Raises WrongStream if the stream would lose or duplicate events, and BrokerUnavailable."""
-    config = (await broker.stream.state()).config
-    if faults := list(_find_faults(config, stream)):
+    state = await broker.stream.state()
+    if faults := list(_find_faults(state.config, stream)):
         raise WrongStream(f"The stream {stream.name} cannot be used: {'; '.join(faults)}.")
-    broker.is_atomic = bool(config.allow_atomic)
+    # A missing permission to read messages should show now, not at the first duplicate.
+    await broker.stream.message(state.last_sequence + 1)
+    broker.is_atomic = bool(state.config.allow_atomic)
 
 
 async def _create(broker: Broker, stream: Stream) -> None:

@@ -70,19 +70,21 @@ class StreamApi:
 
     async def _ask(self, endpoint: str, given: Mapping[str, Any]) -> dict[str, Any]:
         await self._connection.wait_until_connected()
-        subject, reply = f"$JS.API.STREAM.{endpoint}.{self.name}", self._connection.new_reply()
+        link = self._connection.require()
+        subject, reply = f"$JS.API.STREAM.{endpoint}.{self.name}", link.new_reply()
         body = json.dumps(given).encode()
         command = f"PUB {subject} {reply} {len(body)}\r\n".encode() + body + b"\r\n"
-        answer = await self._connection.request(command, reply)
+        answer = await link.request(command, reply, subject=subject, permission=subject)
         if has_no_responder(answer):
-            raise BrokerUnavailable("it has no JetStream")
+            raise BrokerUnavailable("JetStream is not enabled on it")
         return parse_answer(answer)
 
     def _require_success(self, answer: dict[str, Any]) -> dict[str, Any]:
         if error_code(answer) == _STREAM_NOT_FOUND:
             raise StreamMissing(self.name)
         if "error" in answer:
-            raise BrokerUnavailable(f"JetStream refuses: {error_text(answer)}")
+            words = self._connection.quote(error_text(answer))
+            raise BrokerUnavailable(f"JetStream refuses: {words}")
         return answer
 
 

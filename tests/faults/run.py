@@ -32,6 +32,8 @@ async def run(
         over = monotonic()
         await world.caught_up()
         catch_up = monotonic() - over
+        audit = await world.start_relay("--audit")
+        assert await audit.end() == 0, audit.output
         rows = await world.load.pool.fetch("SELECT id FROM events")
         return verdict(
             (str(row["id"]) for row in rows),

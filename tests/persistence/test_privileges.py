@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from service.bootstrap.migrations import migrate
+from service.persistence.history import EVENT_COLUMNS
 from service.persistence.reader import HISTORY
-from service.persistence.relay_turn import EVENT_COLUMNS
 from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE
 from service.persistence.sessions import COLUMNS
 from tests.persistence.partitions import partitioning

@@ -130,6 +130,10 @@ class InMemoryBroker:
     checks: list[float] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
 
+    def require_connection(self) -> None:
+        if self.down:
+            raise self.down
+
     async def require_stream(self) -> None:
         self.checks.append(now())
         if failure := self.down or self.fault:

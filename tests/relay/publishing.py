@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from service.application.outbox import OutboxEvent
 from service.relay.broker import Broker
 from service.relay.connection import Connection
+from service.relay.servers import parse_servers
 from tests.builders import MORNING
 from tests.nats_server import STREAM, NatsServer
 
@@ -16,10 +17,11 @@ OWNER = uuid4()
 
 @asynccontextmanager
 async def a_broker(
-    server: NatsServer, *, patience: float = PUBLISH_TIMEOUT
+    server: NatsServer, *, login: str = "", patience: float = PUBLISH_TIMEOUT
 ) -> AsyncIterator[Broker]:
     """A connection to the server, for the stream of the tests."""
-    async with Connection(timeout=patience).open([server.url]) as connection:
+    servers = parse_servers(server.url_with(login))
+    async with Connection(servers, seconds=patience).open() as connection:
         broker = Broker(connection, stream=STREAM, source="/gym")
         await broker.wait_until_connected()
         yield broker

@@ -83,7 +83,9 @@ async def test_the_command_line_reports_the_result(
         assert await failed.end() == 1
 
     assert replay.out == ["1 events were published again, the stream had 0, and refused 0.\n"]
-    assert failed.err == ["The broker is not available: there is no connection.\n"]
+    assert failed.err == [
+        "The broker is not available: it refuses the connection: no program listens on its port.\n"
+    ]
 
 
 @pytest.mark.parametrize(

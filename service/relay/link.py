@@ -1,0 +1,215 @@
+"""One connection to one NATS server: opened, used for requests, and not used again when it ends."""
+
+import asyncio
+import itertools
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, SecureConnWantedError
+from nats.errors import Error as NatsError
+
+from service.relay import outages
+from service.relay.errors import BrokerUnavailable
+from service.relay.hearing import hear_refusal
+from service.relay.servers import Server
+from service.relay.waiting import wait_for
+
+CONNECT_SECONDS = 2
+PING_SECONDS = 2
+WATCH_SECONDS = 0.25
+CLOSE_SECONDS = 2
+
+
+@dataclass(slots=True)
+class _Request:
+    """`permission`: the pattern of subjects that permissions must include."""
+
+    subject: str
+    permission: str
+    answer: asyncio.Future[Msg]
+
+    def fail(self, reason: str) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(BrokerUnavailable(reason))
+
+
+class _Client(Client):
+    """`requires_tls`: sends nothing without TLS; the library would send the login."""
+
+    def __init__(self, *, requires_tls: bool) -> None:
+        super().__init__()
+        self.has_greeted = False
+        self.wants_certificate = False
+        self._requires_tls = requires_tls
+
+    async def send(self, commands: bytes) -> None:
+        """Faster than the library's `publish`, which checks every character of the headers."""
+        if not self.is_connected:
+            raise ConnectionClosedError
+        await self._send_command(commands)
+        await self._flush_pending()
+
+    async def flush_in_order(self) -> None:
+        """Waits until the server has read all commands; the library's PING would overtake them."""
+        while self.pending_data_size and self.is_connected:  # noqa: ASYNC110  no event tells it
+            await asyncio.sleep(0)
+        await self.flush(CONNECT_SECONDS)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002  the library's
+        if initial_connection:
+            self.has_greeted = True
+            self.wants_certificate = bool(info.get("tls_verify"))
+            if self._requires_tls and not (info.get("tls_required") or info.get("tls_available")):
+                raise SecureConnWantedError
+            self._server_info["tls_required"] = info.get("tls_required") or self._requires_tls
+        await super()._process_info(info, initial_connection)
+
+
+class Link:
+    """`seconds`: time limit for an answer."""
+
+    def __init__(self, server: Server, seconds: float) -> None:
+        self._server = server
+        self._seconds = seconds
+        self._client = _Client(requires_tls=server.requires_tls)
+        self._is_connecting = False
+        self._has_connected = False
+        self._closed = asyncio.Event()
+        self._denied: str | None = None
+        self._inbox = self._client.new_inbox()
+        self._numbers = itertools.count()
+        self._requests: dict[str, _Request] = {}
+
+    @property
+    def is_open(self) -> bool:
+        return self._client.is_connected and not self._denied
+
+    @property
+    def max_payload(self) -> int:
+        return self._client.max_payload
+
+    @property
+    def neighbours(self) -> list[Server]:
+        """Other servers of the cluster, as this one named them."""
+        return [
+            self._server.neighbour(each.hostname, each.port)
+            for each in self._client.discovered_servers
+            if each.hostname and each.port
+        ]
+
+    async def open(self) -> None:
+        """Raises BrokerUnavailable with the reason, which holds no secret."""
+        try:
+            await self._connect()
+            await self._client.subscribe(f"{self._inbox}.*", cb=self._settle)
+            await self._client.flush_in_order()
+        except Exception as exc:  # noqa: BLE001  another program on the port may send anything
+            raise BrokerUnavailable(await self._describe(exc)) from None
+        if self._denied:
+            raise BrokerUnavailable(self._denied)
+
+    async def wait_until_lost(self) -> str:
+        """Returns the reason."""
+        while not await wait_for(self._closed, within=WATCH_SECONDS):
+            if not self.is_open:  # the end of the library's `close` may wait for a stuck broker
+                break
+        return self._denied or outages.describe_loss(self._client.last_error, self._server.secrets)
+
+    async def close(self) -> None:
+        self._fail_requests(outages.LOST)
+        if self._client.is_connecting or self._client.is_connected:
+            with suppress(TimeoutError):  # a broker that is stuck accepts no bytes
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._client.close()
+
+    def new_reply(self) -> str:
+        """A subject for one answer."""
+        return f"{self._inbox}.{next(self._numbers)}"
+
+    async def request(self, commands: bytes, reply: str, *, subject: str, permission: str) -> Msg:
+        """The answer to the last command, which publishes to `subject`. Raises BrokerUnavailable.
+
+        `permission`: the subjects to which the relay must be allowed to publish, for people.
+        Of the library's own ways, `publish` takes twice as long and `publish_async` may hang.
+        """
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._requests[reply] = _Request(subject, permission, answer)
+        try:
+            await self._client.send(commands)
+            async with asyncio.timeout(self._seconds):
+                return await answer
+        except TimeoutError:
+            raise BrokerUnavailable(outages.SILENT) from None
+        except (NatsError, OSError) as exc:
+            raise BrokerUnavailable(outages.LOST) from exc
+        finally:
+            del self._requests[reply]
+
+    async def _connect(self) -> None:
+        self._is_connecting = True
+        try:
+            await self._client.connect(
+                [self._server.bare_url],
+                name="training-sessions relay",
+                allow_reconnect=False,
+                pending_size=0,  # else messages that timed out would be sent after an outage
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=PING_SECONDS,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_disconnected,
+                closed_cb=self._on_closed,
+                tls_hostname=self._server.certified_host,
+                user=self._server.user,
+                password=self._server.password,
+                token=self._server.token,
+            )
+            self._has_connected = True
+        finally:
+            self._is_connecting = False
+
+    async def _describe(self, exc: Exception) -> str:
+        has_greeted, secrets = self._client.has_greeted, self._server.secrets
+        if self._has_connected and not self._client.is_connected:
+            return outages.describe_loss(self._client.last_error, secrets)
+        if self._client.wants_certificate and outages.is_cut_off(exc):
+            return outages.NO_CERTIFICATE
+        if isinstance(exc, TimeoutError) and self._client.is_connecting:
+            return outages.SILENT if has_greeted else outages.NO_GREETING
+        if isinstance(exc, ConnectionError) and has_greeted:
+            words = await hear_refusal(*self._server.address)
+            return outages.describe_refusal(words, secrets) if words else outages.ENDS
+        return outages.describe_failure(exc, has_greeted=has_greeted, secrets=secrets)
+
+    async def _on_error(self, exc: Exception) -> None:
+        if self._is_connecting:
+            raise exc  # else the library would try again for ever, and name no reason
+        if denied := outages.find_denied(str(exc)):
+            self._deny(denied)
+
+    def _deny(self, denied: outages.Denied) -> None:
+        if denied.verb == "subscription":
+            self._denied = outages.describe_denial(denied.verb, "_INBOX.>")
+            self._fail_requests(self._denied)
+            return
+        pending = list(self._requests.values())
+        concerned = [each for each in pending if each.subject.lower() == denied.subject]
+        for request in concerned or pending:
+            request.fail(outages.describe_denial(denied.verb, request.permission))
+
+    async def _on_disconnected(self) -> None:
+        self._fail_requests(outages.LOST)
+
+    async def _on_closed(self) -> None:
+        self._closed.set()
+
+    def _fail_requests(self, reason: str) -> None:
+        for request in self._requests.values():
+            request.fail(reason)
+
+    async def _settle(self, answer: Msg) -> None:
+        request = self._requests.get(answer.subject)
+        if request and not request.answer.done():
+            request.answer.set_result(answer)

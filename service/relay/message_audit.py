@@ -1,0 +1,89 @@
+"""Looks for the event of each message of the stream in the database."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from service.application.outbox import EventKey, History, OutboxEvent
+from service.relay.broker import Broker
+from service.relay.findings import PAGE_SIZE, Finding, Kind, Report, ask_for_each, describe
+from service.relay.messages import SUBJECTS
+from service.relay.stored import StoredMessage, find_difference
+from service.relay.stream_api import StreamState
+
+PREFIX = SUBJECTS.removesuffix(">")
+
+
+class MessageAudit:
+    """A message may be foreign, that is, no event of the database, or a copy."""
+
+    def __init__(self, history: History, broker: Broker, report: Report) -> None:
+        self._history = history
+        self._broker = broker
+        self._report = report
+
+    async def run(self, since: datetime) -> int:
+        state = await self._broker.stream.state()
+        has_copies = state.messages != state.subjects
+        count = 0
+        first = await self._first_since(since, state)
+        for start in range(first, state.last_sequence + 1, PAGE_SIZE):
+            end = min(start + PAGE_SIZE, state.last_sequence + 1)
+            page = await self._read(range(start, end))
+            await self._judge(page, has_copies=has_copies)
+            count += len(page)
+        return count
+
+    async def _first_since(self, since: datetime, state: StreamState) -> int:
+        """The first sequence since then: the times of messages rise with their sequences."""
+        low, high = max(state.first_sequence, 1), state.last_sequence + 1
+        while low < high:
+            middle = (low + high) // 2
+            message = await self._broker.stream.next_message(">", middle)
+            if message is None or message.stored_at >= since:
+                high = middle
+            else:
+                low = message.sequence + 1
+        return low
+
+    async def _read(self, sequences: Iterable[int]) -> list[StoredMessage]:
+        """Without messages that were deleted, and those of other publishers' subjects."""
+        found = await ask_for_each(self._broker.stream.message, sequences)
+        return [each for each in found if each and each.subject.startswith(PREFIX)]
+
+    async def _judge(self, page: Sequence[StoredMessage], *, has_copies: bool) -> None:
+        keys = {key for message in page if (key := _key(message))}
+        events = {event.key: event for event in await self._history.find(list(keys))}
+        for message in page:
+            key = _key(message)
+            event = events.get(key) if key else None
+            if event is None:
+                text = "the database has no such event" if key else "is not an event"
+                self._report_foreign(message, text)
+            elif difference := find_difference(message, self._broker.message(event)):
+                self._report_foreign(message, difference)
+            elif has_copies or message.subject != self._broker.message(event).subject:
+                await self._judge_copy(message, event)
+
+    async def _judge_copy(self, message: StoredMessage, event: OutboxEvent) -> None:
+        own, difference = await self._broker.find(event)
+        if own is None or difference:
+            self._report_foreign(message, "has the subject of another event")
+        elif own.sequence != message.sequence:
+            text = f"message {message.sequence} repeats message {own.sequence}: {describe(event)}"
+            self._report(Finding(Kind.DOUBLED, text))
+
+    def _report_foreign(self, message: StoredMessage, text: str) -> None:
+        place = f"message {message.sequence}, {message.subject}"
+        self._report(Finding(Kind.FOREIGN, f"{place}: {text}"))
+
+
+def _key(message: StoredMessage) -> EventKey | None:
+    """None if the message names no event."""
+    try:
+        user_id = orjson.loads(message.payload)["userId"]
+        return UUID(user_id), UUID(message.event_id)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,19 @@
+"""Why the relay cannot use a NATS server, in the words that people see."""
+
+from service.relay.connection import Connection
+from service.relay.errors import BrokerUnavailable
+from service.relay.servers import parse_servers
+from service.relay.stream_api import StreamApi
+from tests.nats_server import STREAM
+
+SECONDS = 2
+
+
+async def reason_for(urls: str) -> str | None:
+    """None if the relay connects and finds the stream."""
+    try:
+        async with Connection(parse_servers(urls), seconds=SECONDS).open() as connection:
+            await StreamApi(connection, STREAM).state()
+    except BrokerUnavailable as exc:
+        return str(exc)
+    return None
