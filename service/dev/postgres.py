@@ -5,7 +5,6 @@ docs/decisions/embedded-postgresql.md says why only the binaries are used.
 
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import socket
@@ -30,8 +29,9 @@ from service.dev.homes import (
 
 SUPERUSER = "postgres"
 
-_CAUSE = re.compile(r"\b(error|fatal|panic):", re.IGNORECASE)
-_ADVICE = re.compile(r"\b(detail|hint):", re.IGNORECASE)
+_PROGRESS = " ... "
+_EPILOGUE = ("child process exited", "initdb: removing")
+_LINES_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,11 @@ def _start(pg_ctl: Sequence[str], log: Path) -> None:
     logged = log.stat().st_size if log.exists() else 0
     try:
         _run([*pg_ctl, "-l", str(log), "start"])
-    except EmbeddedPostgresError as exc:
+    except EmbeddedPostgresError:
         if not log.exists():
             raise
         cause = _cause(log.read_bytes()[logged:])
-        raise EmbeddedPostgresError(f"{exc}\n{log} ends with:\n{cause}") from None
+        raise EmbeddedPostgresError(f"PostgreSQL does not start. {log} says:\n{cause}") from None
 
 
 def _run(command: Sequence[str], *, check: bool = True) -> None:
@@ -140,11 +140,12 @@ def _run(command: Sequence[str], *, check: bool = True) -> None:
 
 
 def _cause(output: bytes) -> str:
-    """The lines that say why a command failed, among those that say what it did before."""
+    """The lines that say why a command failed: those of the step that it did not finish."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
-    if not any(map(_CAUSE.search, lines)):
-        return "\n".join(lines[-3:])
-    return "\n".join(line for line in lines if _CAUSE.search(line) or _ADVICE.search(line))
+    steps = [number for number, line in enumerate(lines) if _PROGRESS in line]
+    unfinished = lines[steps[-1] :] if steps else lines
+    cause = [line for line in unfinished if not line.startswith(_EPILOGUE)]
+    return "\n".join(cause[-_LINES_MAX:])
 
 
 @contextmanager

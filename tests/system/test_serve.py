@@ -81,6 +81,15 @@ async def test_ends_after_the_shutdown_notice(database: TestDatabase, workers: s
         assert await process.end() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_ends_in_silence_on_ctrl_c(database: TestDatabase, workers: str) -> None:
+    async with a_service(database.api_url, workers=workers) as (process, _):
+        os.killpg(process.running.pid, signal.SIGINT)  # as the terminal does
+
+        assert await process.end() == 0
+        assert "Traceback" not in process.output
+
+
 async def _is_not_ready(app: App) -> bool:
     answer = await app.client.get("/readyz")
     if answer.status_code == 200:
