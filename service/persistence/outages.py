@@ -1,8 +1,7 @@
 """The log of outages: each is said when it begins, when its cause changes, and when it is over."""
 
 import asyncio
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from service.application.errors import (
 from service.persistence.errors import DATABASE
 
 QUIET_SECONDS = 1.0
-"""An outage is over with the first success so long after its last failure.
+"""An outage is over if no failure follows a success within this time of the last failure.
 
 A server may refuse some of the work and do the rest: without this, the log would have no end.
 """
@@ -32,11 +31,15 @@ log = structlog.get_logger("service.database")
 
 @dataclass
 class _Outage:
-    """Times in seconds. `said`: when each cause was written to the log."""
+    """Times in seconds of the event loop's clock. `said`: when each cause was logged.
+
+    `end`: the end that a success has announced, unless a failure comes before it.
+    """
 
     began_at: float
     failed_at: float
     cause: str
+    end: asyncio.TimerHandle | None = None
     said: dict[str, float] = field(default_factory=dict)
     last_said: str | None = None
 
@@ -47,11 +50,8 @@ class Outages:
     Everything in a process that uses the database tells one object of successes and failures.
     """
 
-    def __init__(
-        self, server: str = "the server", *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, server: str = "the server") -> None:
         self.server = server
-        self._clock = clock
         self._ongoing: dict[str, _Outage] = {}
         self._suspected: set[str] = set()
         self._begun = asyncio.Event()
@@ -70,25 +70,34 @@ class Outages:
         await self._begun.wait()
 
     def failed(self, part: str, cause: str) -> None:
-        now = self._clock()
+        now = asyncio.get_running_loop().time()
         outage = self._ongoing.setdefault(part, _Outage(now, now, cause))
         outage.failed_at, outage.cause = now, cause
+        if outage.end:
+            outage.end.cancel()
+            outage.end = None
+        self._say(part, outage)
+        self._begun.set()
+
+    def succeeded(self, part: str) -> None:
+        outage = self._ongoing.get(part)
+        if outage and not outage.end:
+            loop = asyncio.get_running_loop()
+            outage.end = loop.call_at(outage.failed_at + QUIET_SECONDS, self._end, part)
+
+    def _say(self, part: str, outage: _Outage) -> None:
+        now, cause = outage.failed_at, outage.cause
         outage.said = {each: at for each, at in outage.said.items() if now - at < REPEAT_SECONDS}
         is_new = cause != outage.last_said and cause not in outage.said
         if is_new and len(outage.said) < CAUSES_MAX:
             outage.said[cause] = now
             outage.last_said = cause
             log.error("unavailable", dependency=part, server=self.server, cause=cause)
-        self._begun.set()
 
-    def succeeded(self, part: str) -> None:
-        outage = self._ongoing.get(part)
-        if outage and self._clock() - outage.failed_at >= QUIET_SECONDS:
-            del self._ongoing[part]
-            lasted = round(self._clock() - outage.began_at, 1)
-            log.warning(
-                "available again", dependency=part, server=self.server, after_seconds=lasted
-            )
+    def _end(self, part: str) -> None:
+        outage = self._ongoing.pop(part)
+        lasted = round(asyncio.get_running_loop().time() - outage.began_at, 1)
+        log.warning("available again", dependency=part, server=self.server, after_seconds=lasted)
 
     @contextmanager
     def observing(self, part: str) -> Iterator[None]:

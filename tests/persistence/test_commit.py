@@ -17,21 +17,15 @@ from service.persistence.database import Database
 from service.persistence.unit_of_work import SqlUnitOfWork
 from tests.builders import a_command
 from tests.persistence.stepping import open_unit_of_work
-from tests.persistence.transacting import KILL_CONNECTIONS, a_failure, load, users_of, write
+from tests.persistence.transacting import (
+    KILL_CONNECTIONS,
+    a_failure,
+    load,
+    raise_on_insert,
+    users_of,
+    write,
+)
 from tests.running import TestDatabase
-
-
-async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bool = False) -> None:
-    await database.execute(f"""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE {failure}; END $$
-    """)
-    await database.execute(
-        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED"
-        " FOR EACH ROW EXECUTE FUNCTION refuse()"
-        if at_commit
-        else "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
-    )
 
 
 async def test_rolls_back_without_a_commit(units: Database, database: TestDatabase) -> None:

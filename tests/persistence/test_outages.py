@@ -1,5 +1,6 @@
 """The log says each outage when it begins, when its cause changes, and when it is over."""
 
+import asyncio
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
@@ -19,26 +20,12 @@ from service.persistence.outages import CAUSES_MAX, QUIET_SECONDS, REPEAT_SECOND
 Line = MutableMapping[str, Any]
 
 
-class Gym:
-    """Outages with a clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.outages = Outages("gym:5432", clock=lambda: self.now)
-
-    def fail(self, *causes: str, part: str = "database", pause: float = 0) -> None:
-        for cause in causes:
-            self.outages.failed(part, cause)
-            self.now += pause
-
-    def recover(self, part: str = "database") -> None:
-        self.now += QUIET_SECONDS
-        self.outages.succeeded(part)
+pytestmark = pytest.mark.simulated_time
 
 
 @pytest.fixture
-def gym() -> Gym:
-    return Gym()
+def outages() -> Outages:
+    return Outages("gym:5432")
 
 
 @pytest.fixture
@@ -54,10 +41,23 @@ def causes(lines: Sequence[Line]) -> list[str | None]:
     return [line.get("cause") for line in lines]
 
 
-def test_says_the_beginning_and_the_end_once(gym: Gym, lines: list[Line]) -> None:
-    gym.fail("full", "full", "full", pause=10, part="writes")
-    gym.recover("writes")
-    gym.recover("writes")
+async def fail(
+    outages: Outages, *causes: str, part: str = "database", pause: float = 0.001
+) -> None:
+    for cause in causes:
+        outages.failed(part, cause)
+        await asyncio.sleep(pause)
+
+
+async def recover(outages: Outages, part: str = "database") -> None:
+    outages.succeeded(part)
+    await asyncio.sleep(QUIET_SECONDS)
+
+
+async def test_says_the_beginning_and_the_end_once(outages: Outages, lines: list[Line]) -> None:
+    await fail(outages, "full", "full", "full", pause=10, part="writes")
+    await recover(outages, "writes")
+    await recover(outages, "writes")
 
     begin, end = lines
     assert begin == {
@@ -72,82 +72,107 @@ def test_says_the_beginning_and_the_end_once(gym: Gym, lines: list[Line]) -> Non
         "log_level": "warning",
         "dependency": "writes",
         "server": "gym:5432",
-        "after_seconds": 31.0,
+        "after_seconds": 30.0,
     }
 
 
-def test_says_a_new_cause(gym: Gym, lines: list[Line]) -> None:
-    gym.fail("refused", "refused", "starting", "starting")
+async def test_says_the_end_also_if_the_only_success_comes_right_after_the_last_failure(
+    outages: Outages, lines: list[Line]
+) -> None:
+    await fail(outages, "full")
+    await recover(outages)
+
+    assert causes(lines) == ["full", None]
+    assert outages.cause("database") is None
+
+
+async def test_says_a_new_cause(outages: Outages, lines: list[Line]) -> None:
+    await fail(outages, "refused", "refused", "starting", "starting")
 
     assert causes(lines) == ["refused", "starting"]
-    assert gym.outages.cause("database") == "starting"
+    assert outages.cause("database") == "starting"
 
 
-def test_says_causes_that_alternate_once_and_again_after_a_while(
-    gym: Gym, lines: list[Line]
+async def test_says_causes_that_alternate_once_and_again_after_a_while(
+    outages: Outages, lines: list[Line]
 ) -> None:
-    gym.fail(*["refused", "starting"] * 10)
-    gym.now = REPEAT_SECONDS
-    gym.fail(*["refused", "starting"] * 10)
+    await fail(outages, *["refused", "starting"] * 10)
+    await asyncio.sleep(REPEAT_SECONDS)
+    await fail(outages, *["refused", "starting"] * 10)
 
     assert causes(lines) == ["refused", "starting"] * 2
 
 
-def test_says_a_cause_that_stays_only_once(gym: Gym, lines: list[Line]) -> None:
-    gym.fail(*["refused"] * 100, pause=REPEAT_SECONDS)
+async def test_says_a_cause_that_stays_only_once(outages: Outages, lines: list[Line]) -> None:
+    await fail(outages, *["refused"] * 100, pause=REPEAT_SECONDS)
 
     assert causes(lines) == ["refused"]
 
 
-def test_bounds_the_causes_that_it_says_in_a_while(gym: Gym, lines: list[Line]) -> None:
-    gym.fail(*map(str, range(1000)))
+async def test_bounds_the_causes_that_it_says_in_a_while(
+    outages: Outages, lines: list[Line]
+) -> None:
+    await fail(outages, *map(str, range(1000)))
 
     assert len(lines) == CAUSES_MAX
 
 
-def test_is_not_over_with_a_success_right_after_a_failure(gym: Gym, lines: list[Line]) -> None:
+async def test_is_not_over_if_a_failure_follows_the_success(
+    outages: Outages, lines: list[Line]
+) -> None:
     """A server that refuses every second connection would else be said all the time."""
     for _ in range(10):
-        gym.fail("too many connections", pause=QUIET_SECONDS / 2)
-        gym.outages.succeeded("database")
-    gym.recover()
+        await fail(outages, "too many connections", pause=QUIET_SECONDS / 2)
+        outages.succeeded("database")
+    assert causes(lines) == ["too many connections"]
 
+    await asyncio.sleep(QUIET_SECONDS)
     assert causes(lines) == ["too many connections", None]
 
 
-def test_says_a_second_outage_as_the_first(gym: Gym, lines: list[Line]) -> None:
+async def test_is_not_over_without_a_success(outages: Outages, lines: list[Line]) -> None:
+    await fail(outages, "refused", "refused", pause=10 * QUIET_SECONDS)
+    outages.succeeded("database")
+    await fail(outages, "refused", pause=10 * QUIET_SECONDS)
+
+    assert causes(lines) == ["refused"]
+
+
+async def test_says_a_second_outage_as_the_first(outages: Outages, lines: list[Line]) -> None:
     for _ in range(2):
-        gym.fail("refused")
-        gym.recover()
+        await fail(outages, "refused")
+        await recover(outages)
 
     assert causes(lines) == ["refused", None] * 2
 
 
-def test_keeps_the_parts_apart(gym: Gym, lines: list[Line]) -> None:
-    gym.fail("full", part="writes")
-    gym.fail("refused", part="database")
-    gym.recover("database")
+async def test_keeps_the_parts_apart(outages: Outages, lines: list[Line]) -> None:
+    await fail(outages, "full", part="writes")
+    await fail(outages, "refused", part="database")
+    await recover(outages, "database")
 
     assert causes(lines) == ["full", "refused", None]
-    assert gym.outages.cause("database") is None
-    assert gym.outages.is_ongoing({"writes", "database"})
-    assert not gym.outages.is_ongoing({"reads", "database"})
+    assert outages.cause("database") is None
+    assert outages.is_ongoing({"writes", "database"})
+    assert not outages.is_ongoing({"reads", "database"})
 
 
-def test_a_success_without_an_outage_is_not_said(gym: Gym, lines: list[Line]) -> None:
-    gym.recover()
+async def test_a_success_without_an_outage_is_not_said(outages: Outages, lines: list[Line]) -> None:
+    await recover(outages)
 
     assert lines == []
 
 
-def raise_in_a_transaction(gym: Gym, *failures: TransactionFailed | DependencyUnavailable) -> None:
+def raise_in_a_transaction(
+    outages: Outages, *failures: TransactionFailed | DependencyUnavailable
+) -> None:
     for failure in failures:
-        with pytest.raises(type(failure)), gym.outages.observing("reads"):
+        with pytest.raises(type(failure)), outages.observing("reads"):
             raise failure
 
 
-def test_observes_what_a_transaction_cannot_use(gym: Gym, lines: list[Line]) -> None:
-    raise_in_a_transaction(gym, DependencyUnavailable("pooler", "set it"), TimedOut("slow"))
+async def test_observes_what_a_transaction_cannot_use(outages: Outages, lines: list[Line]) -> None:
+    raise_in_a_transaction(outages, DependencyUnavailable("pooler", "set it"), TimedOut("slow"))
 
     assert [(line["dependency"], line["cause"]) for line in lines] == [
         ("pooler", "set it"),
@@ -156,31 +181,33 @@ def test_observes_what_a_transaction_cannot_use(gym: Gym, lines: list[Line]) -> 
 
 
 @pytest.mark.parametrize("lost", [ConnectionLost("gone"), CommitUnknown("gone")])
-def test_a_lost_connection_is_an_outage_only_if_the_next_one_is_lost_too(
-    gym: Gym, lines: list[Line], lost: TransactionFailed
+async def test_a_lost_connection_is_an_outage_only_if_the_next_one_is_lost_too(
+    outages: Outages, lines: list[Line], lost: TransactionFailed
 ) -> None:
-    raise_in_a_transaction(gym, lost)
-    with gym.outages.observing("reads"):
+    raise_in_a_transaction(outages, lost)
+    with outages.observing("reads"):
         pass
-    raise_in_a_transaction(gym, lost)
+    raise_in_a_transaction(outages, lost)
     assert lines == []
 
-    raise_in_a_transaction(gym, lost)
+    raise_in_a_transaction(outages, lost)
     assert causes(lines) == ["gone"]
 
 
-def test_another_transaction_in_the_way_is_no_outage(gym: Gym, lines: list[Line]) -> None:
-    raise_in_a_transaction(gym, Contended("deadlock"), Contended("deadlock"))
+async def test_another_transaction_in_the_way_is_no_outage(
+    outages: Outages, lines: list[Line]
+) -> None:
+    raise_in_a_transaction(outages, Contended("deadlock"), Contended("deadlock"))
 
     assert lines == []
 
 
-def test_a_transaction_that_ends_well_shows_that_the_database_is_reached(
-    gym: Gym, lines: list[Line]
+async def test_a_transaction_that_ends_well_shows_that_the_database_is_reached(
+    outages: Outages, lines: list[Line]
 ) -> None:
-    gym.fail("refused")
-    gym.now += QUIET_SECONDS
-    with gym.outages.observing("reads"):
+    await fail(outages, "refused")
+    with outages.observing("reads"):
         pass
+    await asyncio.sleep(QUIET_SECONDS)
 
     assert causes(lines) == ["refused", None]

@@ -6,9 +6,16 @@ import pytest
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.application.errors import DependencyUnavailable
+from service.application.ports import LoadRequest
+from service.persistence.database import Database
 from service.persistence.engine import create_engine
+from service.persistence.outages import Outages
 from service.persistence.readiness import NOT_CHECKED, OK, Readiness
-from tests.running import TestDatabase
+from tests.builders import a_command
+from tests.persistence.conftest import LIMITS
+from tests.persistence.transacting import a_failure, raise_on_insert, users_of, write
+from tests.running import TestDatabase, eventually
 
 CHECKED = ("database", "role", "policies", "schema")
 LAST_ATTEMPTS = {"pooler": OK, "reads": OK, "writes": OK}
@@ -170,3 +177,62 @@ async def test_uses_one_connection_for_checks_that_are_asked_for_at_the_same_tim
     connections = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND datname = $2"
     role = database.cluster.api_role
     assert await database.value(connections, role, database.name) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "is_ready"), [("writes", True), ("reads", True), ("pooler", False)]
+)
+async def test_is_ready_as_long_as_some_requests_can_be_served(
+    engine: AsyncEngine, part: str, is_ready: bool
+) -> None:
+    outages = Outages()
+    outages.failed(part, 'relation "sessions" does not exist (42P01)')
+
+    report = await Readiness(engine, outages).report()
+
+    assert report.is_ready is is_ready
+    assert report.checks == ALL_OK | {part: "fail; the log says why"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "shown"),
+    [
+        ("disk_full", "the disk of the database is full (53100)"),
+        ("out_of_memory", "the database is out of memory (53200)"),
+        ("read_only_sql_transaction", "the database can only be read (25006)"),
+        ("undefined_table", "fail; the log says why"),
+    ],
+)
+async def test_shows_why_the_last_write_failed_until_one_succeeds(
+    engine: AsyncEngine, database: TestDatabase, failure: str, shown: str
+) -> None:
+    session, outages = await database.a_session(), Outages()
+    units, readiness = Database(engine, LIMITS, outages), Readiness(engine, outages)
+    await raise_on_insert(database, failure)
+    with pytest.raises(DependencyUnavailable):
+        await write(units, a_failure(session))
+    assert await readiness.checks() == ALL_OK | {"writes": shown}
+
+    await database.execute("DROP TRIGGER refuse ON events")
+    await write(units, a_failure(session))
+
+    async def is_over() -> bool:
+        return (await readiness.checks())["writes"] == OK
+
+    await eventually(is_over)
+
+
+async def test_a_refused_command_does_not_show_that_writes_work_again(
+    engine: AsyncEngine, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is rolled back, and has written nothing."""
+    monkeypatch.setattr("service.persistence.outages.QUIET_SECONDS", 0)
+    session, outages = await database.a_session(), Outages()
+    outages.failed("writes", "the disk of the database is full (53100)")
+    request = LoadRequest(command=a_command(session))
+
+    await Database(engine, LIMITS, outages).run_unit_of_work(
+        users_of(session), lambda work: work.load([request])
+    )
+
+    assert (await Readiness(engine, outages).checks())["writes"] != OK

@@ -13,6 +13,7 @@ from service.persistence.database import Database
 from service.persistence.unit_of_work import SqlUnitOfWork
 from tests.builders import A_MINUTE, MORNING, a_command
 from tests.persistence.stepping import Steps
+from tests.running import TestDatabase
 
 LATER = MORNING + A_MINUTE
 KILL_CONNECTIONS = """
@@ -56,3 +57,17 @@ async def write(database: Database, *changes: AppliedCommand) -> None:
         opened.commit()
 
     await database.run_unit_of_work(users_of(*(each.session for each in changes)), work)
+
+
+async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bool = False) -> None:
+    """`failure`: the name of an error of PostgreSQL, or SQLSTATE and its code."""
+    await database.execute(f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE {failure}; END $$
+    """)
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+        if at_commit
+        else "CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
