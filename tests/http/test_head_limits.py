@@ -103,10 +103,10 @@ async def test_takes_a_head_at_the_limit(app: App, head: bytes, status: int) -> 
 
 
 async def test_counts_the_head_alone_and_not_the_body_behind_it(app: App) -> None:
-    line = b"Content-Length: 20000"
+    line = b"Content-Length: 16000"
     padding = b"X-Gym: " + b"x" * (HEAD_MAX_BYTES - len(a_post(line)) - 9)
     async with connected(app) as connection:
-        await connection.send(a_post(padding, line) + b" " * 20000)
+        await connection.send(a_post(padding, line) + b" " * 16000)
 
         assert (await connection.answer()).status == 400  # the body is no JSON
 
@@ -137,8 +137,18 @@ CHUNKED = b"Transfer-Encoding: chunked"
         b"1;" + MUCH + b"x" * 5000,
         b"1;a=" + b"x" * 5000 + b"\r\nx\r\n" + (b"1;a=" + b"x" * 1000 + b"\r\nx\r\n") * 40,
         b"0" * (HEAD_MAX_BYTES + 5000),
+        b"1\r\n \r\n" * 10_000 + b"0\r\nX-Gym: " + MUCH + b"x" * 5000,
+        b"1\r\n \r\n" * 10_000 + b"1;" + MUCH + b"x" * 5000,
     ],
-    ids=["a trailer", "trailers", "an extension", "many extensions", "digits of a size"],
+    ids=[
+        "a trailer",
+        "trailers",
+        "an extension",
+        "many extensions",
+        "digits of a size",
+        "a trailer after small chunks",
+        "an extension after small chunks",
+    ],
 )
 async def test_refuses_endless_trailers_and_extensions_of_a_body(app: App, body: bytes) -> None:
     async with connected(app) as connection:

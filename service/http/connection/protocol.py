@@ -166,7 +166,8 @@ class Connection(RefusingConnection):
         super().on_body(body)
 
     def on_chunk_header(self) -> None:
-        self._received -= CHUNK_FRAMING_BYTES
+        # Small chunks save nothing for later: their framing is shorter than this.
+        self._received = max(0, self._received - CHUNK_FRAMING_BYTES)
 
     def on_message_complete(self) -> None:
         if self._is_in_head:  # of a request with an upgrade, which is parsed again
