@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import asyncpg
 
-from service.persistence.causes import server_message, statement_cause
+from service.persistence.causes import server_message
 from service.persistence.database_url import DatabaseTarget
 
 _BY_ERRNO = {
@@ -44,10 +44,11 @@ _BY_TLS_REASON = {
     "WRONG_VERSION_NUMBER": "{server} answers in something else than TLS",
     None: "sslcert and sslkey are not a certificate and its key in PEM format",
 }
-_NO_AUTHORITIES = (
-    "sslmode asks to verify the certificate of {server}, but sslrootcert is not given and"
-    " ~/.postgresql/root.crt cannot be read"
-)
+_BY_TEXT = {
+    "root certificate": "the file ~/.postgresql/root.crt, which sslmode needs, cannot be read",
+    "uthentication": "{server} asks for a kind of login that the driver cannot do",
+}
+_NOT_UNDERSTOOD = "the driver does not understand the answer of {server}"
 _NO_TLS = "{server} does not offer TLS, which sslmode requires, or is no PostgreSQL server"
 _NOT_POSTGRESQL = "{server} does not answer as a PostgreSQL server does"
 _CLOSED = (
@@ -108,20 +109,28 @@ def _words(exc: BaseException, target: DatabaseTarget) -> str:
         if isinstance(exc, kinds):
             return words
     if isinstance(exc, asyncpg.PostgresError):
-        return _refusal(exc)
+        return _refusal(exc, target)
     if isinstance(exc, asyncpg.TargetServerAttributeNotMatched):
         return f"{{server}} is not {target.session_attributes}, as target_session_attrs demands"
     if isinstance(exc, OSError):
         return _os_words(exc, target)
-    return _NO_AUTHORITIES if "root certificate" in str(exc) else statement_cause(exc)
+    return next((words for part, words in _BY_TEXT.items() if part in str(exc)), _NOT_UNDERSTOOD)
 
 
-def _refusal(exc: asyncpg.PostgresError) -> str:
-    hint = _HINTS.get(exc.sqlstate or "")
+def _refusal(exc: asyncpg.PostgresError, target: DatabaseTarget) -> str:
     message = server_message(exc)
-    if message is None:
-        return statement_cause(exc)
+    if message is None or _repeats_password(message, target):
+        message = f"{{server}} refuses the login ({exc.sqlstate})"
+    hint = _HINTS.get(exc.sqlstate or "")
     return f"{message} ({hint})" if hint else message
+
+
+def _repeats_password(message: str, target: DatabaseTarget) -> bool:
+    """PostgreSQL never does; what stands there may be another program."""
+    password = target.arguments.get("password")
+    for name in ("user", "database"):
+        message = message.replace(str(target.arguments.get(name)), "")
+    return bool(password) and str(password) in message
 
 
 def _os_words(exc: OSError, target: DatabaseTarget) -> str:

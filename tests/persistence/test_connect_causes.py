@@ -2,11 +2,14 @@
 
 import asyncio
 import errno
+import shutil
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 from sqlalchemy import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import DependencyUnavailable
 from service.persistence.connect_causes import connect_cause
@@ -26,7 +29,10 @@ def authority(tmp_path: Path) -> Authority:
 
 
 async def cause_of(url: str, *, connect_timeout: float = LONG) -> str:
-    engine = create_engine(url, connect_timeout=connect_timeout, poolclass=NullPool)
+    return await failure_of(create_engine(url, connect_timeout=connect_timeout, poolclass=NullPool))
+
+
+async def failure_of(engine: AsyncEngine) -> str:
     with pytest.raises(DependencyUnavailable) as failed:
         await engine.connect()
     assert failed.value.dependency == "database"
@@ -172,15 +178,57 @@ async def test_suggests_a_client_certificate_if_the_server_closes_the_connection
         assert "client certificate" in said
 
 
-async def test_names_a_file_that_has_gone_since_the_start(gate: Gate, authority: Authority) -> None:
+NOT_PEM = b"no certificate"
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (None, "the file of sslrootcert cannot be read"),
+        (NOT_PEM, "the file of sslrootcert or sslcrl is not in PEM format"),
+    ],
+)
+async def test_names_a_file_that_has_changed_since_the_start(
+    gate: Gate, authority: Authority, content: bytes | None, cause: str
+) -> None:
     url = f"{gate.url()}?sslmode=verify-full&sslrootcert={authority.file}"
     engine = create_engine(url, connect_timeout=LONG, poolclass=NullPool)
-    authority.file.unlink()
+    change(authority.file, content)
 
-    with pytest.raises(DependencyUnavailable) as failed:
-        await engine.connect()
+    assert await failure_of(engine) == cause
 
-    assert failed.value.cause == "the file of sslrootcert cannot be read"
+
+async def test_names_the_default_file_that_has_gone_since_the_start(
+    gate: Gate, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".postgresql" / "root.crt"
+    file.parent.mkdir()
+    shutil.copy(authority.file, file)
+    url = f"{gate.url()}?sslmode=verify-full"
+    engine = create_engine(url, connect_timeout=LONG, poolclass=NullPool)
+    change(file, None)
+
+    said = await failure_of(engine)
+
+    assert said == "the file ~/.postgresql/root.crt, which sslmode needs, cannot be read"
+
+
+async def test_names_a_client_certificate_that_has_changed_since_the_start(
+    gate: Gate, authority: Authority
+) -> None:
+    ours = authority.certificate("coach")
+    url = f"{gate.url()}?sslmode=require&sslcert={ours.chain}&sslkey={ours.key}"
+    engine = create_engine(url, connect_timeout=LONG, poolclass=NullPool)
+    change(ours.key, NOT_PEM)
+
+    said = await failure_of(engine)
+
+    assert said == "sslcert and sslkey are not a certificate and its key in PEM format"
+
+
+def change(file: Path, content: bytes | None) -> None:
+    file.unlink() if content is None else file.write_bytes(content)
 
 
 async def speak_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,6 +260,55 @@ async def promise_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 async def fail_before_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readexactly(len(SSL_REQUEST))
     writer.write(b"EFATAL:  too many processes\n\0")
+
+
+def demanding(kind_of_login: int) -> Serve:
+    async def demand(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"R" + struct.pack("!ii", 8, kind_of_login))
+        await reader.read(1000)
+
+    return demand
+
+
+@pytest.mark.parametrize("kind", [2, 6, 7, 9, 99], ids=["Kerberos", "SCM", "GSS", "SSPI", "other"])
+async def test_names_a_kind_of_login_that_the_driver_cannot_do(kind: int) -> None:
+    async with listening(demanding(kind)) as port:
+        said = await cause_of(f"postgresql://coach:{PASSWORD}@127.0.0.1:{port}/gym?sslmode=disable")
+
+    assert said == f"127.0.0.1:{port} asks for a kind of login that the driver cannot do"
+
+
+def refusing(state: str, message: str) -> Serve:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        fields = f"SFATAL\0VFATAL\0C{state}\0M{message}\0\0".encode()
+        writer.write(b"E" + struct.pack("!i", 4 + len(fields)) + fields)
+        await reader.read(1000)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "cause"),
+    [
+        ("XX000", "Tenant or user not found", "Tenant or user not found"),  # Supavisor's
+        ("08P01", "no more connections allowed", "no more connections allowed"),  # PgBouncer's
+        ("28000", f"{PASSWORD} is wrong", "{server} refuses the login (28000)"),
+        (
+            "28P01",
+            f"no such coach with {PASSWORD}",
+            "{server} refuses the login (28P01) (wrong password, or no such role)",
+        ),
+    ],
+)
+async def test_repeats_the_words_of_a_pooler_but_no_password(
+    state: str, message: str, cause: str
+) -> None:
+    async with listening(refusing(state, message)) as port:
+        said = await cause_of(f"postgresql://coach:{PASSWORD}@127.0.0.1:{port}/gym?sslmode=disable")
+
+    assert said == cause.format(server=f"127.0.0.1:{port}")
 
 
 CLOSED = "closes the connection during the login without a reason: it may require TLS or"

@@ -11,6 +11,7 @@ import pytest
 from tests.builders import a_session
 from tests.faults.postgres import a_migrated_database, a_postgres
 from tests.http.responses import error_of
+from tests.listening import listening
 from tests.logins import Gate
 from tests.running import App, TestDatabase
 from tests.system.processes import Process, a_service
@@ -147,3 +148,22 @@ async def test_names_the_setting_for_a_pooler_at_the_start(
         (line["level"], line["setting"], re.findall(r"port (\d+)", line["reason"]))
         for line in lines
     ] == ([("warning", "SERVICE_DATABASE_TRANSACTION_POOLER", [port])] if port else [])
+
+
+async def test_ends_quietly_while_the_first_check_waits_for_the_database() -> None:
+    accepted = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await reader.read()
+
+    async with (
+        listening(say_nothing) as port,
+        a_service(f"postgresql://coach:hush@127.0.0.1:{port}/gym") as (process, _),
+    ):
+        await accepted.wait()
+        await stopped(process)
+
+    lines = [json.loads(line) for line in process.out]
+    assert {line["level"] for line in lines if line["event"] != "unavailable"} == {"info"}
+    assert process.err == []
