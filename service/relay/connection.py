@@ -11,7 +11,7 @@ from service.relay.outages import LOST, describe_round, quote
 from service.relay.servers import Server
 from service.relay.waiting import wait_for
 
-FIRST_ANSWER_SECONDS = 5
+FIRST_ANSWER_SECONDS = 10
 RECONNECT_SECONDS = 0.25
 CANCEL_SECONDS = 3
 """Longer than a link takes to close."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,7 @@ class Link:
         self._client = _Client(requires_tls=server.requires_tls)
         self._is_connecting = False
         self._has_connected = False
+        self._has_tls_failed = False
         self._closed = asyncio.Event()
         self._denied: str | None = None
         self._inbox = self._client.new_inbox()
@@ -107,6 +109,7 @@ class Link:
             await self._client.subscribe(f"{self._inbox}.*", cb=self._settle)
             await self._client.flush_in_order()
         except Exception as exc:  # noqa: BLE001  another program on the port may send anything
+            self._has_tls_failed = isinstance(exc, ssl.SSLError)
             raise BrokerUnavailable(await self._describe(exc)) from None
         if self._denied:
             raise BrokerUnavailable(self._denied)
@@ -121,8 +124,10 @@ class Link:
     async def close(self) -> None:
         self._fail_requests(outages.LOST)
         if self._client.is_connecting or self._client.is_connected:
-            with suppress(TimeoutError):  # a broker that is stuck accepts no bytes
-                async with asyncio.timeout(CLOSE_SECONDS):
+            # A broker that is stuck accepts no bytes. If TLS failed, asyncio has closed the socket,
+            # and never tells the library, which waits.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0 if self._has_tls_failed else CLOSE_SECONDS):
                     await self._client.close()
 
     def new_reply(self) -> str:
@@ -177,7 +182,7 @@ class Link:
         if self._client.wants_certificate and outages.is_cut_off(exc):
             return outages.NO_CERTIFICATE
         if isinstance(exc, TimeoutError) and self._client.is_connecting:
-            return outages.SILENT if has_greeted else outages.NO_GREETING
+            return outages.SILENT if has_greeted else outages.NOT_NATS
         if isinstance(exc, ConnectionError) and has_greeted:
             words = await hear_refusal(*self._server.address)
             return outages.describe_refusal(words, secrets) if words else outages.ENDS

@@ -20,11 +20,7 @@ LOST = "the connection is lost"
 SILENT = "it does not answer"
 NO_TLS = "its URL begins with tls://, but it offers no TLS"
 NOT_NATS = (
-    "it does not answer as a NATS server does: its port may be that of another program, or it"
-    " expects TLS first"
-)
-NO_GREETING = (
-    "it accepts the connection but says nothing: its port may be that of another program, or it"
+    "it does not greet as a NATS server does: its port may be that of another program, or it"
     " expects TLS first, or it is stuck"
 )
 NO_CERTIFICATE = "it requires a certificate of the client, and the relay has none"

@@ -10,7 +10,6 @@ import pytest
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable
 from service.relay.servers import parse_servers
-from service.urls import WrongUrl
 from tests.nats_server import NatsServer, a_nats_server
 from tests.relay.conftest import StartRelay, is_empty
 from tests.relay.queue import an_event
@@ -171,8 +170,3 @@ async def test_the_relay_publishes_with_a_login_of_special_characters(
             assert await process.end() == 0, process.output
 
     assert password not in process.output
-
-
-def test_refuses_a_host_that_is_a_path() -> None:
-    with pytest.raises(WrongUrl, match="a host is a path"):
-        parse_servers("nats://%2Frun%2Fnats")

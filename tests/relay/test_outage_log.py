@@ -145,7 +145,7 @@ async def test_a_command_that_ends_names_the_outage(
 
     assert refused.err == [f"The broker is not available: {REFUSED}.\n"]
     [sentence] = wrong.err
-    assert "it does not answer as a NATS server does" in sentence
+    assert "it does not greet as a NATS server does" in sentence
     assert "whistle" not in refused.output + wrong.output
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable
-from service.relay.outages import NO_GREETING, NO_TLS, NOT_NATS, SILENT
+from service.relay.outages import NO_TLS, NOT_NATS, SILENT
 from service.relay.servers import parse_servers
 from tests.nats_server import a_nats_server
 from tests.relay.programs import a_program
@@ -122,7 +122,7 @@ async def test_a_missing_permission_to_read_messages_is_an_outage_and_loses_noth
 
 
 PROGRAMS: dict[str, tuple[bytes, bool, str]] = {
-    "silent, as HTTP and PostgreSQL are": (b"", False, NO_GREETING),
+    "silent, as HTTP and PostgreSQL are": (b"", False, NOT_NATS),
     "that hangs up": (b"", True, NOT_NATS),
     "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", False, NOT_NATS),
     "SMTP": (b"220 mail.gym.example ESMTP\r\n", True, NOT_NATS),
