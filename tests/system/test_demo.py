@@ -180,6 +180,12 @@ async def test_the_printed_curl_command_fails_the_session_once(home: Path, port:
     ]
 
 
+async def test_serves_on_a_terminal_that_knows_only_ascii(home: Path, port: int) -> None:
+    async with a_demo(home, port, environment={"PYTHONIOENCODING": "ascii"}) as demo:
+        assert demo.call().status_code == 200
+        await demo.process.line("  POST /sessions/?/fail 200 ")
+
+
 async def test_prints_the_command_that_plays_a_whole_life(home: Path, port: int) -> None:
     async with a_demo(home, port) as demo:
         [offer] = [line.split() for line in demo.screen if " try " in line]
