@@ -69,6 +69,11 @@ MALFORMED = {
     "a length and chunks": POST + b"Content-Length: 2\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
     "chunks and a length": POST + CHUNKED + b"Content-Length: 2\r\n\r\n0\r\n\r\n",
     "chunks twice": POST + CHUNKED * 2 + b"\r\n0\r\n\r\n",
+    "gzip without chunks": POST + b"Transfer-Encoding: gzip\r\n\r\n{}",
+    "an unknown coding like chunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a quoted coding": POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    "a coding with a parameter": POST + b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
+    "a coding of a request without a body": GET + HOST + b"Transfer-Encoding: identity\r\n\r\n",
     "chunks and then gzip": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
 }
 

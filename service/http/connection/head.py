@@ -55,6 +55,7 @@ def require_valid_head(version: str, headers: Headers) -> None:
     if version not in {"1.0", "1.1"}:
         raise BadRequest(f"HTTP/{version} is not supported")
     hosts = 0
+    final_coding = b"chunked"
     for name, value in headers:
         if name == b"host":
             hosts += 1
@@ -62,5 +63,9 @@ def require_valid_head(version: str, headers: Headers) -> None:
                 raise BadRequest("Host contains a character that is not allowed")
         elif name == b"expect" and version == "1.1" and value.lower() != b"100-continue":
             raise ExpectationFailed
+        elif name == b"transfer-encoding":
+            final_coding = value.rpartition(b",")[2].strip().lower()
+    if final_coding != b"chunked":  # where the body ends is not known (RFC 9112, section 6.3)
+        raise BadRequest("the last Transfer-Encoding must be chunked")
     if hosts > 1 or (version == "1.1" and not hosts):
         raise BadRequest("it needs exactly one Host header")
