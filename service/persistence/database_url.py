@@ -22,6 +22,8 @@ from service.persistence.url_parameters import (
 )
 from service.urls import Address, Url, WrongUrl, parse_host, parse_port, parse_url
 
+Addresses = tuple[tuple[str, int], ...]
+
 DEFAULT_PORT = 5432
 CONNECT_TIMEOUT_MAX = 3600
 
@@ -39,7 +41,7 @@ class DatabaseTarget:
     `ignored` are the names of parameters, and of variables of libpq, that have no effect.
     """
 
-    addresses: tuple[tuple[str, int], ...]
+    addresses: Addresses
     session_attributes: str
     is_balanced: bool
     connect_timeout: int | None
@@ -54,14 +56,24 @@ def parse_database_url(text: str, environment: Mapping[str, str] = os.environ) -
         raise WrongUrl("it must be a URL that begins with postgresql://")
     url = parse_url(text, "postgresql", "postgres")
     in_url = _with_libpq_names({name: value for name, value in url.query if value})
-    given = protecting_parameters(environment) | in_url
+    addresses = _addresses(url.addresses, in_url)
+    in_environment = {
+        name: value
+        for name, value in protecting_parameters(environment).items()
+        if name not in in_url and not (name in TLS_PARAMETERS and _are_local(addresses))
+    }
     try:
-        return _target(url, given, ignored_variables(environment))
+        return _target(url, addresses, in_environment | in_url, ignored_variables(environment))
     except WrongUrl as exc:
-        variables = variables_of(given.keys() - in_url.keys())
-        if not variables:
+        if not in_environment:
             raise
-        raise WrongUrl(f"{exc} ({', '.join(variables)} in the environment counts too)") from None
+        variables = ", ".join(variables_of(in_environment.keys()))
+        raise WrongUrl(f"{exc} ({variables} in the environment counts too)") from None
+
+
+def _are_local(addresses: Addresses) -> bool:
+    """On Unix sockets, libpq and asyncpg use no TLS."""
+    return all(host.startswith("/") for host, _ in addresses)
 
 
 def _with_libpq_names(given: dict[str, str]) -> dict[str, str]:
@@ -71,9 +83,10 @@ def _with_libpq_names(given: dict[str, str]) -> dict[str, str]:
     return {"sslmode": mode} | given if mode else given
 
 
-def _target(url: Url, given: Mapping[str, str], variables: list[str]) -> DatabaseTarget:
+def _target(
+    url: Url, addresses: Addresses, given: Mapping[str, str], variables: list[str]
+) -> DatabaseTarget:
     ignored = ignored_parameters(given)
-    addresses = _addresses(url.addresses, given)
     tls = {name: value for name, value in given.items() if name in TLS_PARAMETERS}
     for name, choices in (
         ("target_session_attrs", _SESSION_ATTRIBUTES),
@@ -91,14 +104,19 @@ def _target(url: Url, given: Mapping[str, str], variables: list[str]) -> Databas
         transaction_pooler=_is_transaction_pooler(given),
         arguments={
             **_login(url, given),
-            **tls_arguments(tls),
+            **_tls(tls, addresses),
             "server_settings": _server_settings(given),
         },
         ignored=(*ignored, *sorted(unverified(tls)), *variables),
     )
 
 
-def _addresses(hosts: tuple[Address, ...], given: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+def _tls(given: Mapping[str, str], addresses: Addresses) -> dict[str, Any]:
+    checked = tls_arguments(given)
+    return {"ssl": False, "direct_tls": False} if _are_local(addresses) else checked
+
+
+def _addresses(hosts: tuple[Address, ...], given: Mapping[str, str]) -> Addresses:
     """As in libpq, the parameters `host` and `port` replace those before the path."""
     if "hostaddr" in given and (hosts or "host" in given):
         raise WrongUrl("the driver cannot use `hostaddr` and a host at once: remove one of them")

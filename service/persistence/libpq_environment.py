@@ -4,7 +4,7 @@ The URL alone says where it leads: a variable that is meant for `psql` must not 
 another server in silence. The driver reads `PGPASSWORD` itself if the URL has no password.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 PROTECTING = {
     "PGSSLMODE": "sslmode",
@@ -57,7 +57,7 @@ def protecting_parameters(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def variables_of(parameters: set[str]) -> list[str]:
+def variables_of(parameters: Collection[str]) -> list[str]:
     return [variable for variable, name in PROTECTING.items() if name in parameters]
 
 

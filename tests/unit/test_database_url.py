@@ -384,6 +384,15 @@ def test_variables_that_protect_count_as_parameters() -> None:
     assert tls("", PGSSLMODE="") == "sslmode=prefer"
 
 
+def test_a_unix_socket_needs_no_tls() -> None:
+    variables = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/missing"}
+    for hosts, query in (("%2Frun%2Fpg", ""), ("", "host=/run/pg,/run/other"), ("db", "host=/run")):
+        arguments = target(query, hosts, **variables).arguments
+        assert (arguments["ssl"], arguments["direct_tls"]) == (False, False)
+    assert "`sslmode` must be one of" in refusal("host=/run/pg&sslmode=strict")
+    assert "`sslrootcert`" in refusal("host=/run/pg,db", **variables)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "why"),
     [
