@@ -65,19 +65,21 @@ class Outages:
         return not self._ongoing.keys().isdisjoint(parts)
 
     async def wait_for_one(self) -> None:
-        """Returns after the next failure."""
+        """Returns when the next outage begins."""
         self._begun.clear()
         await self._begun.wait()
 
     def failed(self, part: str, cause: str) -> None:
         now = asyncio.get_running_loop().time()
-        outage = self._ongoing.setdefault(part, _Outage(now, now, cause))
+        if part not in self._ongoing:
+            self._ongoing[part] = _Outage(now, now, cause)
+            self._begun.set()
+        outage = self._ongoing[part]
         outage.failed_at, outage.cause = now, cause
         if outage.end:
             outage.end.cancel()
             outage.end = None
         self._say(part, outage)
-        self._begun.set()
 
     def succeeded(self, part: str) -> None:
         outage = self._ongoing.get(part)

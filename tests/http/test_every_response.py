@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from service.domain.session import SessionStatus
-from service.persistence.readiness import OK
+from service.persistence.checks import OK
 from tests.builders import a_session, a_token, bearer
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually

@@ -26,8 +26,8 @@ from service.bootstrap.api import compose_limits, create_app
 from service.bootstrap.clock import now
 from service.bootstrap.settings import Settings
 from service.domain.session import Session, SessionStatus
+from service.persistence.checks import OK
 from service.persistence.events import append_parameters
-from service.persistence.readiness import OK
 from tests import running
 from tests.builders import a_session
 from tests.running import App, Cluster

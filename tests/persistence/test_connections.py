@@ -21,10 +21,11 @@ from service.application.errors import (
 )
 from service.application.ports import LoadRequest
 from service.domain.session import Session
+from service.persistence.checks import OK
 from service.persistence.database import RESERVED_CONNECTIONS, Database
 from service.persistence.engine import leave_server
 from service.persistence.reader import SqlSessionReader
-from service.persistence.readiness import OK, Readiness
+from service.persistence.readiness import Readiness
 from tests.builders import a_command
 from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.persistence.conftest import LIMITS

@@ -9,9 +9,10 @@ from sqlalchemy import NullPool
 
 from service.application.errors import WrongLogin
 from service.bootstrap.migrations import migrate
+from service.persistence.checks import OK
 from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
-from service.persistence.readiness import OK, Readiness
+from service.persistence.readiness import Readiness
 from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE
 from tests.running import TestDatabase
 

@@ -16,8 +16,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool
 
 from service.bootstrap.migrations import ALEMBIC_INI, alembic_config, migrate
+from service.persistence.checks import OK, REVISION
 from service.persistence.engine import create_engine
-from service.persistence.readiness import OK, REVISION, Readiness
+from service.persistence.readiness import Readiness
 from service.persistence.tables import metadata
 from tests.persistence.supabase import PROJECT_OWNER, SUPABASE_ROLES, as_project_owner
 from tests.running import TestDatabase, a_database

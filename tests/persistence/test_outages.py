@@ -211,3 +211,14 @@ async def test_a_transaction_that_ends_well_shows_that_the_database_is_reached(
     await asyncio.sleep(QUIET_SECONDS)
 
     assert causes(lines) == ["refused", None]
+
+
+async def test_wakes_who_waits_for_an_outage_once_for_each(outages: Outages) -> None:
+    """Else readiness would be checked for each request that is refused."""
+    outages.failed("writes", "full")
+    waiting = asyncio.create_task(outages.wait_for_one())
+    await fail(outages, *["full"] * 100, part="writes")
+    assert not waiting.done()
+
+    outages.failed("database", "refused")
+    await waiting

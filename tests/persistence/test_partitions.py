@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.persistence.readiness import OK, Readiness
+from service.persistence.checks import OK
+from service.persistence.readiness import Readiness
 from tests.persistence.partitions import PARTITIONS
 from tests.running import TestDatabase
 

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import DependencyUnavailable
 from service.application.ports import LoadRequest
+from service.persistence.checks import OK
 from service.persistence.database import Database
 from service.persistence.engine import create_engine
 from service.persistence.outages import Outages
-from service.persistence.readiness import NOT_CHECKED, OK, Readiness
+from service.persistence.readiness import NOT_CHECKED, Readiness
 from tests.builders import a_command
 from tests.persistence.conftest import LIMITS
 from tests.persistence.transacting import a_failure, raise_on_insert, users_of, write
