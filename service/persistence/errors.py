@@ -47,19 +47,22 @@ _USER_GONE = {"23503"}  # foreign_key_violation: on Supabase, sessions belong to
 
 _CANNOT_SERVE = {
     READ_ONLY: "the database can only be read",
-    "53000": "the database lacks resources",
+    "53": "the database lacks resources",
     "53100": "the disk of the database is full",
     "53200": "the database is out of memory",
     "53300": "the database has too many connections",
     "53400": "a limit in the configuration of the database is exceeded",
-    "58000": "the operating system of the database fails",
+    "58": "the operating system of the database fails",
     "58030": "the disk of the database fails",
     "58P01": "the database cannot find one of its files",
-    "XX000": "the database has an internal error",
+    "XX": "the database has an internal error",
     "XX001": "the data of the database are damaged",
     "XX002": "an index of the database is damaged",
 }
-"""The database cannot do the work, whatever the request is. The words repeat nothing of a row."""
+"""The database cannot do the work, whatever the request is. The words repeat nothing of a row.
+
+By SQLSTATE, or by its class for those without words of their own.
+"""
 
 _PREPARED_STATEMENT_IS_GONE = {
     "26000",  # invalid_sql_statement_name: it does not exist
@@ -73,7 +76,7 @@ _WRONG_INSTALLATION = (
     "0A",  # feature not supported
     "22023",  # invalid_parameter_value: a missing role
     "23502",  # not_null_violation: a column that this version does not know
-    "55000",  # object_not_in_prerequisite_state
+    "55",  # object not in prerequisite state; lock_not_available is in _CONTENDED
 )
 """Prefixes of SQLSTATEs: the statements are fixed, so the schema is not the one they need."""
 
@@ -82,8 +85,7 @@ _POOLER = (
     "prepared statements do not stay with their connection: a pooler in transaction mode needs"
     " SERVICE_DATABASE_TRANSACTION_POOLER=true, and one in statement mode cannot be used"
 )
-_DISCREET = {_POOLER, *(f"{words} ({state})" for state, words in _CANNOT_SERVE.items())}
-"""Causes that anyone may read, without a token."""
+_DISCREET = {_POOLER, *_CANNOT_SERVE.values()}
 
 _ABOUT_CONNECTIONS = ("08", "57P")
 """Prefixes of SQLSTATEs that say that a connection ends, and nothing of its transaction."""
@@ -165,8 +167,8 @@ def _translation(exc: BaseException, part: str) -> Exception | None:
 def _unavailability(state: str, cause: str, part: str) -> DependencyUnavailable | None:
     if state in _PREPARED_STATEMENT_IS_GONE:
         return DependencyUnavailable(POOLER, _POOLER)
-    if state in _CANNOT_SERVE:
-        return DependencyUnavailable(part, f"{_CANNOT_SERVE[state]} ({state})")
+    if words := _CANNOT_SERVE.get(state) or _CANNOT_SERVE.get(state[:2]):
+        return DependencyUnavailable(part, f"{words} ({state})")
     if state.startswith(_WRONG_INSTALLATION):
         return WrongInstallation(part, f"{cause}: {_MIGRATE}")
     return None
@@ -177,7 +179,8 @@ def is_wrong_installation(exc: DBAPIError) -> bool:
 
 
 def discreet(cause: str) -> str:
-    return cause if cause in _DISCREET else "fail; the log says why"
+    """What of a cause anyone may read, without a token."""
+    return cause if cause.partition(" (")[0] in _DISCREET else "fail; the log says why"
 
 
 def _driver_error(exc: BaseException) -> BaseException:

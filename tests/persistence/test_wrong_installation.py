@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service.application.errors import WrongInstallation
+from service.application.errors import DependencyUnavailable, WrongInstallation
 from service.domain.session import Session
 from service.persistence.database import Database
 from service.persistence.outbox import Outbox
 from tests.logins import Gate
 from tests.persistence.conftest import LIMITS
-from tests.persistence.transacting import a_failure, users_of, write
+from tests.persistence.transacting import a_failure, raise_on_insert, users_of, write
 from tests.running import TestDatabase, an_engine
 
 Use = Callable[[Database, Session], Awaitable[object]]
@@ -142,3 +142,18 @@ async def test_the_relay_names_what_is_missing(database: TestDatabase) -> None:
             await outbox.parked()
 
     assert refused.value.cause.startswith('relation "parked_events" does not exist (42P01)')
+
+
+@pytest.mark.parametrize("error", ["undefined_table", "insufficient_privilege", "disk_full"])
+async def test_repeats_no_words_of_a_trigger(
+    engine: AsyncEngine, database: TestDatabase, error: str
+) -> None:
+    """They may quote a row."""
+    session = await database.a_session()
+    await raise_on_insert(database, f"'no room for %', NEW.event_data USING ERRCODE = '{error}'")
+
+    with pytest.raises(DependencyUnavailable) as refused:
+        await fail(Database(engine, LIMITS), session)
+
+    assert "knee" not in refused.value.cause
+    assert "room" not in refused.value.cause
