@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+import structlog
 from hypothesis import settings as hypothesis_settings
 from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
@@ -178,11 +179,12 @@ async def _ready() -> ReadinessReport:
     return ReadinessReport(dict.fromkeys(checks, OK), is_ready=True)
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    hypothesis_settings.register_profile(
-        "mutants", hypothesis_settings.get_profile("tests"), max_examples=25
-    )
+def pytest_configure() -> None:
+    """Runs for each of several sessions in one process; the output of an earlier one is closed."""
+    parent = hypothesis_settings.get_profile("tests")
+    hypothesis_settings.register_profile("mutants", parent, max_examples=25)
     hypothesis_settings.load_profile("mutants")
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
 
 @pytest.hookimpl(tryfirst=True)
