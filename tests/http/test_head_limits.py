@@ -133,7 +133,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
     "body",
     [
         b"0\r\nX-Gym: " + MUCH + b"x" * 5000,
-        b"0\r\n" + b"a: b\r\n" * 101,
+        b"0\r\n" + b"a: b\r\n" * 102,
         b"1;" + MUCH + b"x" * 5000,
         b"1;a=" + b"x" * 5000 + b"\r\nx\r\n" + (b"1;a=" + b"x" * 1000 + b"\r\nx\r\n") * 40,
         b"0" * (HEAD_MAX_BYTES + 5000),

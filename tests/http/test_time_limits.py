@@ -127,7 +127,7 @@ async def test_returns_408_when_the_body_does_not_end(header: bytes, body: bytes
 
 async def test_returns_408_when_the_body_drips() -> None:
     async with an_app(body_timeout_seconds=SOON) as app, connected(app) as connection:
-        await connection.send(a_post(b"Content-Length: 30000"))
+        await connection.send(a_post(b"Content-Length: 9000"))
         async with dripping(connection, b" "):
             assert_refuses(await connection.answer(), 408, "REQUEST_TIMEOUT")
 

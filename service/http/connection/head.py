@@ -1,7 +1,7 @@
 """Checks of a request's head that the parser leaves to the server (RFC 9110, RFC 9112)."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from string import ascii_letters, digits
 
 import httptools
 
@@ -16,21 +16,16 @@ from service.http.errors import (
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:%\[\]-]*")
+_HOST = (ascii_letters + digits + "._~-!$&'()*+,;=:%[]").encode()
+_CONTINUE = b"100-continue"
 _BYTES_BESIDE_A_HEADER = len(b": \r\n")
 _BYTES_BESIDE_THE_TARGET = len(b"GET  HTTP/1.1\r\n\r\n")
 
 
-def size_refusal(url: bytes, headers: Headers, *, size: int) -> ServiceError | None:
-    """The refusal of a head that is too large, complete or not; `size` in bytes."""
-    if len(url) > TARGET_MAX_BYTES:
+def size_refusal(target: bytes) -> ServiceError:
+    """The refusal of a head, or of trailers, over a limit."""
+    if len(target) > TARGET_MAX_BYTES:
         return UriTooLong(TARGET_MAX_BYTES)
-    if size > HEAD_MAX_BYTES or len(headers) > HEADERS_MAX:
-        return headers_too_large()
-    return None
-
-
-def headers_too_large() -> ServiceError:
     return RequestHeaderFieldsTooLarge(HEAD_MAX_BYTES, HEADERS_MAX)
 
 
@@ -40,8 +35,11 @@ def head_bytes(url: bytes, headers: Headers) -> int:
 
 
 def origin_form(target: bytes) -> bytes:
-    """The path and query of any form of a target (RFC 9112, section 3.2). Raises BadRequest."""
-    if target.startswith(b"/") or target == b"*":
+    """The path and query of a target that is not a path (RFC 9112, section 3.2).
+
+    Raises BadRequest.
+    """
+    if target == b"*":
         return target
     try:
         url = httptools.parse_url(target)
@@ -50,22 +48,31 @@ def origin_form(target: bytes) -> bytes:
     return (url.path or b"/") + (b"?" + url.query if url.query else b"")
 
 
-def require_valid_head(version: str, headers: Headers) -> None:
-    """Raises BadRequest, ExpectationFailed."""
-    if version not in {"1.0", "1.1"}:
-        raise BadRequest(f"HTTP/{version} is not supported")
-    hosts = 0
-    final_coding = b"chunked"
-    for name, value in headers:
-        if name == b"host":
-            hosts += 1
-            if not _HOST.fullmatch(value):
-                raise BadRequest("Host contains a character that is not allowed")
-        elif name == b"expect" and version == "1.1" and value.lower() != b"100-continue":
-            raise ExpectationFailed
-        elif name == b"transfer-encoding":
-            final_coding = value.rpartition(b",")[2].strip().lower()
-    if final_coding != b"chunked":  # where the body ends is not known (RFC 9112, section 6.3)
-        raise BadRequest("the last Transfer-Encoding must be chunked")
-    if hosts > 1 or (version == "1.1" and not hosts):
-        raise BadRequest("it needs exactly one Host header")
+def head_refusal(version: str, headers: Headers) -> ServiceError | None:
+    values = dict(headers)
+    if fault := _fault(version, headers, values):
+        return BadRequest(fault)
+    if b"expect" in values and version == "1.1" and values[b"expect"].lower() != _CONTINUE:
+        return ExpectationFailed()
+    return None
+
+
+def _fault(version: str, headers: Headers, values: Mapping[bytes, bytes]) -> str | None:
+    if version not in ("1.1", "1.0"):
+        return f"HTTP/{version} is not supported"
+    host = values.get(b"host")
+    if host is None:
+        if version == "1.1":
+            return "Host is missing"
+    elif host.strip(_HOST):
+        return "Host contains a character that is not allowed"
+    elif len(values) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
+        return "Host is there more than once"
+    if b"transfer-encoding" in values and not _ends_chunked(values[b"transfer-encoding"]):
+        return "the last Transfer-Encoding must be chunked"
+    return None
+
+
+def _ends_chunked(codings: bytes) -> bool:
+    """If not, the end of the body is not known (RFC 9112, section 6.3)."""
+    return codings.rpartition(b",")[2].strip().lower() == b"chunked"

@@ -34,7 +34,7 @@ class ConnectionLifetime(HttpToolsProtocol):
         self._queue: Waiting | None = None
         self._is_spare = False
         self._is_in_head = True
-        self._has_begun = False
+        self._last_scope: object = None
         self._unparsed = b""
         self._failure: Exception | None = None
         self._client_has_finished = False
@@ -49,6 +49,11 @@ class ConnectionLifetime(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
+    @property
+    def _has_begun(self) -> bool:
+        """True if the parser has found some of a request that is not complete."""
+        return self.scope is not self._last_scope
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._socket = transport
@@ -59,6 +64,7 @@ class ConnectionLifetime(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._responses.lost()
         self._wait_in(None)
         self._pool.unread.discard(self)
         self._pool.note_lost()

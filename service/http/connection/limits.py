@@ -7,7 +7,7 @@ HEAD_MAX_BYTES = 32 * 1024
 
 TARGET_MAX_BYTES = 8 * 1024
 HEADERS_MAX = 100
-"""With the trailers."""
+"""And as many trailers."""
 
 UNWANTED_MAX_BYTES = 1024 * 1024
 """Of a body that still arrives after its request was answered."""

@@ -15,19 +15,18 @@ from service.application.errors import Overloaded
 from service.domain.errors import ServiceError
 from service.http.connection.head import (
     head_bytes,
-    headers_too_large,
+    head_refusal,
     origin_form,
-    require_valid_head,
     size_refusal,
 )
 from service.http.connection.limits import (
     HEAD_MAX_BYTES,
     HEADERS_MAX,
+    TARGET_MAX_BYTES,
     UNWANTED_MAX_BYTES,
 )
 from service.http.connection.pool import Pool
 from service.http.connection.refusing import RefusingConnection
-from service.http.connection.waiting import Waiting
 from service.http.errors import BadRequest, PayloadTooLarge
 
 PIECE_BYTES = 4096
@@ -37,7 +36,7 @@ Most requests are one piece."""
 CHUNK_FRAMING_BYTES = 16
 """Of a chunk's size and line ends; more than that counts as an extension of the chunk."""
 
-HEALTH_CHECKS = (b"/livez", b"/readyz")
+HEALTH_CHECKS = ("/livez", "/readyz")
 
 
 class Connection(RefusingConnection):
@@ -55,8 +54,9 @@ class Connection(RefusingConnection):
         pool: Pool,
     ) -> None:
         super().__init__(config, server_state, app_state, loop, pool)
+        self.url = b""
+        self.headers = []
         self._received = 0
-        self._trailers = 0
         self._unwanted = 0
 
     # What arrives
@@ -64,20 +64,18 @@ class Connection(RefusingConnection):
     def data_received(self, data: bytes) -> None:
         if self._is_lingering:
             self._discard(len(data))
-        elif self._unparsed:
-            self._unparsed += data
         elif self._failure is None:
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
         """Feeds the parser until a request must wait for the one before it."""
-        start = 0
-        while start < len(data) and self._failure is None:
+        for start in range(0, len(data), PIECE_BYTES):
             if self.pipeline or self._unparsed:
                 self._unparsed += data[start:]
                 break
             self._feed(data[start : start + PIECE_BYTES])
-            start += PIECE_BYTES
+            if self._failure is not None:
+                return
         self._watch_client()
 
     def _feed(self, piece: bytes) -> None:
@@ -93,14 +91,8 @@ class Connection(RefusingConnection):
         except httptools.HttpParserError as exc:
             self._fail(BadRequest(str(exc)))
         else:
-            self._check_sizes()
-
-    def _check_sizes(self) -> None:
-        if self._is_in_head and self._has_begun:
-            if refusal := size_refusal(self.url, self.headers, size=self._received):
-                self._fail(refusal)
-        elif self._received > HEAD_MAX_BYTES:
-            self._fail(headers_too_large())
+            if self._is_too_large:
+                self._fail(size_refusal(self.url))
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Ignores an upgrade (RFC 9110, section 7.8): the parser takes what follows for another
@@ -119,43 +111,42 @@ class Connection(RefusingConnection):
 
     # What the parser finds; an error raised here ends the parsing
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._has_begun = True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_head:
-            super().on_header(name, value)
-            return
-        self._trailers += 1  # no trailer may pass for a header (RFC 9110, section 6.5.1)
-        if len(self.headers) + self._trailers > HEADERS_MAX:
-            raise headers_too_large()
-
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._check_head()
+        if self._received > HEAD_MAX_BYTES - PIECE_BYTES:  # it may count some of the body, too
+            self._received = head_bytes(self.url, self.headers)
+        if self._is_too_large:
+            raise size_refusal(self.url)
+        if not self.url.startswith(b"/"):
+            self.url = origin_form(self.url)
         super().on_headers_complete()
+        headers = self.headers
+        self.headers = []  # of trailers, which may not pass for headers (RFC 9110, section 6.5.1)
         self._is_in_head = False
         self._received = 0
-        self._trailers = 0
         self._unwanted = 0
-
-    def _check_head(self) -> None:
-        size = 0
-        if self._received > HEAD_MAX_BYTES - PIECE_BYTES:  # it may count some of the body, too
-            size = head_bytes(self.url, self.headers)
-        if refusal := size_refusal(self.url, self.headers, size=size):
+        if refusal := self._refusal(headers):
+            self.scope["state"]["refusal"] = refusal
             raise refusal
-        self.url = origin_form(self.url)
-        version = self.parser.get_http_version()
-        require_valid_head(version, self.headers)
+
+    def _refusal(self, headers: list[tuple[bytes, bytes]]) -> ServiceError | None:
+        version = self.scope["http_version"]
         if version == "1.0":
-            self.expect_100_continue = False
-        path = self.url.partition(b"?")[0]
-        if self._is_spare and self._pool.is_overfull and path not in HEALTH_CHECKS:
-            raise Overloaded
-        self._is_spare = False
+            self.cycle.waiting_for_100_continue = False
+        if self._is_spare:
+            self._is_spare = False
+            if self._pool.is_overfull and self.scope["path"] not in HEALTH_CHECKS:
+                return Overloaded()
+        return head_refusal(version, headers)
+
+    @property
+    def _is_too_large(self) -> bool:
+        return (
+            self._received > HEAD_MAX_BYTES
+            or len(self.headers) > HEADERS_MAX
+            or len(self.url) > TARGET_MAX_BYTES
+        )
 
     def on_body(self, body: bytes) -> None:
         self._received -= len(body)
@@ -172,32 +163,27 @@ class Connection(RefusingConnection):
     def on_message_complete(self) -> None:
         if self._is_in_head:  # of a request with an upgrade, which is parsed again
             return
+        if self._is_too_large:
+            raise size_refusal(self.url)
         super().on_message_complete()
+        self._last_scope = self.scope
         self._is_in_head = True
-        self._has_begun = False
         self._received = 0
 
     # What the client owes
 
     def _watch_client(self) -> None:
-        if self._failure is not None or self._client_has_finished:
-            return
         if self.pipeline or self._unparsed:
             self.flow.hold()
-        else:
+        elif self.flow.is_held:
             self.flow.release()
-        self._wait_in(self._awaited_in())
         if not self._is_in_head:
+            self._wait_in(self._pool.body)
             self._watch_body(self.cycle)
-
-    def _awaited_in(self) -> Waiting | None:
-        if not self._is_in_head:
-            return self._pool.body
-        if self._has_begun:
-            return self._pool.spare if self._is_spare else self._pool.head
-        if self.cycle is None:  # it has sent empty lines at most
-            return self._queue
-        return None if self._is_busy else self._pool.idle
+        elif self._has_begun:
+            self._wait_in(self._pool.spare if self._is_spare else self._pool.head)
+        elif self.cycle is not None:
+            self._wait_in(self._pool.idle if self.cycle.response_complete else None)
 
     # What is answered
 
@@ -206,10 +192,12 @@ class Connection(RefusingConnection):
         self._responses.end_response()
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif self._unparsed:
             data, self._unparsed = self._unparsed, b""
             self._parse(data)
-        self._watch_client()
+        if self._failure is None and not self._client_has_finished:
+            self._watch_client()
