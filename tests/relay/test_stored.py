@@ -1,6 +1,7 @@
 """Comparison of an event with a message of the stream."""
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -91,3 +92,27 @@ def test_of_a_repeated_header_the_first_counts() -> None:
 
     assert (headers["ce-id"], headers["empty"], headers["odd"]) == ("7", "", "")
     assert headers["url"] == "nats://gym"
+
+
+def test_reads_a_message_as_the_server_answers_it() -> None:
+    answer = {
+        "seq": 7,
+        "subject": "training.session.v1.knee",
+        "hdrs": b64encode(b"NATS/1.0\r\nce-id: 7\r\n\r\n").decode(),
+        "data": b64encode(b"{}").decode(),
+        "time": "2026-11-22T09:00:00Z",
+    }
+
+    message = StoredMessage.from_answer(answer)
+
+    assert (message.sequence, message.subject) == (7, "training.session.v1.knee")
+    assert (message.event_id, message.payload) == ("7", b"{}")
+    assert message.stored_at == datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def test_reads_a_message_without_headers_and_payload() -> None:
+    answer = {"seq": 7, "subject": "training", "time": "2026-11-22T09:00:00Z"}
+
+    message = StoredMessage.from_answer(answer)
+
+    assert (message.headers, message.payload, message.event_id) == ({}, b"", None)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from service.application.commands import (
     PlanSession,
     StartSession,
 )
-from service.domain.errors import SessionNotFound
+from service.domain.errors import ActiveSessionExists, SessionNotFound
+from service.domain.session import SessionStatus
 from service.domain.text import Notes, Reason
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 
@@ -135,3 +137,70 @@ def test_a_fingerprint_stays_what_earlier_releases_stored(
     """Else a retry across an upgrade would be refused as another command."""
     expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
     assert a_command(SESSION, kind, **arguments).fingerprint() == expected
+
+
+AT = MORNING + A_MINUTE
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "arguments", "expected"),
+    [
+        (StartSession, "planned", {}, {"status": "in_progress", "started_at": AT}),
+        (
+            CompleteSession,
+            "in_progress",
+            {"sets": (8, None), "rpe": 9},
+            {"status": "completed", "ended_at": AT, "sets": (8, None), "rpe": 9},
+        ),
+        (CompleteSession, "in_progress", {}, {"status": "completed", "ended_at": AT}),
+        (
+            FailSession,
+            "in_progress",
+            {"reason": Reason("hip")},
+            {"status": "failed", "ended_at": AT},
+        ),
+    ],
+)
+def test_a_command_changes_a_copy_of_its_session(
+    kind: type[Command], before: str, arguments: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    session = a_session(status=SessionStatus(before))
+    unchanged = replace(session)
+
+    after, [event] = a_command(session, kind, **arguments).apply(session, CommandContext(at=AT))
+
+    assert session == unchanged
+    assert after == replace(session, version=session.version + 1, updated_at=AT, **expected)
+    assert (event.session_id, event.session_version, event.occurred_at) == (session.id, 2, AT)
+    if kind is FailSession:
+        assert event.data() == {"reason": "hip"}
+
+
+@pytest.mark.parametrize("start_now", [False, True])
+@pytest.mark.parametrize("date", [None, MORNING])
+def test_a_plan_creates_the_session_that_it_describes(start_now: bool, date: Any) -> None:
+    plan = a_command(
+        SESSION, PlanSession, session_date=date, sets=(5,), notes=Notes("legs"), start_now=start_now
+    )
+
+    after, events = plan.apply(None, CommandContext(at=AT))
+
+    assert (after.user_id, after.id) == (SESSION.user_id, SESSION.id)
+    assert (after.session_date, after.sets, after.notes) == (date or AT, (5,), "legs")
+    assert (after.status, after.version) == (("in_progress", 2) if start_now else ("planned", 1))
+    assert (after.created_at, after.updated_at) == (AT, AT)
+    assert [event.type for event in events] == ["session_planned", "session_started"][
+        : 1 + start_now
+    ]
+
+
+def test_a_start_is_refused_while_the_user_has_another_session_in_progress() -> None:
+    planned, active = a_session(status=SessionStatus.PLANNED), a_session()
+    context = CommandContext(at=AT, active_session_id=active.id)
+
+    for command in (
+        a_command(planned, StartSession),
+        a_command(kind=PlanSession, start_now=True),
+    ):
+        with pytest.raises(ActiveSessionExists, match=str(active.id)):
+            command.apply(None if command.creates else planned, context)
