@@ -75,6 +75,30 @@ async def test_a_refused_event_blocks_its_session_on_all_pages_and_no_other(worl
     assert sorted(world.broker.published) == sorted([refused[0], *other])
 
 
+async def test_a_session_goes_on_on_the_next_page_after_another_session_was_refused(
+    world: World,
+) -> None:
+    refused, other = history(2), history(2)
+    world.broker.refuses[refused[0].id] = EventRefused("it is too large")
+
+    total = await replayed(world, [*refused, other[0]], other[1:])
+
+    assert total == Replayed(published=2, refused=1, blocked=1)
+    assert world.broker.published == other
+
+
+async def test_a_session_whose_first_event_ends_a_page_and_is_refused_stays_blocked(
+    world: World,
+) -> None:
+    other, refused = history(1), history(3)
+    world.broker.refuses[refused[0].id] = EventRefused("it is too large")
+
+    total = await replayed(world, [*other, refused[0]], refused[1:])
+
+    assert total == Replayed(published=1, refused=1, blocked=2)
+    assert world.broker.published == other
+
+
 async def test_ends_when_the_broker_fails(world: World) -> None:
     first, second = history(1), history(1)
     world.broker.refuses[first[0].id] = BrokerUnavailable("it is down")

@@ -263,6 +263,10 @@ def test_a_connection_that_cannot_be_made_is_unavailable(error: Exception, cause
     assert found.cause.startswith(cause)
 
 
+def test_a_connection_that_another_client_disturbs_names_the_pooler() -> None:
+    assert "SERVICE_DATABASE_TRANSACTION_POOLER=true" in unavailable(an_error("08P01")).cause
+
+
 def caused(by: Exception, words: str, error: Exception | None = None) -> Exception:
     error = error or DependencyUnavailable("database", words)
     error.__cause__ = by
