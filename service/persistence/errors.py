@@ -175,7 +175,8 @@ def _unavailability(state: str, cause: str, part: str) -> DependencyUnavailable 
 
 
 def is_wrong_installation(exc: DBAPIError) -> bool:
-    return (_sqlstate(_driver_error(exc)) or "").startswith(_WRONG_INSTALLATION)
+    state = _sqlstate(_driver_error(exc)) or ""
+    return state.startswith(_WRONG_INSTALLATION) and state not in _CONTENDED
 
 
 def discreet(cause: str) -> str:

@@ -54,6 +54,9 @@ CANNOT_SERVE = {
     "53200": "out of memory",
     "53300": "too many connections",
     "53400": "limit in the configuration",
+    "53999": "lacks resources",
+    "58999": "operating system",
+    "XX999": "internal error",
     "58000": "operating system",
     "58030": "disk of the database fails",
     "58P01": "one of its files",
@@ -73,6 +76,7 @@ WRONG_INSTALLATION = {
     "22023": "invalid parameter value",
     "23502": "not null violation",
     "55000": "object not in prerequisite state",
+    "55006": "object in use",
 }
 POOLER = {"26000": "no such prepared statement", "42P05": "duplicate prepared statement"}
 OURS = {
@@ -82,7 +86,6 @@ OURS = {
     "22P02": "invalid text representation",
     "22P05": "untranslatable character",
     "23514": "check violation",
-    "55006": "object in use",
     "P0001": "raised by a trigger",
 }
 """A defect of the service: the error goes to the log, and the caller gets 500."""
