@@ -1,5 +1,6 @@
 """NATS servers and their logins, as the URLs of the settings name them. Pure."""
 
+import ipaddress
 from dataclasses import dataclass, replace
 
 from service.urls import Address, Url, parse_server_urls
@@ -47,9 +48,18 @@ class Server:
         return f"{self.url.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def neighbour(self, host: str, port: int) -> "Server":
-        """Another server of its cluster, which it named."""
+        """Another server of its cluster, which it named. A certificate rarely names an address."""
         url = replace(self.url, addresses=(Address(host, port),))
-        return Server(url, self.certified_host or self.address[0])
+        certified = self.certified_host or self.address[0]
+        return Server(url, certified if _is_ip_address(host) else None)
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_servers(text: str) -> tuple[Server, ...]:

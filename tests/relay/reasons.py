@@ -1,5 +1,7 @@
 """Why the relay cannot use a NATS server, in the words that people see."""
 
+import pytest
+
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable
 from service.relay.servers import parse_servers
@@ -9,11 +11,9 @@ from tests.nats_server import STREAM
 SECONDS = 2
 
 
-async def reason_for(urls: str) -> str | None:
-    """None if the relay connects and finds the stream."""
-    try:
+async def reason_for(urls: str) -> str:
+    """Looks for the stream, which the server refuses or does not have."""
+    with pytest.raises(BrokerUnavailable) as raised:
         async with Connection(parse_servers(urls), seconds=SECONDS).open() as connection:
             await StreamApi(connection, STREAM).state()
-    except BrokerUnavailable as exc:
-        return str(exc)
-    return None
+    return str(raised.value)

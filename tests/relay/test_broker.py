@@ -54,6 +54,23 @@ async def test_a_purged_event_is_stored_again_although_the_broker_remembers_its_
     assert await stream.count() == 1
 
 
+async def test_a_stored_event_costs_no_further_request(
+    stream: NatsServer, connected: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def ask(endpoint: str, _given: object) -> None:
+        asked.append(endpoint)
+        raise AssertionError
+
+    monkeypatch.setattr(connected.stream, "_ask", ask)
+    connected.is_atomic = True
+
+    assert await connected.publish(an_outbox_event(uuid4())) is False
+    assert await connected.publish_atomically([an_outbox_event(uuid4())]) is True
+    assert asked == []
+
+
 async def test_an_event_is_there_although_somebody_published_on_its_subject_later(
     stream: NatsServer, connected: Broker
 ) -> None:

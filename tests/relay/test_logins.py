@@ -144,6 +144,22 @@ async def test_logs_in_to_a_server_of_the_cluster_that_no_url_names() -> None:
             await eventually(lambda: is_connected(connection))
 
 
+@pytest.mark.parametrize(
+    ("host", "certified"),
+    [("10.0.0.2", "nats.gym.example"), ("fd00::2", "nats.gym.example"), ("n2.gym.example", None)],
+)
+def test_another_server_of_the_cluster_has_the_login_and_a_certificate_for_its_name(
+    host: str, certified: str | None
+) -> None:
+    [server] = parse_servers("tls://coach:a%2Cb@nats.gym.example")
+
+    neighbour = server.neighbour(host, 4223).neighbour(host, 4224)
+
+    assert (neighbour.user, neighbour.password) == ("coach", "a,b")
+    assert (neighbour.address, neighbour.certified_host) == ((host, 4224), certified)
+    assert neighbour.requires_tls
+
+
 async def is_connected(connection: Connection) -> bool:
     try:
         connection.require()
