@@ -217,6 +217,10 @@ def test_the_balancer_waits_longer_than_a_command_and_closes_idle_connections_be
     )
 
 
+def test_a_replica_takes_as_many_connections_as_the_balancer() -> None:
+    assert int(_balancers("maxconn")) <= DEFAULTS["connections_max"]
+
+
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_the_balancers_own_errors_have_the_services_format(status: int) -> None:
     [body] = re.findall(f"http-error status {status} .* lf-string '(.*)' hdr", BALANCER)
