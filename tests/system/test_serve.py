@@ -146,12 +146,13 @@ async def test_logs_one_line_of_json_for_each_request(database: TestDatabase) ->
     logged = [json.loads(line) for line in process.out]
     requests = [line for line in logged if line["event"] == "request"]
     assert [
-        (line["request_id"], line["method"], line["route"], line["status"]) for line in requests
+        (line["request_id"], line["method"], line["route"], line["status"], line["code"])
+        for line in requests
     ] == [
-        ("first", "POST", "/sessions/{session_id}/fail", 200),
-        ("again", "POST", "/sessions/{session_id}/fail", 409),
-        ("look", "GET", "/sessions/{session_id}", 200),
-        ("lost", "GET", None, 404),
+        ("first", "POST", "/sessions/{session_id}/fail", 200, None),
+        ("again", "POST", "/sessions/{session_id}/fail", 409, "INVALID_STATUS"),
+        ("look", "GET", "/sessions/{session_id}", 200, None),
+        ("lost", "GET", None, 404, "NOT_FOUND"),
     ]
     assert all(line["duration_ms"] > 0 for line in requests)
     assert process.err == []
@@ -176,6 +177,7 @@ async def test_logs_neither_secrets_nor_reasons_when_a_write_fails(
     assert failure.json()["error"]["code"] == "INTERNAL_ERROR"
     assert (await database.row(lost))["status"] == "in_progress"
     assert "asyncpg.exceptions.RaiseError" in process.output
+    assert '"code": "INTERNAL_ERROR"' in process.output
     secrets = [SECRET, password, url, a_token().split(".")[0], "knee"]
     assert [secret for secret in secrets if secret in process.output] == []
 
