@@ -7,7 +7,7 @@ import pytest
 
 from service.application.errors import ConnectionLost
 from service.application.outbox import OutboxEvent
-from service.relay.errors import BrokerUnavailable, EventRefused, WrongStream
+from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, WrongStream
 from service.relay.replay import PAGE_SIZE, Replayed, replay
 from tests.relay.in_memory import InMemoryTurn, World
 from tests.relay.publishing import an_outbox_event
@@ -97,6 +97,15 @@ async def test_a_session_whose_first_event_ends_a_page_and_is_refused_stays_bloc
 
     assert total == Replayed(published=1, refused=1, blocked=2)
     assert world.broker.published == other
+
+
+async def test_counts_conflicts_on_every_page(world: World) -> None:
+    pages = [history(1), history(1), history(1)]
+    for [event] in pages[:2]:
+        conflict = EventConflict("another event is there", subject="training", sequence=7)
+        world.broker.refuses[event.id] = conflict
+
+    assert await replayed(world, *pages) == Replayed(published=1, conflicts=2)
 
 
 async def test_ends_when_the_broker_fails(world: World) -> None:

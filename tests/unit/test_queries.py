@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.application.errors import ConnectionLost, DependencyUnavailable, Overloaded, TimedOut
+from service.application.group_commit.pending import GroupMetrics
 from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import HistoryEvent, SessionFilter
 from service.application.queries import Queries
@@ -154,6 +155,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
+        self.most = 100
 
     async def run_read(self, users: frozenset[UUID], read: Callable[[Any], Any]) -> Any:
         self.asked.append((users,))
@@ -161,7 +163,10 @@ class Recorder:
 
     def newest(self, *asked: Any) -> list[Session]:
         self.asked.append(asked)
-        return [a_session(session_date=MORNING - number * A_MINUTE) for number in range(asked[-1])]
+        return [
+            a_session(session_date=MORNING - number * A_MINUTE)
+            for number in range(min(asked[-1], self.most))
+        ]
 
     def history(self, *asked: Any) -> list[HistoryEvent]:
         self.asked.append(asked)
@@ -204,3 +209,40 @@ async def test_a_history_reads_one_event_more_than_its_page(after: int | None, l
 def queries_of(recorder: Recorder) -> Queries:
     limits = SchedulerLimits(groups_in_flight=1, group_size_max=1, queue_max=1, timeout=1)
     return Queries(recorder.run_read, limits)
+
+
+@pytest.mark.parametrize("found", [0, 1, 2])
+async def test_a_page_that_ends_the_list_names_no_next_one(found: int) -> None:
+    recorder = Recorder()
+    recorder.most = found
+
+    page = await queries_of(recorder).sessions(uuid4(), SessionFilter(), after=None, limit=2)
+
+    assert (len(page.items), page.next) == (found, None)
+
+
+@pytest.mark.parametrize(
+    "failures", [[ConnectionLost(), ConnectionLost("down")], [TimedOut("down")]]
+)
+async def test_a_list_that_fails_says_that_the_database_is_unavailable(
+    database: InMemoryDatabase, failures: list[Exception]
+) -> None:
+    database.open_failures.extend(failures)
+
+    with pytest.raises(DependencyUnavailable) as unavailable:
+        await queries_on(database).history(uuid4(), uuid4(), after=None, limit=20)
+
+    assert (unavailable.value.dependency, unavailable.value.cause) == ("database", "down")
+    assert unavailable.value.__cause__ is failures[-1]
+
+
+async def test_every_group_of_reads_is_observed(database: InMemoryDatabase) -> None:
+    seen = list[GroupMetrics]()
+    limits = SchedulerLimits(groups_in_flight=1, group_size_max=9, queue_max=9, timeout=1)
+    queries = Queries(database.run_read, limits, seen.append)
+    session = database.add()
+
+    await queries.session(session.user_id, session.id)
+    await queries.close()
+
+    assert [each.size for each in seen] == [1]
