@@ -33,7 +33,9 @@ async def audit(settings: RelaySettings, since: datetime) -> int:
     print(f"{done.events} events and {done.messages} messages were compared: {found}.")
     left_out = done.left_out
     print(f"{left_out.pending} queued and {left_out.parked} parked events were left out.")
-    return int(numbers.total() > 0)
+    if numbers:
+        print("docs/events.md#audit says what to do.", file=sys.stderr)
+    return int(bool(numbers))
 
 
 async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: bool) -> int:
@@ -47,7 +49,7 @@ async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: boo
         print(
             f"{done.conflicts} events are in conflict with other messages of the stream, and"
             f" {done.blocked} wait behind an earlier event of their session."
-            " docs/events.md says what to do.",
+            " docs/events.md#conflicts says what to do.",
             file=sys.stderr,
         )
     return int(not done.is_complete)

@@ -295,6 +295,7 @@ async def test_the_command_line_prints_what_differs_and_fails(
         "foreign: message 4, training.session.v1.?[31mgym.failed: is not an event\n",
         "3 events and 4 messages were compared: 0 lost, 1 foreign, 0 doubled, 0 out of order.\n",
     ]
+    assert (well.err, process.err) == ([], ["docs/events.md#audit says what to do.\n"])
 
 
 async def test_the_command_line_names_an_outage(

@@ -1,5 +1,7 @@
 """A refusal is said as such, with the words of the server and without the login."""
 
+import socket
+from contextlib import ExitStack, suppress
 from uuid import uuid4
 
 import pytest
@@ -168,6 +170,17 @@ async def test_a_port_without_a_program_is_named_as_such() -> None:
     assert await reason_for(f"nats://coach:whistle@127.0.0.1:{free_port()}") == (
         "it refuses the connection: no program listens on its port"
     )
+
+
+async def test_a_port_that_accepts_no_connection_in_time_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener, ExitStack() as waiting:
+        for _ in range(8):  # more than its queue holds
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.connect(listener.getsockname())
+        url = f"nats://coach:whistle@127.0.0.1:{listener.getsockname()[1]}"
+        assert await reason_for(url) == SILENT
 
 
 async def test_a_host_that_cannot_be_resolved_is_named_as_such() -> None:
