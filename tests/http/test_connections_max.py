@@ -82,14 +82,17 @@ async def test_connections_that_wait_for_their_clients_make_room(app: App, sent:
 
 @asynccontextmanager
 async def busy_connections(app: App, database: TestDatabase) -> AsyncIterator[list[BareConnection]]:
-    """As many connections as allowed; their commands wait for a lock until the block ends."""
+    """As many connections as allowed; their commands wait for a lock until the block ends.
+
+    Each has also begun its next request, which must not make it a connection that waits.
+    """
     sessions = [await database.a_session() for _ in range(MAX)]
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(connected(app)) for _ in range(MAX)]
         async with database.connection.transaction():
             await database.execute("LOCK TABLE sessions")
             for connection, session in zip(connections, sessions, strict=True):
-                await connection.send(a_post(session=session))
+                await connection.send(a_post(session=session) + LIVEZ[:9])
             await eventually(lambda: _all_wait(database))
             yield connections
 

@@ -1,10 +1,18 @@
 """Clients that end their sending half, as `nc -N` and some libraries do, and wait for answers."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tests.http.bare import (
+    HOST,
     LIVEZ,
     BareConnection,
     a_bare_app,
@@ -12,9 +20,14 @@ from tests.http.bare import (
     assert_refuses,
     connected,
 )
-from tests.running import App, TestDatabase, eventually
+from tests.running import App, TestDatabase, eventually, serving, test_settings
 
 pytestmark = pytest.mark.both_loops
+
+
+@dataclass
+class Served:
+    url: str
 
 
 @pytest.fixture
@@ -66,6 +79,41 @@ async def test_answers_all_pipelined_requests(app: App, count: int) -> None:
         answers = [(await connection.answer()).status for _ in range(count)]
         assert answers == [200] * count
         assert await connection.rest() == b""
+
+
+async def test_closes_if_the_client_ended_before_its_request_was_read() -> None:
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def echo(request: Request) -> Response:
+        asked.set()
+        await gate.wait()
+        return Response(await request.body())
+
+    routes = [Route("/echo", echo, methods=["POST"]), Route("/livez", lambda _: Response())]
+    async with _served(Starlette(routes=routes)) as app, connected(app) as connection:
+        head = b"POST /echo HTTP/1.1\r\nContent-Length: 4\r\n" + HOST + b"\r\n"
+        await connection.send(head)
+        await asked.wait()
+        await _finish(connection, b"knee")
+        await _has_read_what_came_before(app)
+        gate.set()
+
+        answer = await connection.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"knee", "close")
+        assert await connection.rest() == b""
+
+
+@asynccontextmanager
+async def _served(app: Starlette) -> AsyncIterator[Served]:
+    async with serving(app, test_settings(database_url="postgresql://unused/unused")) as url:
+        yield Served(url)
+
+
+async def _has_read_what_came_before(app: Served) -> None:
+    """The server reads what has arrived on its connections in turn."""
+    async with connected(app) as other:
+        await other.send(LIVEZ)
+        assert (await other.answer()).status == 200
 
 
 HALVES = {

@@ -54,6 +54,10 @@ class ConnectionLifetime(HttpToolsProtocol):
         """True if the parser has found some of a request that is not complete."""
         return self.scope is not self._last_scope
 
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_shut_down or self._client_has_finished
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._socket = transport
@@ -74,6 +78,7 @@ class ConnectionLifetime(HttpToolsProtocol):
         self._client_has_finished = True
         is_half = not self._is_in_head and self._failure is None
         if self._is_lingering or not self._is_busy or is_half:
+            self._expect_client_to_read()
             return False
         self._wait_in(None)
         self.cycle.keep_alive = False
@@ -95,6 +100,7 @@ class ConnectionLifetime(HttpToolsProtocol):
             self.close_now()
 
     def close_now(self) -> None:
+        self._wait_in(None)
         self._socket.close()
         self._expect_client_to_read()
 
@@ -158,8 +164,7 @@ class ConnectionLifetime(HttpToolsProtocol):
             self.abort()
 
     def _end_lingering(self) -> None:
-        self._wait_in(None)
         if self._socket.get_write_buffer_size():
             self._expect_client_to_read()
         else:
-            self._socket.abort()
+            self.abort()

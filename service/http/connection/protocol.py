@@ -180,10 +180,12 @@ class Connection(RefusingConnection):
         if not self._is_in_head:
             self._wait_in(self._pool.body)
             self._watch_body(self.cycle)
+        elif self._is_busy:  # it owes nothing, even if the next request has begun
+            self._wait_in(None)
         elif self._has_begun:
             self._wait_in(self._pool.spare if self._is_spare else self._pool.head)
         elif self.cycle is not None:
-            self._wait_in(self._pool.idle if self.cycle.response_complete else None)
+            self._wait_in(self._pool.idle)
 
     # What is answered
 
@@ -199,5 +201,7 @@ class Connection(RefusingConnection):
         elif self._unparsed:
             data, self._unparsed = self._unparsed, b""
             self._parse(data)
-        if self._failure is None and not self._client_has_finished:
+        if self._failure is None and not self._is_ending:
             self._watch_client()
+        elif not self._is_busy:
+            self.transport.close()

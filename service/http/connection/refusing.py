@@ -97,7 +97,7 @@ class RefusingConnection(ConnectionLifetime):
 
         async def receive_or_fail() -> Any:
             if self._failure is None:
-                cycle.keep_alive = keep_alive and not self._is_shut_down
+                cycle.keep_alive = keep_alive and not self._is_ending
                 message = await receive()
             if self._failure is not None:
                 raise self._failure
