@@ -5,8 +5,9 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-RESERVED = 64
-"""For logs, name servers, the key set, and for connections that arrive while others are closed."""
+RESERVED_MAX = 64
+"""For logs, name servers, the key set, and for connections that arrive while others are closed: a
+quarter of all, but no more than this."""
 
 
 def available_for_connections(wanted: int, *, others: int) -> int:
@@ -15,9 +16,10 @@ def available_for_connections(wanted: int, *, others: int) -> int:
     Raises the soft limit as far as they need it and the hard limit allows it: the usual soft limit
     of 1024 is for programs that use select(2).
     """
-    used = len(list(Path("/dev/fd").iterdir())) + others + RESERVED
-    _raise_limit(used + wanted)
-    return max(1, min(wanted, limit() - used))
+    used = len(list(Path("/dev/fd").iterdir())) + others
+    _raise_limit(used + wanted + RESERVED_MAX)
+    reserved = min(RESERVED_MAX, limit() // 4)
+    return max(1, min(wanted, limit() - used - reserved))
 
 
 def limit() -> int:

@@ -32,18 +32,21 @@ IDLE = 300
 
 
 @asynccontextmanager
-async def a_service_with_few_open_files(**settings: str) -> AsyncIterator[tuple[Process, App]]:
-    limited = ("sh", "-c", f'ulimit -n {OPEN_FILES}; exec "$@"', "sh", *SERVICE)
-    environment = serve_environment(NOWHERE, **settings)
+async def a_service_with_open_files(number: int) -> AsyncIterator[tuple[Process, App]]:
+    limited = ("sh", "-c", f'ulimit -n {number}; exec "$@"', "sh", *SERVICE)
+    environment = serve_environment(NOWHERE)
     async with started("serve", environment=environment, command=limited) as process:
         url = await listening_url(process)
         async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
             yield process, App(url, client)
 
 
+@pytest.mark.parametrize("open_files", [64, OPEN_FILES])
 @pytest.mark.parametrize("is_used", [False, True], ids=["silent", "answered once"])
-async def test_answers_beside_more_idle_connections_than_it_may_open_files(is_used: bool) -> None:
-    async with a_service_with_few_open_files() as (process, app):
+async def test_answers_beside_more_idle_connections_than_it_may_open_files(
+    is_used: bool, open_files: int
+) -> None:
+    async with a_service_with_open_files(open_files) as (process, app):
         low = json.loads(await process.line("open_files_limit_too_low"))
         async with AsyncExitStack() as stack:
             for _ in range(IDLE):
@@ -56,8 +59,8 @@ async def test_answers_beside_more_idle_connections_than_it_may_open_files(is_us
         await process.line("connections_available")
         assert (await app.client.get("/livez")).status_code == 200
 
-    assert (low["open_files_max"], low["connections_wanted"]) == (OPEN_FILES, 4096)
-    assert low["connections_max"] == full["limit"] < OPEN_FILES
+    assert (low["open_files_max"], low["connections_wanted"]) == (open_files, 4096)
+    assert low["connections_max"] == full["limit"] < open_files
     assert full["bound_by"] == "limit of open files"
     events = [json.loads(line)["event"] for line in process.out]
     assert events.count("connections_full") == events.count("connections_available") == 1
@@ -65,7 +68,7 @@ async def test_answers_beside_more_idle_connections_than_it_may_open_files(is_us
 
 
 async def test_answers_a_burst_of_connections_beyond_its_open_files() -> None:
-    async with a_service_with_few_open_files() as (_, app), AsyncExitStack() as stack:
+    async with a_service_with_open_files(OPEN_FILES) as (_, app), AsyncExitStack() as stack:
         await asyncio.gather(*(stack.enter_async_context(connected(app)) for _ in range(IDLE)))
 
         assert (await app.client.get("/livez")).status_code == 200
