@@ -220,22 +220,28 @@ async def test_an_event_is_parked_again_while_its_place_is_taken(
     assert [each.event_id for each in await relaying.parked(settings)] == [event_id]
 
 
-async def test_takes_two_events_of_one_id_in_one_turn_for_two(
-    database: TestDatabase, stream: NatsServer, relay: Relay, settings: RelaySettings
+@pytest.mark.parametrize("others", [0, ATOMIC_MIN], ids=["alone", "in a batch"])
+@pytest.mark.parametrize("shared", ["event", "session"])
+async def test_of_two_users_with_one_id_in_one_turn_one_is_parked(
+    database: TestDatabase, stream: NatsServer, relay: Relay, shared: str, others: int
 ) -> None:
-    """An id is unique within a user."""
-    sessions = [await database.a_session() for _ in range(2)]
-    event_id = uuid4()
-    for session in sessions:
+    """Ids are unique only within a user."""
+    first = await database.a_session()
+    facts = {"id": first.id} if shared == "session" else {}
+    second = await database.a_session(**facts)
+    event_id = uuid4() if shared == "event" else None
+    for session in (first, second):
         await an_event(database, session, 2, event_id=event_id)
+    await many_events(database, sessions=others)
 
-    await relay()
+    turns = await relay()
 
-    [parked] = await relaying.parked(settings)
-    [stored] = await stream.stored()
-    assert {str(parked.session_id), stored.payload["sessionId"]} == {
-        str(session.id) for session in sessions
-    }
+    parked = await database.fetch("SELECT user_id, event_id FROM parked_events")
+    stored = [each.payload["userId"] for each in await stream.stored()]
+    assert len(parked) == sum(turn.conflicts for turn in turns) == 1
+    assert len(stored) == 1 + others
+    users = {str(first.user_id), str(second.user_id)}
+    assert {str(parked[0]["user_id"])} ^ (users & set(stored)) == users
 
 
 async def test_logs_a_conflict_as_an_error_without_data(
