@@ -225,3 +225,22 @@ def test_a_delivery_is_complete_if_the_result_of_every_event_is_known() -> None:
 
     assert delivery.is_complete(events)
     assert not delivery.is_complete([*events, *histories(1)])
+
+
+@pytest.mark.parametrize(
+    ("number", "requests"),
+    [
+        (ATOMIC_MIN - 1, ATOMIC_MIN - 1),
+        (ATOMIC_MIN, 1),
+        (ATOMIC_MAX, 1),
+        (ATOMIC_MAX + 1, ATOMIC_MAX + 1),
+    ],
+)
+async def test_publishes_as_many_events_in_one_batch_as_the_broker_takes(
+    number: int, requests: int
+) -> None:
+    events, broker = histories(number), FakeBroker(is_atomic=True)
+
+    delivery = await sent(events, broker)
+
+    assert (delivery.published, broker.asked) == (events, requests)

@@ -1,5 +1,6 @@
 """Times of RFC 3339: which are taken, what they become, and what is said about the others."""
 
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -151,3 +152,15 @@ def test_says_in_a_sentence_what_a_time_must_be(text: str, sentence: str) -> Non
     with pytest.raises(InvalidDateTime) as refused:
         parse_date_time(text)
     assert str(refused.value) == sentence
+
+
+def test_the_time_is_in_utc_whatever_the_zone_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        parsed = parse_date_time("2026-11-22T09:00:00+05:30")
+    time.tzset()
+
+    assert parsed.isoformat() == "2026-11-22T03:30:00+00:00"

@@ -7,8 +7,13 @@ from uuid import uuid4
 import pytest
 
 from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    Contended,
     DependencyUnavailable,
     Overloaded,
+    TimedOut,
+    TransactionFailed,
     UserGone,
     WrongInstallation,
 )
@@ -120,3 +125,15 @@ def test_a_copy_says_the_same_and_has_no_traceback(
     assert vars(another) == vars(error)
     assert another.__cause__ is error.__cause__
     assert another.__traceback__ is None
+
+
+@pytest.mark.parametrize("kind", [CommitUnknown, ConnectionLost, Contended, TimedOut])
+def test_a_failed_transaction_names_its_cause_or_its_kind(kind: type[TransactionFailed]) -> None:
+    failed = kind("the disk is full")
+    assert (failed.cause, str(failed)) == ("the disk is full", "the disk is full")
+    assert kind().cause == kind.__name__
+
+
+def test_an_unavailable_dependency_names_its_cause_or_its_kind() -> None:
+    assert DependencyUnavailable("database", "the disk is full").cause == "the disk is full"
+    assert DependencyUnavailable("database").cause == "DependencyUnavailable"

@@ -49,6 +49,12 @@ def test_sorts_a_run_of_marks_before_python_does(monkeypatch: pytest.MonkeyPatch
     assert classes == sorted(classes)
 
 
+@pytest.mark.parametrize("run", ["\u0301\u0334" * 100, "\u0316\u0334\u0301" * 50])
+def test_sorts_marks_of_every_class_also_of_the_lowest(run: str) -> None:
+    """U+0334, a tilde through a letter, has the class 1."""
+    assert normalize(f"a{run}b") == unicodedata.normalize("NFC", f"a{run}b")
+
+
 def test_the_pattern_of_a_long_run_finds_every_combining_mark() -> None:
     for character in map(chr, range(0x80, sys.maxunicode + 1)):
         if unicodedata.combining(unicodedata.normalize("NFD", character)[0]):

@@ -231,3 +231,32 @@ async def test_metrics_tell_how_long_requests_waited_and_how_long_their_group_ra
     assert [each.waits for each in seen] == [(0.0,), (3.0, 2.0)]
     assert [each.duration for each in seen] == [4.0, 0.5]
     assert [each.size for each in seen] == [1, 2]
+
+
+async def test_retries_begin_again_after_all_earlier_ones_were_answered(
+    database: InMemoryDatabase,
+) -> None:
+    commands = commands_on(database)
+    for _ in range(3):
+        database.save_failures.append(Contended())
+        answer, after = await execute(commands, database.add())
+        assert isinstance(answer, Outcome)
+        assert after == RETRY_PAUSE_SECONDS
+
+
+async def test_retries_run_in_groups_of_at_most_the_size_of_a_group_and_each_once(
+    database: InMemoryDatabase,
+) -> None:
+    commands = commands_on(database, group_size_max=2)
+    sessions = [database.add() for _ in range(5)]
+    database.held_sessions.update((each.user_id, each.id) for each in sessions)
+    waiting = [asyncio.create_task(execute(commands, each)) for each in sessions]
+    await asyncio.sleep(1)
+
+    del database.groups[:]
+    database.held_sessions.clear()
+    answers = await asyncio.gather(*waiting)
+
+    assert {type(answer) for answer, _ in answers} == {Outcome}
+    users = [each.user_id for each in sessions]
+    assert database.groups == [frozenset(users[:2]), frozenset(users[2:4]), frozenset(users[4:])]
