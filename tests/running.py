@@ -202,11 +202,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[str]:
+async def serving(
+    app: ASGIApp, settings: Settings, *, send_buffer_bytes: int | None = None
+) -> AsyncIterator[str]:
     """The URL at which this app is served as `serve` would serve it."""
     # With the protocol named, or asyncio leaves Nagle's algorithm on: 40 ms for each request.
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
+        if send_buffer_bytes:  # connections inherit it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         server = _Server(uvicorn.Config(app, **server_options(settings)))
         serving = asyncio.create_task(server.serve([listener]))
         started = asyncio.create_task(server.listening.wait())

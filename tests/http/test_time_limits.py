@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
+from service.bootstrap.api import create_app
 from tests.http.bare import (
     HOST,
     LIVEZ,
@@ -18,7 +20,7 @@ from tests.http.bare import (
     assert_refuses,
     connected,
 )
-from tests.running import App, TestDatabase, eventually
+from tests.running import App, TestDatabase, eventually, serving, test_settings
 
 pytestmark = pytest.mark.both_loops
 
@@ -222,6 +224,50 @@ async def test_aborts_a_connection_whose_client_reads_no_answer() -> None:
             with pytest.raises(ConnectionError):
                 while True:
                     await loop.sock_sendall(client, LIVEZ * 100)
+
+
+SMALL_BUFFER = 4096
+ENDINGS = {
+    "idle": (LIVEZ, {"keep_alive_seconds": SOON}),
+    "a request that closes": (LIVEZ.replace(HOST, HOST + b"Connection: close\r\n"), {}),
+    "a malformed request": (b"shoulder pain\r\n\r\n", {}),
+}
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+@pytest.mark.parametrize(("last", "limits"), ENDINGS.values(), ids=ENDINGS)
+async def test_aborts_a_closing_connection_whose_client_reads_no_answer(
+    last: bytes, limits: dict[str, float], half_closed: bool
+) -> None:
+    """The answers fit into no buffer of the system, and are too few to stop the server."""
+    long = {f"{name}_seconds": 3600 for name in LIMITS}
+    settings = test_settings(
+        database_url="postgresql://unused/unused", **long | {"send_timeout_seconds": SOON} | limits
+    )
+    loop = asyncio.get_running_loop()
+    app = create_app(settings)
+    async with serving(app, settings, send_buffer_bytes=SMALL_BUFFER) as url:
+        port = urlsplit(url).port
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+            await eventually(lambda: _has_connection(port))
+            await loop.sock_sendall(client, LIVEZ * 200 + last)
+            if half_closed:
+                client.shutdown(socket.SHUT_WR)
+
+            await eventually(lambda: _has_no_connection(port))
+
+
+async def _has_connection(port: int | None) -> bool:
+    """True if this process has a connection on the server's side."""
+    connections = psutil.Process().net_connections("tcp")
+    return any(each.laddr.port == port and each.raddr for each in connections)
+
+
+async def _has_no_connection(port: int | None) -> bool:
+    return not await _has_connection(port)
 
 
 async def test_a_client_that_reads_slowly_gets_every_answer() -> None:
