@@ -62,8 +62,8 @@ class Readiness:
     async def _watch_for_outages(self) -> None:
         """Checks at the start, and during an outage until it is over, so that the log says both.
 
-        Probes may be rare, and requests may stay away. In between nothing is asked of the
-        database, which may sleep while nobody uses it.
+        Probes may be rare, and requests may stay away. In between the database is not asked:
+        a database that is not used may sleep.
         """
         while True:
             pause = WATCH_MIN_SECONDS

@@ -48,7 +48,7 @@ class Connection:
     def require(self) -> Link:
         """Raises BrokerUnavailable with the reason if there is no connection."""
         if self._connecting and self._connecting.done():
-            self._connecting.result()  # raises what nobody expected
+            self._connecting.result()  # raises an error that was not expected
         if not (self._link and self._link.is_open):
             raise BrokerUnavailable(self._outage)
         return self._link

@@ -17,8 +17,8 @@ from service.http.connection.waiting import Waiting
 class ConnectionLifetime(HttpToolsProtocol):
     """uvicorn's protocol, with a time limit for everything that it waits for.
 
-    It closes so that the client can read the last answer: data that nobody has read would make the
-    system reset the connection, and the answer could be lost (RFC 9112, section 9.6).
+    It closes so that the client can read the last answer: unread data would make the system reset
+    the connection, and the answer could be lost (RFC 9112, section 9.6).
     """
 
     def __init__(
