@@ -30,8 +30,10 @@ from tests.simulated_time import SimulatedTimeLoop
 from tests.system.processes import a_public_directory
 
 guard_this_run()
-# A shell starts background jobs with SIGINT ignored, and processes that they start would ignore it.
+# A shell starts background jobs with SIGINT ignored, and nohup its command with SIGHUP ignored;
+# processes that the tests start would ignore them, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 connect_directly()
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
