@@ -113,7 +113,7 @@ def _relay(options: argparse.Namespace) -> int:
 
 async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> int:
     # They import the broker's client.
-    from service.bootstrap import relay, relay_commands  # noqa: PLC0415
+    from service.bootstrap import relay, relay_commands  # noqa: PLC0415  as above
 
     if options.parked:
         return await relay_commands.list_parked(settings)

@@ -154,7 +154,7 @@ class NatsServer:
     async def publish(
         self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None
     ) -> int:
-        """Publishes as somebody else; returns the sequence of the stored message."""
+        """Publishes as another program; returns the sequence of the stored message."""
         async with self.client() as client:
             return (await client.jetstream().publish(subject, payload, headers=headers)).seq
 

@@ -45,8 +45,8 @@ def check_secret(value: SecretStr) -> SecretStr:
 
 def _is_another_kind_of_key(secret: str) -> bool:
     # Imported here, because the relay reads its settings without tokens.
-    from jwt.algorithms import HMACAlgorithm  # noqa: PLC0415
-    from jwt.exceptions import InvalidKeyError  # noqa: PLC0415
+    from jwt.algorithms import HMACAlgorithm  # noqa: PLC0415  the relay checks no tokens
+    from jwt.exceptions import InvalidKeyError  # noqa: PLC0415  the same
 
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)

@@ -63,7 +63,7 @@ async def test_of_two_relays_one_leads_and_takes_turns(
 async def test_the_database_ends_a_silent_relay_after_exactly_the_lease(
     engines: list[AsyncEngine], opened: str
 ) -> None:
-    """Sooner, the relay would believe a lease that is over; later, nobody would take over."""
+    """Sooner, the relay would believe a lease that is over; later, no other would take over."""
     outbox = Outbox(engines[0], lease=7, statement_timeout=5)
 
     async with getattr(outbox, opened)() as turn:

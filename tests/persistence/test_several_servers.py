@@ -65,7 +65,7 @@ async def test_a_preference_for_a_standby_accepts_a_primary(pair: Pair) -> None:
 
 
 def several(*servers: Proxy | int) -> str:
-    """The URL of the first proxy, with these servers; a number is a port where nobody listens."""
+    """The URL of the first proxy, with these servers; a number is a port without a listener."""
     first = next(each for each in servers if isinstance(each, Proxy))
     ports = [each.port if isinstance(each, Proxy) else each for each in servers]
     places = ",".join(f"127.0.0.1:{port}" for port in ports)

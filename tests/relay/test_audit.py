@@ -51,7 +51,7 @@ def kinds(found: list[Finding]) -> list[str]:
 async def publish_again(
     stream: NatsServer, stored: Stored, *, subject: str | None = None, **headers: str
 ) -> int:
-    """Publishes a message as somebody else, with other headers."""
+    """Publishes a message as another program, with other headers."""
     given = {name: value for name, value in stored.headers.items() if not name.startswith("Nats-")}
     payload = json.dumps(stored.payload).encode()
     return await stream.publish(subject or stored.subject, payload, given | headers)

@@ -113,7 +113,7 @@ zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=
 
 years_that_fit = st.datetimes(
     datetime(3, 1, 1),  # noqa: DTZ001  hypothesis wants bounds without a zone
-    datetime(9997, 12, 31),  # noqa: DTZ001
+    datetime(9997, 12, 31),  # noqa: DTZ001  without a zone
     timezones=zones,
 )
 
