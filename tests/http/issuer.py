@@ -93,6 +93,7 @@ NewIssuer = Callable[..., Issuer]
 async def issuers() -> AsyncIterator[NewIssuer]:
     """A server for any number of issuers, each at a URL of its own."""
     app = Starlette()
+    app.state.closing = asyncio.Event()
     async with serving(app, test_settings(database_url="postgresql://unused/none")) as url:
 
         def new(*keys: SigningKey) -> Issuer:
@@ -102,6 +103,7 @@ async def issuers() -> AsyncIterator[NewIssuer]:
             return issuer
 
         yield new
+        app.state.closing.set()
 
 
 @asynccontextmanager
@@ -110,9 +112,9 @@ async def an_issuer(*keys: SigningKey) -> AsyncIterator[Issuer]:
         yield new_issuer(*keys)
 
 
-async def hang(_scope: Scope, receive: Receive, _send: Send) -> None:
-    """Never answers; the request ends when the client gives up."""
-    await _left(receive)
+async def hang(scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Never answers. A client that has left may have closed its sending half alone."""
+    await scope["app"].state.closing.wait()
 
 
 async def drip(_scope: Scope, receive: Receive, send: Send) -> None:
