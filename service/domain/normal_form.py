@@ -37,7 +37,4 @@ def _decompose(text: str) -> str:
     """NFD (Unicode, section 3.11): decompose each character, then sort each run of marks."""
     characters = "".join(unicodedata.normalize("NFD", each) for each in text)
     runs = groupby(characters, lambda character: unicodedata.combining(character) > 0)
-    return "".join(
-        "".join(sorted(run, key=unicodedata.combining) if are_marks else run)
-        for are_marks, run in runs
-    )
+    return "".join("".join(sorted(run, key=unicodedata.combining)) for _, run in runs)

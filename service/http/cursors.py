@@ -33,7 +33,7 @@ def decode_position(cursor: str) -> Position:
     try:
         return _EPOCH + microseconds * _MICROSECOND, UUID(bytes=session_id)
     except OverflowError:
-        raise InvalidCursor(cursor) from None
+        raise InvalidCursor from None
 
 
 def encode_version(version: int) -> str:
@@ -44,7 +44,7 @@ def decode_version(cursor: str) -> int:
     """Raises InvalidCursor."""
     version: int = _decode(_VERSION, cursor)[0]
     if version >= 2**31:
-        raise InvalidCursor(cursor)
+        raise InvalidCursor
     return version
 
 
@@ -58,7 +58,7 @@ def _decode(form: struct.Struct, cursor: str) -> tuple[Any, ...]:
         content = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         unpacked = form.unpack(content)
     except (ValueError, binascii.Error, struct.error):
-        raise InvalidCursor(cursor) from None
+        raise InvalidCursor from None
     if _encode(content) != cursor:
-        raise InvalidCursor(cursor)
+        raise InvalidCursor
     return unpacked

@@ -151,7 +151,7 @@ def explain(exc: BaseException) -> str:
 
 
 def _translation(exc: BaseException, part: str) -> Exception | None:
-    state = _sqlstate(exc) or ""
+    state = _sqlstate(exc)
     cause = _POOLER if state == _PROTOCOL_VIOLATION else statement_cause(exc)
     if state in _CONTENDED:
         return Contended(cause)
@@ -175,7 +175,7 @@ def _unavailability(state: str, cause: str, part: str) -> DependencyUnavailable 
 
 
 def is_wrong_installation(exc: DBAPIError) -> bool:
-    state = _sqlstate(_driver_error(exc)) or ""
+    state = _sqlstate(_driver_error(exc))
     return state.startswith(_WRONG_INSTALLATION) and state not in _CONTENDED
 
 
@@ -191,11 +191,12 @@ def _driver_error(exc: BaseException) -> BaseException:
     return exc
 
 
-def _sqlstate(exc: BaseException) -> str | None:
-    return getattr(exc, "sqlstate", None)
+def _sqlstate(exc: BaseException) -> str:
+    """Empty if the error is not the server's."""
+    return getattr(exc, "sqlstate", None) or ""
 
 
-def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
+def _is_connection_lost(exc: BaseException, state: str) -> bool:
     if state:
         return state.startswith("08") or state in _SERVER_ENDS_CONNECTION
     return not isinstance(exc, ValueError | asyncpg.DataError)  # these refuse an argument
@@ -203,6 +204,6 @@ def _is_connection_lost(exc: BaseException, state: str | None) -> bool:
 
 def _is_refusal(exc: BaseException) -> bool:
     """An ERROR ends its transaction and not its connection; a FATAL may come after the commit."""
-    state = _sqlstate(exc) or ""
+    state = _sqlstate(exc)
     is_error = getattr(exc, "severity_en", None) == "ERROR"
     return is_error and not state.startswith(_ABOUT_CONNECTIONS)

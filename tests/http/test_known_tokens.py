@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import httpx2
+import jwt
 import pytest
 import pytest_asyncio
 
@@ -47,6 +48,17 @@ def an_authenticator(clock: HandClock, key_set: KeySet | None = None) -> Authent
         refused=RefusedTokens(),
         clock=clock,
     )
+
+
+async def test_a_kept_token_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    user_id = uuid4()
+    authenticator = an_authenticator(HandClock(NOW))
+    header = [f"Bearer {a_token(user_id)}"]
+    assert await authenticator.authenticate(header) == user_id
+
+    monkeypatch.setattr(jwt, "decode", None)
+
+    assert await authenticator.authenticate(header) == user_id
 
 
 async def test_a_kept_token_expires() -> None:

@@ -60,6 +60,7 @@ BY_SECRET: dict[str, tuple[str, TokenRefusal]] = {
     "no role": (a_token(role=None), TokenRefusal.MISSING_ROLE),
     "no iss": (a_token(iss=None), TokenRefusal.MISSING_ISS),
     "slash": (a_token(iss=ISSUER + "/"), TokenRefusal.ISSUER_SLASH),
+    "another letter": (a_token(iss=ISSUER + "X"), TokenRefusal.WRONG_ISSUER),
     "another project": (
         a_token(iss=ISSUER.replace("abc", "xyz")),
         TokenRefusal.WRONG_ISSUER,

@@ -256,8 +256,9 @@ def test_a_commit_without_an_answer_is_uncertain(error: Exception) -> None:
         (an_error("57P03", "FATAL"), "It does not work. (57P03)"),
         (an_error("40001"), "It does not work. (40001)"),
         (OSError("no route"), "the connection broke, or was closed"),
+        (an_error("P0001"), "It does not work. (P0001)"),
     ],
-    ids=["too many", "starting", "contended", "no route"],
+    ids=["too many", "starting", "contended", "no route", "raised by a function"],
 )
 def test_a_connection_that_cannot_be_made_is_unavailable(error: Exception, cause: str) -> None:
     found = unavailable(error)

@@ -1,5 +1,6 @@
 """The sentence and the facts of each error: every fact that changes is in `details` too."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -38,110 +39,110 @@ from service.http.headers import explain_mismatch
 
 ID = "01a2155d-b22b-738b-9a82-dee0e3363f83"
 
-SENTENCES: list[tuple[ServiceError, str, dict[str, Any]]] = [
+SENTENCES: list[tuple[Callable[[], ServiceError], str, dict[str, Any]]] = [
     (
-        StatusTooEarly(UUID(ID), current="planned", required="in_progress"),
+        lambda: StatusTooEarly(UUID(ID), current="planned", required="in_progress"),
         "The session is planned; it must be in_progress.",
         {"sessionId": ID, "currentStatus": "planned", "requiredStatus": "in_progress"},
     ),
     (
-        ActiveSessionExists(UUID(ID)),
+        lambda: ActiveSessionExists(UUID(ID)),
         f"The session {ID} is in progress; it must end before another starts.",
         {"activeSessionId": ID},
     ),
     (
-        NoRepetitions(UUID(ID)),
+        lambda: NoRepetitions(UUID(ID)),
         "A completed session has at least one repetition.",
         {"sessionId": ID},
     ),
     (
-        InvalidReason.too_long(length=501, max_length=500),
+        lambda: InvalidReason.too_long(length=501, max_length=500),
         "The reason may have 500 characters, not 501.",
         {"maxLength": 500, "length": 501},
     ),
     (
-        InvalidNotes.forbidden("\x1b", index=4),
+        lambda: InvalidNotes.forbidden("\x1b", index=4),
         "The notes may not contain U+001B, found at index 4.",
         {"codePoint": "U+001B", "index": 4},
     ),
     (
-        PreconditionFailed(UUID(ID), current_version=3),
+        lambda: PreconditionFailed(UUID(ID), current_version=3),
         "The session is at version 3, which If-Match does not name.",
         {"sessionId": ID, "currentVersion": 3, "reason": "other_version"},
     ),
     (
-        explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ['W/"3"']),
+        lambda: explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ['W/"3"']),
         "The session is at version 3. If-Match has a weak tag (W/), which never matches.",
         {"sessionId": ID, "currentVersion": 3, "reason": "weak_tag"},
     ),
     (
-        explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ["3"]),
+        lambda: explain_mismatch(PreconditionFailed(UUID(ID), current_version=3), ["3"]),
         (
             "The session is at version 3."
             " If-Match has no tag of this service: a version in double quotes."
         ),
         {"sessionId": ID, "currentVersion": 3, "reason": "unknown_tag"},
     ),
-    (SessionNotFound(), "This session does not exist.", {}),
-    (IdempotencyKeyReused(), "This idempotency key was used for another command.", {}),
-    (Overloaded(), "The service is busy; the request was not executed. Try again.", {}),
+    (SessionNotFound, "This session does not exist.", {}),
+    (IdempotencyKeyReused, "This idempotency key was used for another command.", {}),
+    (Overloaded, "The service is busy; the request was not executed. Try again.", {}),
     (
-        DependencyUnavailable("database", "its disk is full"),
+        lambda: DependencyUnavailable("database", "its disk is full"),
         "Something that the service depends on cannot be reached. Try again.",
         {},
     ),
-    (UserGone(), "The access token is not valid.", {}),
-    (NotFound(), "This path does not exist.", {}),
+    (UserGone, "The access token is not valid.", {}),
+    (NotFound, "This path does not exist.", {}),
     (
-        ValidationFailed.at(["body", 0], "missing", "It must be there."),
+        lambda: ValidationFailed.at(["body", 0], "missing", "It must be there."),
         "The request is not valid.",
         {"issues": [{"path": ["body", 0], "code": "missing", "message": "It must be there."}]},
     ),
-    (PayloadTooLarge(16_384), "The body is larger than 16384 bytes.", {"maxBytes": 16_384}),
+    (lambda: PayloadTooLarge(16_384), "The body is larger than 16384 bytes.", {"maxBytes": 16_384}),
     (
-        UnsupportedMediaType(),
+        UnsupportedMediaType,
         "The body must be application/json.",
         {"header": "Content-Type"},
     ),
     (
-        UnsupportedContentCoding(),
+        UnsupportedContentCoding,
         "The body must be sent as it is, without compression or another Content-Encoding.",
         {"header": "Content-Encoding"},
     ),
     (
-        BadRequest("no such method"),
+        lambda: BadRequest("no such method"),
         "The request is not valid HTTP: no such method.",
         {"reason": "no such method"},
     ),
     (
-        RequestTimeout("body", 20.0),
+        lambda: RequestTimeout("body", 20.0),
         "The body did not arrive within 20 s.",
         {"part": "body", "timeoutSeconds": 20.0},
     ),
-    (UriTooLong(8192), "The target is longer than 8192 bytes.", {"maxBytes": 8192}),
+    (lambda: UriTooLong(8192), "The target is longer than 8192 bytes.", {"maxBytes": 8192}),
     (
-        RequestHeaderFieldsTooLarge(32_768, 100),
+        lambda: RequestHeaderFieldsTooLarge(32_768, 100),
         "The headers are more than 100, or larger than 32768 bytes.",
         {"maxCount": 100, "maxBytes": 32_768},
     ),
     (
-        NotReady({"schema": "too old"}),
+        lambda: NotReady({"schema": "too old"}),
         "The service is not ready.",
         {"checks": {"schema": "too old"}},
     ),
     (
-        InternalError(),
+        InternalError,
         "An unexpected error occurred. Quote the request id when you report it.",
         {},
     ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("error", "sentence", "details"), SENTENCES, ids=[type(each[0]).__name__ for each in SENTENCES]
-)
+@pytest.mark.parametrize(("make", "sentence", "details"), SENTENCES)
 def test_says_its_sentence_and_its_facts(
-    error: ServiceError, sentence: str, details: dict[str, Any]
+    make: Callable[[], ServiceError], sentence: str, details: dict[str, Any]
 ) -> None:
+    error = make()
+
     assert error.message == sentence
     assert error.details == details

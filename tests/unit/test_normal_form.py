@@ -23,6 +23,13 @@ def test_is_nfc_also_of_long_runs_of_combining_marks(before: str, run: str, afte
     assert normalize(text) == expected_form(text)
 
 
+def test_an_overlay_comes_before_other_marks_in_a_long_run() -> None:
+    """Overlays have the lowest combining class, 1."""
+    text = "a" + "\u0316" * 100 + "\u0334"
+
+    assert normalize(text) == "a\u0334" + "\u0316" * 100
+
+
 @pytest.mark.parametrize(
     "run",
     ["\u0300\u0316" * 20_000, "\u0f73" * 20_000, "\u0300" * 20_000 + "\u0316" * 20_000],

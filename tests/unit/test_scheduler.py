@@ -63,6 +63,19 @@ async def test_no_more_groups_run_than_there_are_slots(database: InMemoryDatabas
     assert all(isinstance(each, Outcome) for each in await results_of(*tasks))
 
 
+async def test_every_slot_is_free_again_after_its_group(database: InMemoryDatabase) -> None:
+    commands = commands_on(database, groups_in_flight=2)
+    for _ in range(2):
+        database.gate.clear()
+        tasks = [asyncio.create_task(commands.execute(a_command(database.add()))) for _ in range(2)]
+        for _ in tasks:
+            await database.begun.acquire()
+        database.gate.set()
+        await results_of(*tasks)
+
+    assert list(map(len, database.groups)) == [1, 1, 1, 1]
+
+
 async def test_refuses_a_command_if_the_queue_is_full(database: InMemoryDatabase) -> None:
     commands = commands_on(database, queue_max=1)
     first = await hold_slot(database, commands)

@@ -260,3 +260,33 @@ async def test_retries_run_in_groups_of_at_most_the_size_of_a_group_and_each_onc
     assert {type(answer) for answer, _ in answers} == {Outcome}
     users = [each.user_id for each in sessions]
     assert database.groups == [frozenset(users[:2]), frozenset(users[2:4]), frozenset(users[4:])]
+
+
+async def test_a_command_that_joins_the_retries_does_not_add_attempts_at_the_others(
+    database: InMemoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = attempts(database, monkeypatch)
+    commands = commands_on(database)
+    sessions = [database.add() for _ in range(2)]
+    database.held_sessions.update((each.user_id, each.id) for each in sessions)
+    waiting = []
+    for session in sessions:
+        waiting.append(asyncio.create_task(execute(commands, session)))
+        await asyncio.sleep(1)
+
+    del times[:]
+    await asyncio.sleep(1)
+
+    assert set(pauses(times)) == {RETRY_PAUSE_MAX_SECONDS}
+    database.held_sessions.clear()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_retry_is_not_begun_at_the_very_end_of_its_time(database: InMemoryDatabase) -> None:
+    session = database.add()
+    database.held_sessions.add((session.user_id, session.id))
+
+    answer, after = await execute(commands_on(database, timeout=RETRY_PAUSE_SECONDS), session)
+
+    assert (type(answer), after) == (Overloaded, RETRY_PAUSE_SECONDS)
+    assert len(database.groups) == 1
