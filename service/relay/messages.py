@@ -12,8 +12,8 @@ import orjson
 from service.application.outbox import OutboxEvent
 
 SUBJECTS = "training.session.v1.>"
-SUBJECT = "training.session.v1.*.*"
-"""The subject of an event ends with its session and its kind."""
+SUBJECT = "training.session.v1.*.*.*"
+"""The subject of an event ends with its session, the session's version, and its kind."""
 
 _TYPE = "training.session.v1"
 _LINE_ENDS_TO_SPACES = str.maketrans("\r\n", "  ")
@@ -41,11 +41,12 @@ class Message:
 def build_message(event: OutboxEvent, source: str, headers: str) -> Message:
     """`headers`: further header lines, each with its line end.
 
-    No two events share a subject: a session has at most one event of each kind.
+    No two events share a subject, though a session may have several events of a kind: each event
+    raises the session's version.
     """
     kind = event.type.removeprefix("session_")
     return Message(
-        subject=f"{_TYPE}.{event.session_id!s}.{kind}",
+        subject=f"{_TYPE}.{event.session_id!s}.{event.session_version}.{kind}",
         headers=f"NATS/1.0\r\n{headers}{_attributes(event, kind, source)}\r\n".encode(),
         payload=_payload(event),
     )

@@ -82,7 +82,7 @@ async def test_goes_through_all_pages(
     await many_events(database, sessions=5, each=3)
     await relay()
     await stream.delete_message(6)
-    await stream.publish("training.session.v1.gym.failed", b"a knee that hurts")
+    await stream.publish("training.session.v1.gym.2.failed", b"a knee that hurts")
 
     done, found = await audit()
 
@@ -153,7 +153,7 @@ async def test_a_message_that_is_no_event_of_the_database_is_foreign(
     changes = dict(changes)
     stored = (await stream.stored())[1]
     await stream.delete_message(2)
-    subject = f"training.session.v1.{uuid4()}.step_2"
+    subject = f"training.session.v1.{uuid4()}.2.step_2"
     changed = replace(stored, payload=changes.pop("payload", stored.payload))
     sequence = await publish_again(stream, changed, subject=subject, **changes)
 
@@ -179,7 +179,7 @@ async def test_a_message_whose_event_the_database_lost_is_foreign(
     assert done.left_out.parked == 1
 
 
-@pytest.mark.parametrize("subject", [None, "training.session.v1.gym.step_2"])
+@pytest.mark.parametrize("subject", [None, "training.session.v1.gym.2.step_2"])
 async def test_a_copy_of_a_message_is_doubled(
     stream: NatsServer, audit: Audit, session: Session, subject: str | None
 ) -> None:
@@ -225,7 +225,7 @@ async def test_events_older_than_the_stream_keeps_messages_are_not_missed(
 async def test_looks_only_at_events_and_messages_since_a_time(
     database: TestDatabase, stream: NatsServer, relay: Relay, audit: Audit, session: Session
 ) -> None:
-    await stream.publish("training.session.v1.gym.failed", b"a knee that hurts")
+    await stream.publish("training.session.v1.gym.2.failed", b"a knee that hurts")
     await stream.delete_message(1)
     since = datetime.now(UTC)
     await an_event(database, await database.a_session(), 1)
@@ -283,7 +283,7 @@ async def test_the_command_line_prints_what_differs_and_fails(
 ) -> None:
     async with a_relay("--audit") as well:
         assert await well.end() == 0
-    await stream.publish("training.session.v1.\x1b[31mgym.failed", b"a knee that hurts")
+    await stream.publish("training.session.v1.\x1b[31mgym.2.failed", b"a knee that hurts")
     async with a_relay("--audit", "--since", LONG_AGO.isoformat()) as process:
         assert await process.end() == 1
 
@@ -292,7 +292,7 @@ async def test_the_command_line_prints_what_differs_and_fails(
         "0 queued and 0 parked events were left out.\n",
     ]
     assert process.out[:2] == [
-        "foreign: message 4, training.session.v1.?[31mgym.failed: is not an event\n",
+        "foreign: message 4, training.session.v1.?[31mgym.2.failed: is not an event\n",
         "3 events and 4 messages were compared: 0 lost, 1 foreign, 0 doubled, 0 out of order.\n",
     ]
     assert (well.err, process.err) == ([], ["docs/events.md#audit says what to do.\n"])

@@ -83,7 +83,7 @@ async def after_somebody_published_its_message_id_elsewhere(
 
 
 def subject_of(session: Session) -> str:
-    return f"training.session.v1.{session.id}.failed"
+    return f"training.session.v1.{session.id}.{session.version + 1}.failed"
 
 
 CASES: dict[str, tuple[Make, str]] = {

@@ -64,7 +64,7 @@ async def test_a_failed_session_reaches_the_stream(
     [event] = await database.events(session)
     [stored] = await stream.stored()
     assert stored == Stored(
-        subject=f"training.session.v1.{session.id}.failed",
+        subject=f"training.session.v1.{session.id}.{session.version + 1}.failed",
         headers={
             "ce-specversion": "1.0",
             "ce-id": str(event["id"]),
@@ -107,9 +107,10 @@ async def test_publishes_exactly_the_documented_message(
 
     messages = await stream.stored()
     assert [message.subject.rpartition(".")[2] for message in messages] == list(EVENTS)
-    for name, message in zip(EVENTS, messages, strict=True):
+    for version, (name, message) in enumerate(zip(EVENTS, messages, strict=True), start=1):
         address = ASYNCAPI["channels"][name]["address"]
-        assert message.subject == address.replace("{sessionId}", str(session.id))
+        parameters = {"sessionId": session.id, "sessionVersion": version}
+        assert message.subject == address.format(**parameters)
         conform(message.headers, f"{name}Attributes")
         conform(message.payload, name)
 

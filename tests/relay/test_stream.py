@@ -27,7 +27,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a work queue": ({"retention": "workqueue"}, "its retention is workqueue"),
     "no acknowledgements": ({"no_ack": True}, "it does not acknowledge"),
     "other subjects": ({"subjects": ["training.session.v2.>"]}, "its subjects do not include"),
-    "a part of them": ({"subjects": ["training.session.v1.*.failed"]}, "its subjects do not"),
+    "a part of them": ({"subjects": ["training.session.v1.*.*.failed"]}, "its subjects do not"),
     "a short memory": ({"duplicate_window": 60}, "its duplicate window is 60 s"),
 }
 
@@ -52,7 +52,7 @@ async def test_too_few_replicas_are_refused(broker: NatsServer, connected: Broke
         await stream.require(connected, wanted)
 
 
-@pytest.mark.parametrize("subjects", ["training.>", "training.*.v1.>", "training.session.v1.*.*"])
+@pytest.mark.parametrize("subjects", ["training.>", "training.*.v1.>", "training.session.v1.*.*.*"])
 async def test_accepts_a_stream_with_more_subjects(
     broker: NatsServer, connected: Broker, subjects: str
 ) -> None:

@@ -47,7 +47,8 @@ async def test_the_stack_fails_a_session_and_its_event_is_in_the_stream() -> Non
             answers = [await client.post(f"/sessions/{session.id}/fail") for _ in range(2)]
             ready = await client.get("/readyz")
             health = await _health(str(client.base_url.port))
-            message = await _next_message(nats_url, f"training.session.v1.{session.id}.failed")
+            subject = f"training.session.v1.{session.id}.{session.version + 1}.failed"
+            message = await _next_message(nats_url, subject)
 
         [event] = await database.events()
 

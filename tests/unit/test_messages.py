@@ -61,10 +61,11 @@ def test_data_cannot_exchange_whose_they_are() -> None:
     assert (payload["userId"], payload["rpe"]) == (str(EVENT.user_id), None)
 
 
-def test_the_subject_names_the_session_and_the_kind() -> None:
-    subject = a_message().subject
-    assert subject.startswith(f"training.session.v1.{EVENT.session_id}.")
-    assert subject.endswith(".failed")
+def test_the_subject_names_the_session_its_version_and_the_kind() -> None:
+    assert a_message().subject == f"training.session.v1.{EVENT.session_id}.3.failed"
+    assert (
+        a_message(session_version=4).subject == f"training.session.v1.{EVENT.session_id}.4.failed"
+    )
 
 
 def test_a_line_end_in_a_text_begins_no_header() -> None:
