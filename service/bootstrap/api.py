@@ -23,6 +23,7 @@ from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
+from service.http.cors import allow_origins
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
@@ -75,7 +76,7 @@ def create_app(
 
     app = Starlette(
         routes=routes_below(settings.root_path or ""),
-        middleware=[Middleware(RequestMiddleware)],
+        middleware=[Middleware(RequestMiddleware, allow_origins(settings.allowed_origins))],
         exception_handlers={
             ServiceError: respond_to_service_error,
             HTTPException: respond_to_http_exception,

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.bootstrap.origins import check_origins, parse_origins
 from service.bootstrap.root_path import check_root_path
 from service.bootstrap.token_settings import check_ends, check_secret
 from service.persistence.database_url import parse_database_url
@@ -161,6 +162,11 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     root_path: Annotated[str, AfterValidator(check_root_path)] | None = _setting(
         None, "Path below which a proxy publishes the API, such as `/v1`; links begin with it."
     )
+    cors_allowed_origins: Annotated[str, AfterValidator(check_origins)] | None = _setting(
+        None,
+        "Origins whose pages may call the API, separated by commas, such as"
+        " `https://app.example.com`; `*` allows all.",
+    )
     workers: int = _setting(1, "Worker processes.", ge=1, le=256)
     connections_max: int = _setting(
         4096, "Most connections of clients to each worker.", ge=1, le=1_000_000
@@ -189,6 +195,10 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
     shutdown_timeout_seconds: int = _setting(
         20, "Time limit for running requests at shutdown.", ge=1, le=3600
     )
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        return parse_origins(self.cors_allowed_origins) if self.cors_allowed_origins else ()
 
     @model_validator(mode="after")
     def _has_a_key(self) -> Self:

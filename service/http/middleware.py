@@ -8,12 +8,12 @@ from typing import Any
 import structlog
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from service.application.errors import DependencyUnavailable
 from service.domain.errors import ServiceError
+from service.http.cors import AllowOrigins, allow_no_origin
 from service.http.error_responses import error_response
 from service.http.errors import InternalError
 
@@ -26,10 +26,15 @@ log = structlog.get_logger("service.http")
 
 
 class RequestMiddleware:
-    """Outermost middleware: also wraps the answer to an unhandled exception."""
+    """Outermost middleware: also wraps the answer to an unhandled exception.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    CORS is inside it, around the app and around each answer that is made here, so that a browser
+    also lets its page read those, and that preflights get the headers and the line of all others.
+    """
+
+    def __init__(self, app: ASGIApp, allow_origins: AllowOrigins = allow_no_origin) -> None:
+        self._allow_origins = allow_origins
+        self._app = allow_origins(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,7 +45,7 @@ class RequestMiddleware:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         refusal = state.get("refusal")
-        app = _answer(refusal, state) if refusal else self._app
+        app = self._answer(refusal, state) if refusal else self._app
         status = _CLIENT_CLOSED_REQUEST
 
         async def send_with_headers(message: Message) -> None:
@@ -56,12 +61,12 @@ class RequestMiddleware:
         except ClientDisconnect:
             pass
         except asyncio.CancelledError:  # the shutdown waits no longer; the result is not known
-            answer = _answer(DependencyUnavailable("process"), state)
+            answer = self._answer(DependencyUnavailable("process"), state)
             if status == _CLIENT_CLOSED_REQUEST:
                 await answer(scope, receive, send_with_headers)
         except Exception:
             log.exception("unhandled", request_id=request_id)
-            answer = _answer(InternalError(), state)
+            answer = self._answer(InternalError(), state)
             if status == _CLIENT_CLOSED_REQUEST:
                 await answer(scope, receive, send_with_headers)
         log.info(
@@ -74,10 +79,9 @@ class RequestMiddleware:
             request_id=request_id,
         )
 
-
-def _answer(error: ServiceError, state: dict[str, Any]) -> Response:
-    state["error_code"] = error.code
-    return error_response(error, state["request_id"])
+    def _answer(self, error: ServiceError, state: dict[str, Any]) -> ASGIApp:
+        state["error_code"] = error.code
+        return self._allow_origins(error_response(error, state["request_id"]))
 
 
 def _request_id(headers: Headers) -> str:

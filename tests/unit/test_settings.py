@@ -55,6 +55,32 @@ def test_accepts_a_root_path(monkeypatch: pytest.MonkeyPatch, path: str) -> None
     assert load(Settings).root_path == path
 
 
+@pytest.mark.parametrize(
+    ("listed", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://gym.example", ("https://gym.example",)),
+        ("http://localhost:5173, https://a.b-c.example", None),
+        ("http://127.0.0.1:3000,http://[::1]:3000", None),
+        ("capacitor://localhost,chrome-extension://abcdefgh", None),
+        ("https://xn--gym-fka.example:8443", None),
+    ],
+)
+def test_accepts_origins_as_browsers_send_them(
+    monkeypatch: pytest.MonkeyPatch, listed: str, origins: tuple[str, ...] | None
+) -> None:
+    in_environment(monkeypatch, SERVICE_CORS_ALLOWED_ORIGINS=listed)
+
+    expected = origins or tuple(listed.replace(" ", "").split(","))
+    assert load(Settings).allowed_origins == expected
+
+
+def test_allows_no_origin_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_environment(monkeypatch)
+
+    assert load(Settings).allowed_origins == ()
+
+
 def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     in_environment(monkeypatch, SERVICE_PORT="9000", SERVICE_DATABASE_TRANSACTION_POOLER="true")
 
@@ -111,6 +137,22 @@ def test_accepts_every_usual_spelling_of_a_database_url(
         ("ROOT_PATH", "/v1%2Fgym", "encode a slash"),
         ("ROOT_PATH", "/%7Bv%7D", "a brace"),
         ("ROOT_PATH", "/v1%0d%0aX", "control character"),
+        ("CORS_ALLOWED_ORIGINS", "https://gym.example/", "number 1 ends with a slash"),
+        ("CORS_ALLOWED_ORIGINS", "https://gym.example/app", "number 1 has a path"),
+        ("CORS_ALLOWED_ORIGINS", "https://gym.example?a=b", "number 1 has a path"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example,gym.example", "number 2 does not begin"),
+        ("CORS_ALLOWED_ORIGINS", "null", "number 1 does not begin with a scheme"),
+        ("CORS_ALLOWED_ORIGINS", "://gym.example", "number 1 does not begin with a scheme"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example,", "number 2 is empty"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example,*", "number 2 is *, which stands alone"),
+        ("CORS_ALLOWED_ORIGINS", "https://*.gym.example", "number 1 has a wildcard"),
+        ("CORS_ALLOWED_ORIGINS", "https://Gym.example", "number 1 is not in lower case"),
+        ("CORS_ALLOWED_ORIGINS", "https://gym.example:443", "names the default port"),
+        ("CORS_ALLOWED_ORIGINS", "http://gym.example:80", "names the default port"),
+        ("CORS_ALLOWED_ORIGINS", f"https://api:{PASSWORD}@gym.example", "at most a port"),
+        ("CORS_ALLOWED_ORIGINS", "https://gym.example:a", "at most a port"),
+        ("CORS_ALLOWED_ORIGINS", "https://żar.example", "at most a port"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example https://b.example", "has a path"),
         ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "1", "must be less than"),
         ("GROUPS_IN_FLIGHT", "9", "SERVICE_DATABASE_POOL_SIZE must be at least"),
         ("GROUP_SIZE_MAXX", "9", "did you mean SERVICE_GROUP_SIZE_MAX?"),
