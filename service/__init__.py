@@ -1,0 +1,3 @@
+"""The service of training sessions."""
+
+__version__ = "0.1.0"

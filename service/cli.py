@@ -1,10 +1,11 @@
-"""python -m service demo | try | serve | relay | migrate | token
+"""python -m service demo | try | serve | relay | migrate | token | openapi
 
 Each command imports its modules when it runs, so the relay loads no web framework.
 """
 
 import argparse
 import asyncio
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from service.application.errors import DependencyUnavailable, TransactionFailed,
 from service.bootstrap import logs
 from service.bootstrap.settings import (
     DatabaseSettings,
+    PathSettings,
     RelaySettings,
     Settings,
     TokenSettings,
@@ -134,6 +136,16 @@ def _token(options: argparse.Namespace) -> int:
 
     lifetime = timedelta(seconds=options.expires_in)
     print(mint(load(TokenSettings), options.user, lifetime=lifetime))
+    return 0
+
+
+def _openapi(_options: argparse.Namespace) -> int:
+    settings = load(PathSettings)
+
+    from service.http.openapi.document import describe  # noqa: PLC0415  the relay needs no web framework
+    from service.http.operations.table import OPERATIONS  # noqa: PLC0415  the same
+
+    print(json.dumps(describe(OPERATIONS, settings.root_path or ""), indent=2, ensure_ascii=False))
     return 0
 
 
@@ -281,4 +293,12 @@ def _parser() -> argparse.ArgumentParser:
         "--expires-in", metavar="SECONDS", type=int, default=3600, help="lifetime (%(default)s)"
     )
     token.set_defaults(run=_token)
+
+    openapi = commands.add_parser(
+        "openapi",
+        help="print the description of the API",
+        description="Prints the description of the API, OpenAPI 3.1, as GET /openapi.json answers."
+        " SERVICE_ROOT_PATH is the path of its server.",
+    )
+    openapi.set_defaults(run=_openapi)
     return parser

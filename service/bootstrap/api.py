@@ -24,10 +24,13 @@ from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.cors import allow_origins
+from service.http.endpoints import AppResources
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
-from service.http.routes import AppResources, routes_below
+from service.http.openapi.document import render
+from service.http.operations.table import OPERATIONS
+from service.http.routes import routes_of
 from service.http.token_refusals import RefusedTokens
 from service.persistence.connect_causes import server_name
 from service.persistence.database import Database, Limits
@@ -45,6 +48,9 @@ def create_app(
     observe: ObserveGroup = ignore_group,
     shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
+    root_path = settings.root_path or ""
+    openapi = render(OPERATIONS, root_path)
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppResources]:
         async with AsyncExitStack() as stack:
@@ -71,11 +77,12 @@ def create_app(
                 "queries": queries,
                 "check_readiness": _readiness(readiness, shutdown),
                 "new_id": new_id,
-                "root_path": settings.root_path or "",
+                "root_path": root_path,
+                "openapi": openapi,
             }
 
     app = Starlette(
-        routes=routes_below(settings.root_path or ""),
+        routes=routes_of(OPERATIONS, root_path),
         middleware=[Middleware(RequestMiddleware, allow_origins(settings.allowed_origins))],
         exception_handlers={
             ServiceError: respond_to_service_error,

@@ -120,7 +120,13 @@ class TokenSettings(_Environment):
     )
 
 
-class Settings(DatabaseSettings, TokenSettings, LogSettings):
+class PathSettings(_Environment):
+    root_path: Annotated[str, AfterValidator(check_root_path)] | None = _setting(
+        None, "Path below which a proxy publishes the API, such as `/v1`; links begin with it."
+    )
+
+
+class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings):
     """Settings of `serve`."""
 
     jwks_url: Annotated[SecretStr, AfterValidator(_is_http_url)] | None = _setting(
@@ -159,9 +165,6 @@ class Settings(DatabaseSettings, TokenSettings, LogSettings):
 
     host: str = _setting("127.0.0.1", "Address or host name to listen on.")
     port: int = _setting(8000, "Port to listen on.", ge=0, le=65_535)
-    root_path: Annotated[str, AfterValidator(check_root_path)] | None = _setting(
-        None, "Path below which a proxy publishes the API, such as `/v1`; links begin with it."
-    )
     cors_allowed_origins: Annotated[str, AfterValidator(check_origins)] | None = _setting(
         None,
         "Origins whose pages may call the API, separated by commas, such as"

@@ -7,7 +7,10 @@ from typing import ClassVar, Self
 from service.domain.errors import InvalidNotes, InvalidReason, InvalidText
 from service.domain.normal_form import normalize
 
-_FORBIDDEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+FORBIDDEN_CONTROLS = "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"
+"""Ranges of a pattern: all control characters but newline and tab."""
+
+_FORBIDDEN = re.compile(f"[{FORBIDDEN_CONTROLS}\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """Errors of HTTP itself; error_responses.py maps each to its status."""
 
-from typing import Self, TypedDict
+from typing import Self
+
+from typing_extensions import TypedDict
 
 from service.domain.errors import ServiceError
 from service.http.token_refusals import TokenRefusal

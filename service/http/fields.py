@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, WithJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.domain.normal_form import normalize
 from service.domain.session import REPETITIONS_MAX, RPE_MAX, SETS_MAX
-from service.domain.text import Notes, Reason, Text
+from service.domain.text import FORBIDDEN_CONTROLS, Notes, Reason, Text
 from service.http.errors import Issue
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -27,6 +27,9 @@ _CODES = {
     "less_than_equal": ("too_large", "It must be at most {le}."),
     "too_long": ("too_long", "It may have at most {max_length} entries or characters."),
 }
+
+TEXT_PATTERN = f"^[^{FORBIDDEN_CONTROLS}]*$"
+"""Allowed characters, as a pattern of JSON Schema, which knows no lone surrogates."""
 
 
 def parse_canonical_uuid(text: str) -> UUID | None:
@@ -54,9 +57,27 @@ def _limit_length(kind: type[Text]) -> AfterValidator:
     return AfterValidator(validate)
 
 
-ReasonText = Annotated[StrictStr, _limit_length(Reason)]
-NotesText = Annotated[StrictStr, _limit_length(Notes)]
-DateTime = Annotated[datetime | None, BeforeValidator(_validate_date_time)]
+def _text_schema(kind: type[Text], purpose: str) -> WithJsonSchema:
+    counted = "Trimmed and brought to Unicode NFC, then counted in code points."
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": kind.max_length,
+            "pattern": TEXT_PATTERN,
+            "description": f"{purpose} {counted} Of control characters, newline and tab only.",
+        }
+    )
+
+
+ReasonText = Annotated[
+    StrictStr, _limit_length(Reason), _text_schema(Reason, "Why the training was interrupted.")
+]
+NotesText = Annotated[StrictStr, _limit_length(Notes), _text_schema(Notes, "On the training.")]
+DateTime = Annotated[
+    datetime | None,
+    BeforeValidator(_validate_date_time),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
 Repetitions = Annotated[StrictInt, Field(ge=1, le=REPETITIONS_MAX)]
 Sets = Annotated[list[Repetitions | None], Field(strict=True, max_length=SETS_MAX)]
 Rpe = Annotated[StrictInt, Field(ge=1, le=RPE_MAX)]

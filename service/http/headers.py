@@ -17,6 +17,11 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 
+IDEMPOTENCY_KEY_PATTERN = (
+    rf'^(?!""$)(?:{_KEY.pattern}|"(?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){{1,255}}")$'
+)
+"""What `parse_idempotency_key` accepts, as a pattern of JSON Schema."""
+
 
 def parse_if_match(if_match: Sequence[str]) -> frozenset[int] | None:
     """The versions that `If-Match` names; None if it is absent or `*`.

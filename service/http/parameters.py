@@ -5,7 +5,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
@@ -47,7 +54,13 @@ def _decoded_by(decode: Callable[[str], T]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-Limit = Annotated[int, BeforeValidator(_parse_number), Field(ge=1, le=LIMIT_MAX)]
+Limit = Annotated[int, Field(ge=1, le=LIMIT_MAX), BeforeValidator(_parse_number)]
+Statuses = Annotated[
+    frozenset[SessionStatus],
+    WithJsonSchema({"type": "array", "items": {"enum": [*SessionStatus], "type": "string"}}),
+]
+_CURSOR_TEXT = WithJsonSchema({"type": "string", "format": "cursor"})
+_CURSOR = "`meta.nextCursor` of an answer to the same query: continues after its last item."
 
 
 class QueryParameters(BaseModel):
@@ -55,7 +68,7 @@ class QueryParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Limit = LIMIT_DEFAULT
+    limit: Annotated[Limit, Field(description="Most items of the page.")] = LIMIT_DEFAULT
 
     @classmethod
     def parse(cls, request: Request[Any]) -> Self:
@@ -83,10 +96,21 @@ class QueryParameters(BaseModel):
 class ListParameters(QueryParameters):
     """`since` is inclusive, `until` exclusive."""
 
-    status: frozenset[SessionStatus] = frozenset()
-    since: Annotated[DateTime, Field(alias="from")] = None
-    until: Annotated[DateTime, Field(alias="to")] = None
-    cursor: Annotated[Position | None, _decoded_by(decode_position)] = None
+    status: Annotated[
+        Statuses, Field(description="Sessions with this status; several: with one of them.")
+    ] = frozenset()
+    since: Annotated[
+        DateTime, Field(alias="from", description="Sessions whose date is not before this.")
+    ] = None
+    until: Annotated[
+        DateTime, Field(alias="to", description="Sessions whose date is before this.")
+    ] = None
+    cursor: Annotated[
+        Position | None,
+        _decoded_by(decode_position),
+        _CURSOR_TEXT,
+        Field(description=_CURSOR),
+    ] = None
 
     @classmethod
     def repeatable(cls) -> frozenset[str]:
@@ -94,4 +118,6 @@ class ListParameters(QueryParameters):
 
 
 class HistoryParameters(QueryParameters):
-    cursor: Annotated[int | None, _decoded_by(decode_version)] = None
+    cursor: Annotated[
+        int | None, _decoded_by(decode_version), _CURSOR_TEXT, Field(description=_CURSOR)
+    ] = None

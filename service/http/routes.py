@@ -1,211 +1,39 @@
-"""Routes: each endpoint parses a request, executes a command or query, and presents the result."""
+"""Starlette's routes, made from the table of operations."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypedDict
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.application.errors import UserGone
-from service.application.group_commit.group_commit import GroupCommit
-from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
-from service.application.queries import Queries
-from service.domain.errors import PreconditionFailed
-from service.domain.session import Session
-from service.http.auth import Authenticator
-from service.http.cursors import encode_position, encode_version
-from service.http.errors import NotReady
-from service.http.headers import (
-    explain_mismatch,
-    matches_etag,
-    parse_idempotency_key,
-    parse_if_match,
-    parse_traceparent,
-)
-from service.http.parameters import HistoryParameters, ListParameters, parse_session_id
-from service.http.presenter import (
-    envelope,
-    etag,
-    events_envelope,
-    location,
-    session_envelope,
-    sessions_envelope,
-)
-from service.http.schemas import (
-    CommandBody,
-    CommandFields,
-    CompleteSessionBody,
-    FailSessionBody,
-    PlanSessionBody,
-    StartSessionBody,
-)
-from service.http.token_refusals import RefusedTokens, TokenRefusal
+from service.http.openapi.operation import Endpoint, Operation
 
 
-class AppResources(TypedDict):
-    """Objects that the routes use; they live as long as the app."""
-
-    authenticator: Authenticator
-    refused_tokens: RefusedTokens
-    commands: GroupCommit
-    queries: Queries
-    check_readiness: CheckReadiness
-    new_id: NewId
-    root_path: str
-
-
-class RequestResources(AppResources):
-    """The resources of the app, with those of one request."""
-
-    request_id: str
-
-
-Endpoint = Callable[[Request[RequestResources]], Awaitable[Response]]
-
-
-def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
-    """An endpoint that executes the command of this body."""
-
-    async def endpoint(request: Request[RequestResources]) -> Response:
-        state = request.state
-        state["commands"].require_room()
-        fields = await _parse_command_fields(request)
-        body = await body_type.parse(request)
-        if_match = request.headers.getlist("if-match")
-        command = body.command(fields, parse_if_match(if_match))
-        try:
-            outcome = await state["commands"].execute(command)
-        except PreconditionFailed as exc:
-            raise explain_mismatch(exc, if_match) from None
-        except UserGone:
-            state["refused_tokens"].count(TokenRefusal.UNKNOWN_USER)
-            raise
-        link = location(outcome.session, state["root_path"])
-        return _outcome_response(outcome, link, created=command.creates)
-
-    return endpoint
-
-
-async def get_session(request: Request[RequestResources]) -> Response:
-    user_id = await _authenticate(request)
-    session = await request.state["queries"].session(user_id, parse_session_id(request))
-    if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
-        return Response(status_code=304, headers={"ETag": etag(session.version)})
-    return _session_response(session)
-
-
-async def list_sessions(request: Request[RequestResources]) -> Response:
-    user_id = await _authenticate(request)
-    parameters = ListParameters.parse(request)
-    wanted = SessionFilter(
-        statuses=parameters.status, since=parameters.since, until=parameters.until
-    )
-    page = await request.state["queries"].sessions(
-        user_id, wanted, after=parameters.cursor, limit=parameters.limit
-    )
-    cursor = encode_position(page.next) if page.next else None
-    return _json_response(sessions_envelope(page.items, cursor))
-
-
-async def list_events(request: Request[RequestResources]) -> Response:
-    user_id = await _authenticate(request)
-    session_id = parse_session_id(request)
-    parameters = HistoryParameters.parse(request)
-    page = await request.state["queries"].history(
-        user_id, session_id, after=parameters.cursor, limit=parameters.limit
-    )
-    cursor = encode_version(page.next) if page.next else None
-    return _json_response(events_envelope(page.items, cursor))
-
-
-async def livez(_request: Request[RequestResources]) -> Response:
-    return _json_response(envelope({"status": "alive"}))
-
-
-async def readyz(request: Request[RequestResources]) -> Response:
-    report = await request.state["check_readiness"]()
-    if not report.is_ready:
-        raise NotReady(dict(report.checks))
-    return _json_response(envelope({"checks": dict(report.checks)}))
-
-
-async def _authenticate(request: Request[RequestResources]) -> UUID:
-    authenticator = request.state["authenticator"]
-    return await authenticator.authenticate(request.headers.getlist("authorization"))
-
-
-async def _parse_command_fields(request: Request[RequestResources]) -> CommandFields:
-    """A new session gets its id here, because no path names it."""
-    has_session_id = "session_id" in request.path_params
-    return {
-        "user_id": await _authenticate(request),
-        "session_id": parse_session_id(request) if has_session_id else request.state["new_id"](),
-        "request_id": request.state["request_id"],
-        "traceparent": parse_traceparent(request.headers.getlist("traceparent")),
-        "idempotency_key": parse_idempotency_key(request.headers.getlist("idempotency-key")),
-    }
-
-
-def _outcome_response(outcome: Outcome, link: str, *, created: bool) -> Response:
-    response = _session_response(outcome.session, status=201 if created else 200)
-    response.headers["Content-Location"] = link
-    if created:
-        response.headers["Location"] = link
-    if outcome.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
-
-
-def _session_response(session: Session, *, status: int = 200) -> Response:
-    response = _json_response(session_envelope(session), status=status)
-    response.headers["ETag"] = etag(session.version)
-    return response
-
-
-def _json_response(body: bytes, *, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
-
-
-def _get_or_post(get: Endpoint, post: Endpoint) -> Endpoint:
-    """Of two routes with the same path, Starlette's first would refuse the other's method."""
-
-    async def endpoint(request: Request[RequestResources]) -> Response:
-        return await (post if request.method == "POST" else get)(request)
-
-    return endpoint
-
-
-routes = [
-    Route("/sessions/{session_id}/fail", command_endpoint(FailSessionBody), methods=["POST"]),
-    Route(
-        "/sessions/{session_id}/complete", command_endpoint(CompleteSessionBody), methods=["POST"]
-    ),
-    Route("/sessions/{session_id}/start", command_endpoint(StartSessionBody), methods=["POST"]),
-    Route("/sessions/{session_id}/events", list_events),
-    Route("/sessions/{session_id}", get_session),
-    Route(
-        "/sessions",
-        _get_or_post(list_sessions, command_endpoint(PlanSessionBody)),
-        methods=["GET", "POST"],
-    ),
-    Route("/livez", livez),
-    Route("/readyz", readyz),
-]
-
-
-def routes_below(root_path: str) -> list[Route]:
+def routes_of(operations: Iterable[Operation], root_path: str) -> list[Route]:
     """The routes for a proxy that passes `root_path` on, and for one that strips it.
 
     In this order, because a stripped path may begin like the root path, such as /sessions.
     """
-    prefix = unquote(root_path)
-    if not prefix:
-        return routes
-    return [*(_below(prefix, route) for route in routes), *routes]
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for each in operations:
+        paths.setdefault(each.path, {})[each.method] = each.endpoint
+    prefixes = [unquote(root_path), ""] if root_path else [""]
+    return [
+        Route(prefix + path, _by_method(endpoints), methods=list(endpoints))
+        for prefix in prefixes
+        for path, endpoints in paths.items()
+    ]
 
 
-def _below(prefix: str, route: Route) -> Route:
-    return Route(prefix + route.path, route.endpoint, methods=route.methods)
+def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
+    """Of two routes with the same path, Starlette's first would refuse the other's method."""
+    if len(endpoints) == 1:
+        return next(iter(endpoints.values()))
+    of_method = endpoints | ({"HEAD": endpoints["GET"]} if "GET" in endpoints else {})
+
+    async def endpoint(request: Request[Any]) -> Response:
+        return await of_method[request.method](request)
+
+    return endpoint

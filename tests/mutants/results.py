@@ -17,9 +17,9 @@ SURVIVED = {0, 5, 33}
 AT_IMPORT = {
     "service.domain.session.x__stage",
     "service.http.fields.x__limit_length",
+    "service.http.endpoints.x_command_endpoint",
+    "service.http.fields.x__text_schema",
     "service.http.parameters.x__decoded_by",
-    "service.http.routes.x_command_endpoint",
-    "service.http.routes.x__get_or_post",
     "service.persistence.events.x_append",
     "service.persistence.events.x_enqueue",
     "service.persistence.sessions.x_upsert",

@@ -1,6 +1,7 @@
-"""python -m service token | migrate, and the help of all commands."""
+"""python -m service token | migrate | openapi, and the help of all commands."""
 
 import asyncio
+import json
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,7 @@ HELP = {
         "migrate",
         "relay",
         "token",
+        "openapi",
         "SERVICE_",
         "docs/configuration.md",
     ],
@@ -45,6 +47,7 @@ HELP = {
         "--replay",
         "--since TIME",
     ],
+    ("openapi",): ["OpenAPI 3.1", "GET /openapi.json", "SERVICE_ROOT_PATH"],
     ("token",): ["SERVICE_JWT_SECRET", "--user", "--expires-in SECONDS"],
 }
 
@@ -211,3 +214,14 @@ async def test_migrate_reports_missing_privileges(
 
     assert done.code == 1
     assert done.err.startswith("The database refuses: permission denied")
+
+
+async def test_openapi_prints_what_the_service_answers_without_needing_a_database(
+    start_app: StartApp,
+) -> None:
+    app = await start_app(root_path="/v1")
+
+    printed = await finished("openapi", environment={"SERVICE_ROOT_PATH": "/v1"})
+
+    assert (printed.code, printed.err) == (0, "")
+    assert json.loads(printed.out) == (await app.client.get("/v1/openapi.json")).json()

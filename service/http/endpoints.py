@@ -1,0 +1,162 @@
+"""Endpoints: each parses a request, executes a command or query, and presents the result."""
+
+from typing import TypedDict
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.application.errors import UserGone
+from service.application.group_commit.group_commit import GroupCommit
+from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
+from service.application.queries import Queries
+from service.domain.errors import PreconditionFailed
+from service.domain.session import Session
+from service.http.auth import Authenticator
+from service.http.cursors import encode_position, encode_version
+from service.http.errors import NotReady
+from service.http.headers import (
+    explain_mismatch,
+    matches_etag,
+    parse_idempotency_key,
+    parse_if_match,
+    parse_traceparent,
+)
+from service.http.openapi.operation import Endpoint
+from service.http.parameters import HistoryParameters, ListParameters, parse_session_id
+from service.http.presenter import (
+    envelope,
+    etag,
+    events_envelope,
+    location,
+    session_envelope,
+    sessions_envelope,
+)
+from service.http.schemas import CommandBody, CommandFields
+from service.http.token_refusals import RefusedTokens, TokenRefusal
+
+
+class AppResources(TypedDict):
+    """Objects that the endpoints use; they live as long as the app."""
+
+    authenticator: Authenticator
+    refused_tokens: RefusedTokens
+    commands: GroupCommit
+    queries: Queries
+    check_readiness: CheckReadiness
+    new_id: NewId
+    root_path: str
+    openapi: bytes
+
+
+class RequestResources(AppResources):
+    """The resources of the app, with those of one request."""
+
+    request_id: str
+
+
+def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
+    """An endpoint that executes the command of this body."""
+
+    async def endpoint(request: Request[RequestResources]) -> Response:
+        state = request.state
+        state["commands"].require_room()
+        fields = await _parse_command_fields(request)
+        body = await body_type.parse(request)
+        if_match = request.headers.getlist("if-match")
+        command = body.command(fields, parse_if_match(if_match))
+        try:
+            outcome = await state["commands"].execute(command)
+        except PreconditionFailed as exc:
+            raise explain_mismatch(exc, if_match) from None
+        except UserGone:
+            state["refused_tokens"].count(TokenRefusal.UNKNOWN_USER)
+            raise
+        link = location(outcome.session, state["root_path"])
+        return _outcome_response(outcome, link, created=command.creates)
+
+    return endpoint
+
+
+async def get_session(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    session = await request.state["queries"].session(user_id, parse_session_id(request))
+    if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
+        return Response(status_code=304, headers={"ETag": etag(session.version)})
+    return _session_response(session)
+
+
+async def list_sessions(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    parameters = ListParameters.parse(request)
+    wanted = SessionFilter(
+        statuses=parameters.status, since=parameters.since, until=parameters.until
+    )
+    page = await request.state["queries"].sessions(
+        user_id, wanted, after=parameters.cursor, limit=parameters.limit
+    )
+    cursor = encode_position(page.next) if page.next else None
+    return _json_response(sessions_envelope(page.items, cursor))
+
+
+async def list_events(request: Request[RequestResources]) -> Response:
+    user_id = await _authenticate(request)
+    session_id = parse_session_id(request)
+    parameters = HistoryParameters.parse(request)
+    page = await request.state["queries"].history(
+        user_id, session_id, after=parameters.cursor, limit=parameters.limit
+    )
+    cursor = encode_version(page.next) if page.next else None
+    return _json_response(events_envelope(page.items, cursor))
+
+
+async def livez(_request: Request[RequestResources]) -> Response:
+    return _json_response(envelope({"status": "alive"}))
+
+
+async def readyz(request: Request[RequestResources]) -> Response:
+    report = await request.state["check_readiness"]()
+    if not report.is_ready:
+        raise NotReady(dict(report.checks))
+    return _json_response(envelope({"checks": dict(report.checks)}))
+
+
+async def openapi(request: Request[RequestResources]) -> Response:
+    return _json_response(request.state["openapi"])
+
+
+async def _authenticate(request: Request[RequestResources]) -> UUID:
+    authenticator = request.state["authenticator"]
+    return await authenticator.authenticate(request.headers.getlist("authorization"))
+
+
+async def _parse_command_fields(request: Request[RequestResources]) -> CommandFields:
+    """A new session gets its id here, because no path names it."""
+    has_session_id = "session_id" in request.path_params
+    return {
+        "user_id": await _authenticate(request),
+        "session_id": parse_session_id(request) if has_session_id else request.state["new_id"](),
+        "request_id": request.state["request_id"],
+        "traceparent": parse_traceparent(request.headers.getlist("traceparent")),
+        "idempotency_key": parse_idempotency_key(request.headers.getlist("idempotency-key")),
+    }
+
+
+def _outcome_response(outcome: Outcome, link: str, *, created: bool) -> Response:
+    response = _session_response(outcome.session, status=201 if created else 200)
+    response.headers["Content-Location"] = link
+    if created:
+        response.headers["Location"] = link
+    if outcome.replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _session_response(session: Session, *, status: int = 200) -> Response:
+    response = _json_response(session_envelope(session), status=status)
+    response.headers["ETag"] = etag(session.version)
+    return response
+
+
+def _json_response(body: bytes, *, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")

@@ -1,0 +1,7 @@
+"""The table of operations: the routes and the description of the API are made from it."""
+
+from service.http.operations.commands import COMMANDS
+from service.http.operations.queries import QUERIES
+from service.http.operations.service import SERVICE
+
+OPERATIONS = (*COMMANDS, *QUERIES, *SERVICE)
