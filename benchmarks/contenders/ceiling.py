@@ -22,6 +22,9 @@ class InstantCommands:
     def require_room(self) -> None:
         pass
 
+    def require_user_room(self, user_id: UUID) -> None:
+        pass
+
     async def execute(self, command: Command) -> Outcome:
         session = _session_in_progress(command.user_id, command.session_id)
         after, _ = command.apply(session, CommandContext(at=now()))

@@ -13,6 +13,19 @@ class Overloaded(ServiceError):
     retry_after: ClassVar[int] = 1
 
 
+class TooManyRequests(ServiceError):
+    """This user alone has too many commands waiting; the command was certainly not executed."""
+
+    code = "TOO_MANY_REQUESTS"
+    retry_after: ClassVar[int] = 1
+
+    def __init__(self, max_waiting: int) -> None:
+        super().__init__(
+            f"{max_waiting} of your commands are waiting; this one was not executed. Try again.",
+            {"maxWaiting": max_waiting},
+        )
+
+
 class DependencyUnavailable(ServiceError):
     """For the logs: `dependency` names the missing part, and `cause` says why it is missing.
 

@@ -127,7 +127,11 @@ def compose_commands(
     new_id: NewId = uuid7,
     observe: ObserveGroup = ignore_group,
 ) -> GroupCommit:
-    limits = replace(compose_limits(settings), resolve_timeout=2 * database.limits.transaction_max)
+    limits = replace(
+        compose_limits(settings),
+        resolve_timeout=2 * database.limits.transaction_max,
+        user_queue_max=settings.user_queue_max,
+    )
     return GroupCommit(database.run_unit_of_work, clock, new_id, limits, observe)
 
 

@@ -161,6 +161,9 @@ class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings):
     queue_max: int = _setting(
         5000, "Most commands that wait in each worker; as many reads.", ge=1, le=1_000_000
     )
+    user_queue_max: int = _setting(
+        32, "Most commands of one user that wait in each worker.", ge=1, le=1_000_000
+    )
     command_timeout_seconds: Seconds = _setting(5.0, "Time limit for a command or a read to begin.")
 
     host: str = _setting("127.0.0.1", "Address or host name to listen on.")

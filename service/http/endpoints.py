@@ -61,7 +61,9 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
     async def endpoint(request: Request[RequestResources]) -> Response:
         state = request.state
         state["commands"].require_room()
-        fields = await _parse_command_fields(request)
+        user_id = await _authenticate(request)
+        state["commands"].require_user_room(user_id)
+        fields = _parse_command_fields(request, user_id)
         body = await body_type.parse(request)
         if_match = request.headers.getlist("if-match")
         command = body.command(fields, parse_if_match(if_match))
@@ -130,11 +132,11 @@ async def _authenticate(request: Request[RequestResources]) -> UUID:
     return await authenticator.authenticate(request.headers.getlist("authorization"))
 
 
-async def _parse_command_fields(request: Request[RequestResources]) -> CommandFields:
+def _parse_command_fields(request: Request[RequestResources], user_id: UUID) -> CommandFields:
     """A new session gets its id here, because no path names it."""
     has_session_id = "session_id" in request.path_params
     return {
-        "user_id": await _authenticate(request),
+        "user_id": user_id,
         "session_id": parse_session_id(request) if has_session_id else request.state["new_id"](),
         "request_id": request.state["request_id"],
         "traceparent": parse_traceparent(request.headers.getlist("traceparent")),

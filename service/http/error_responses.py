@@ -11,6 +11,7 @@ from starlette.responses import Response
 from service.application.errors import (
     DependencyUnavailable,
     Overloaded,
+    TooManyRequests,
     UserGone,
     WrongInstallation,
 )
@@ -47,6 +48,7 @@ STATUS_BY_ERROR: dict[type[ServiceError], HTTPStatus] = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     UserGone: HTTPStatus.UNAUTHORIZED,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     ValidationFailed: HTTPStatus.BAD_REQUEST,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -94,7 +96,7 @@ def error_response(error: ServiceError, request_id: str) -> Response:
         response.headers["WWW-Authenticate"] = challenge(token_given=error.token_given)
     if isinstance(error, UnsupportedContentCoding):
         response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
-    if isinstance(error, Overloaded | DependencyUnavailable | NotReady):
+    if isinstance(error, Overloaded | TooManyRequests | DependencyUnavailable | NotReady):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 

@@ -13,7 +13,8 @@ from tests.builders import a_session, a_token, bearer
 from tests.http.responses import error_of
 from tests.running import NO_AUTHORITIES, App, TestDatabase
 
-STARTS = 50
+CONTENDERS = 50
+"""More than the default of SERVICE_USER_QUEUE_MAX, so apps that they race in have a larger one."""
 
 Request = Callable[[httpx2.AsyncClient], Awaitable[httpx2.Response]]
 
@@ -38,7 +39,7 @@ def starting(session: Session) -> Request:
 
 async def planned_sessions(database: TestDatabase) -> list[Session]:
     user_id = uuid4()
-    sessions = [a_session(user_id=user_id, status="planned") for _ in range(STARTS)]
+    sessions = [a_session(user_id=user_id, status="planned") for _ in range(CONTENDERS)]
     await database.insert(*sessions)
     return sessions
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import a_session, a_token, bearer
 from tests.http.racing import (
+    CONTENDERS,
     Request,
     assert_one_started,
     on_independent_connections,
@@ -28,7 +29,7 @@ def planning(user_id: UUID, **headers: str) -> Request:
 async def test_of_50_planned_sessions_one_starts(
     start_app: Any, database: TestDatabase, group_size_max: int
 ) -> None:
-    app = await start_app(group_size_max=group_size_max)
+    app = await start_app(group_size_max=group_size_max, user_queue_max=CONTENDERS)
     sessions = await planned_sessions(database)
 
     responses = await on_independent_connections(app, [starting(each) for each in sessions])

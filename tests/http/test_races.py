@@ -9,11 +9,9 @@ import pytest
 
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
-from tests.http.racing import Request, on_independent_connections
+from tests.http.racing import CONTENDERS, Request, on_independent_connections
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually
-
-CLIENTS = 50
 
 
 def failing(session: Session, **headers: str) -> Request:
@@ -25,10 +23,10 @@ def failing(session: Session, **headers: str) -> Request:
 async def test_one_of_50_wins_and_the_others_get_409(
     start_app: Any, database: TestDatabase, group_size_max: int
 ) -> None:
-    app = await start_app(group_size_max=group_size_max)
+    app = await start_app(group_size_max=group_size_max, user_queue_max=CONTENDERS)
     session = await database.a_session()
 
-    responses = await on_independent_connections(app, [failing(session)] * CLIENTS)
+    responses = await on_independent_connections(app, [failing(session)] * CONTENDERS)
 
     assert Counter(response.status_code for response in responses) == {200: 1, 409: 49}
     refusals = [response for response in responses if response.status_code == 409]

@@ -13,6 +13,7 @@ from service.application.errors import (
     DependencyUnavailable,
     Overloaded,
     TimedOut,
+    TooManyRequests,
     TransactionFailed,
     UserGone,
     WrongInstallation,
@@ -53,11 +54,13 @@ from service.http.token_refusals import TokenRefusal
 
 ABSTRACT = {DomainError, InvalidStatus, InvalidText}
 SESSION_ID = uuid4()
+RETRIED_LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 
 ANSWERS = [
     (Overloaded(), 503, "OVERLOADED"),
     (Unauthenticated(TokenRefusal.EXPIRED), 401, "UNAUTHENTICATED"),
     (UserGone(), 401, "UNAUTHENTICATED"),
+    (TooManyRequests(32), 429, "TOO_MANY_REQUESTS"),
     (ValidationFailed(), 400, "VALIDATION_ERROR"),
     (PayloadTooLarge(16_384), 413, "PAYLOAD_TOO_LARGE"),
     (UnsupportedMediaType(), 415, "UNSUPPORTED_MEDIA_TYPE"),
@@ -106,7 +109,7 @@ def test_answers_with_the_promised_status_and_code(
 
     assert (response.status_code, error.code) == (status, code)
     assert b'"requestId":"a-request"' in response.body
-    assert ("retry-after" in response.headers) is (status == HTTPStatus.SERVICE_UNAVAILABLE)
+    assert ("retry-after" in response.headers) is (status in RETRIED_LATER)
     assert ("www-authenticate" in response.headers) is (status == HTTPStatus.UNAUTHORIZED)
 
 

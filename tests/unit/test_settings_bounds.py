@@ -29,6 +29,7 @@ BOUNDS: list[tuple[Any, str, tuple[float, float, float, float]]] = [
     (Settings, "groups_in_flight", (1, 3, 0, 4)),
     (Settings, "group_size_max", (1, 10_000, 0, 10_001)),
     (Settings, "queue_max", (1, 1_000_000, 0, 1_000_001)),
+    (Settings, "user_queue_max", (1, 1_000_000, 0, 1_000_001)),
     (Settings, "command_timeout_seconds", SECONDS),
     (Settings, "port", (0, 65_535, -1, 65_536)),
     (Settings, "workers", (1, 256, 0, 257)),

@@ -22,13 +22,14 @@ class GroupCommit:
         runner = GroupRunner(run_unit_of_work, clock, new_id)
         self._scheduler: Scheduler[PendingCommand] = Scheduler(runner.run, limits, observe)
         self.require_room = self._scheduler.require_room
+        self.require_user_room = self._scheduler.require_user_room
         self.close = self._scheduler.close
 
     async def execute(self, command: Command) -> Outcome:
         """The session as committed. A caller that goes away does not cancel the command.
 
-        Raises the domain's refusals, Overloaded (the command was certainly not executed) and
-        DependencyUnavailable.
+        Raises the domain's refusals, Overloaded and TooManyRequests (the command was certainly not
+        executed) and DependencyUnavailable.
         """
         pending = PendingCommand(command=command, event_id=self._new_id())
         self._scheduler.submit(pending)

@@ -1,6 +1,7 @@
 """Requests that wait for their group, each with the future that its caller awaits."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -15,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(eq=False, kw_only=True)
-class Pending(Generic[T]):
+class Pending(ABC, Generic[T]):
     """A request that was accepted; compared by identity.
 
     `arrived`: seconds of the event loop's clock. `retried`: an earlier attempt failed. `isolate`:
@@ -30,6 +31,10 @@ class Pending(Generic[T]):
     retried: bool = False
     isolate: bool = False
     refusal: DependencyUnavailable | Overloaded | None = None
+
+    @property
+    @abstractmethod
+    def user_id(self) -> UUID: ...
 
     @property
     def may_have_committed(self) -> bool:
@@ -71,6 +76,10 @@ class PendingCommand(Pending[Outcome]):
     uncertain_outcome: Outcome | None = None
 
     @property
+    def user_id(self) -> UUID:
+        return self.command.user_id
+
+    @property
     def may_have_committed(self) -> bool:
         return self.uncertain_outcome is not None
 
@@ -83,6 +92,10 @@ class PendingCommand(Pending[Outcome]):
 @dataclass(eq=False, kw_only=True)
 class PendingRead(Pending[Session | None]):
     key: SessionKey
+
+    @property
+    def user_id(self) -> UUID:
+        return self.key[0]
 
 
 @dataclass(frozen=True, slots=True)

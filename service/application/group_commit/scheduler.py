@@ -19,6 +19,7 @@ from service.application.group_commit.pending import (
     Pending,
     ignore_group,
 )
+from service.application.group_commit.user_queues import UserQueues
 
 RETRY_PAUSE_SECONDS = 0.005
 RETRY_PAUSE_MAX_SECONDS = 0.1
@@ -31,6 +32,7 @@ class SchedulerLimits:
     """Times in seconds. `timeout`: a request that is so old is neither begun nor retried.
 
     `resolve_timeout`: how much longer a request is retried whose COMMIT may have happened.
+    `user_queue_max`: most waiting requests of one user; None for as many as the queue takes.
     """
 
     groups_in_flight: int
@@ -38,6 +40,7 @@ class SchedulerLimits:
     queue_max: int
     timeout: float
     resolve_timeout: float = 0
+    user_queue_max: int | None = None
 
 
 class Scheduler(Generic[P]):
@@ -58,6 +61,8 @@ class Scheduler(Generic[P]):
         self._idle_slots = limits.groups_in_flight
         self._observe = observe
         self._queue: deque[P] = deque()
+        self._user_queues = UserQueues(limits.user_queue_max)
+        self.require_user_room = self._user_queues.require_room
         self._expiry: asyncio.TimerHandle | None = None
         self._retries: list[P] = []
         self._is_retrying = False
@@ -70,9 +75,11 @@ class Scheduler(Generic[P]):
             raise Overloaded
 
     def submit(self, pending: P) -> None:
-        """Raises Overloaded."""
+        """Raises Overloaded and TooManyRequests."""
         self.require_room()
+        self.require_user_room(pending.user_id)
         self._queue.append(pending)
+        self._user_queues.add(pending.user_id)
         self._fill_slots()
 
     async def close(self) -> None:
@@ -84,10 +91,15 @@ class Scheduler(Generic[P]):
     def _fill_slots(self) -> None:
         while self._idle_slots and self._queue:
             size = min(len(self._queue), self._limits.group_size_max)
-            group = [self._queue.popleft() for _ in range(size)]
+            group = [self._leave_queue() for _ in range(size)]
             self._idle_slots -= 1
             self._start_task(self._run_in_slot(group))
         self._schedule_expiry()
+
+    def _leave_queue(self) -> P:
+        pending = self._queue.popleft()
+        self._user_queues.remove(pending.user_id)
+        return pending
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
         """In a task of its own, so that a caller that goes away does not cancel the group."""
@@ -105,7 +117,7 @@ class Scheduler(Generic[P]):
         self._expiry = None
         now = asyncio.get_running_loop().time()
         while self._queue and self._queue[0].arrived + self._limits.timeout <= now:
-            self._queue.popleft().expire()
+            self._leave_queue().expire()
         self._schedule_expiry()
 
     async def _run_in_slot(self, group: list[P]) -> None:
@@ -127,7 +139,7 @@ class Scheduler(Generic[P]):
         return to_retry
 
     def _retry(self, to_retry: list[P]) -> None:
-        self._retries += to_retry
+        self._set_retries(self._retries + to_retry)
         if self._retries and not self._is_retrying:
             self._is_retrying = True
             self._start_task(self._retry_until_answered())
@@ -143,7 +155,8 @@ class Scheduler(Generic[P]):
                 group = [pending for pending in candidates if pending in waiting]
                 to_retry = await self._attempt(group) if group else []
                 done = set(group)
-                self._retries = [each for each in self._retries if each not in done] + to_retry
+                others = [each for each in self._retries if each not in done]
+                self._set_retries(others + to_retry)
             progress = len(self._retries) < before
             pause = RETRY_PAUSE_SECONDS if progress else min(2 * pause, RETRY_PAUSE_MAX_SECONDS)
         self._is_retrying = False
@@ -157,8 +170,16 @@ class Scheduler(Generic[P]):
                 waiting.append(pending)
             else:
                 pending.expire()
-        self._retries = waiting
+        self._set_retries(waiting)
         return bool(waiting)
+
+    def _set_retries(self, retries: list[P]) -> None:
+        """A retry waits until it is answered, also during its attempts."""
+        for pending in self._retries:
+            self._user_queues.remove(pending.user_id)
+        for pending in retries:
+            self._user_queues.add(pending.user_id)
+        self._retries = retries
 
     def _expires_at(self, pending: P) -> float:
         extra = self._limits.resolve_timeout if pending.may_have_committed else 0

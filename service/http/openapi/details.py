@@ -49,6 +49,10 @@ class InvalidTextDetails(Details):
     maxLength: NotRequired[Count]
 
 
+class MaxWaitingDetails(Details):
+    maxWaiting: Count
+
+
 class MaxBytesDetails(Details):
     maxBytes: Count
 
@@ -83,6 +87,7 @@ DETAILS: dict[str, Any] = {
     "PRECONDITION_FAILED": PreconditionDetails,
     "INVALID_REASON": InvalidTextDetails,
     "INVALID_NOTES": InvalidTextDetails,
+    "TOO_MANY_REQUESTS": MaxWaitingDetails,
     "PAYLOAD_TOO_LARGE": MaxBytesDetails,
     "URI_TOO_LONG": MaxBytesDetails,
     "REQUEST_HEADER_FIELDS_TOO_LARGE": HeadLimitDetails,

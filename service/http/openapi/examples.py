@@ -6,6 +6,7 @@ from uuid import UUID
 from service.application.errors import (
     DependencyUnavailable,
     Overloaded,
+    TooManyRequests,
     UserGone,
     WrongInstallation,
 )
@@ -59,6 +60,7 @@ ERRORS: dict[type[ServiceError], tuple[ServiceError, ...]] = {
         Unauthenticated(TokenRefusal.EXPIRED),
     ),
     UserGone: (UserGone(),),
+    TooManyRequests: (TooManyRequests(32),),
     ValidationFailed: (
         ValidationFailed.at(["reasn"], "unknown_field", "This field does not exist."),
     ),

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
-from service.application.errors import UserGone
+from service.application.errors import TooManyRequests, UserGone
 from service.domain.errors import (
     ActiveSessionExists,
     IdempotencyKeyReused,
@@ -38,6 +38,7 @@ _CHANGE_HEADERS = (*_COMMAND_HEADERS, "If-Match")
 _COMMAND_ERRORS = (
     *READ_ERRORS,
     UserGone,
+    TooManyRequests,
     PayloadTooLarge,
     UnsupportedMediaType,
     UnsupportedContentCoding,
