@@ -9,6 +9,9 @@ REQUIRED = {"start": "planned", "complete": "in_progress", "fail": "in_progress"
 BECOMES = {"start": "in_progress", "complete": "completed", "fail": "failed"}
 """The status that a command leads to."""
 
+UPDATABLE = ["planned", "in_progress"]
+"""The statuses in which a session can be updated; its date, only in the first."""
+
 
 def is_too_early(status: str, command: str) -> bool:
     """True if the session has not reached the required status yet; else it has passed it."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from service.domain.errors import PreconditionFailed, SessionNotFound
 from service.domain.events import SessionEvent
-from service.domain.session import Session
+from service.domain.session import Session, SessionChanges
 from service.domain.text import Notes, Reason
 
 SessionKey = tuple[UUID, UUID]
@@ -20,7 +20,7 @@ IdempotencyKey = tuple[UUID, str]
 """Owner and key: two users may use the same key."""
 
 Applied = tuple[Session, tuple[SessionEvent, ...]]
-"""The session after a command, and the command's events."""
+"""The session after a command, and the command's events: none if it changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +149,35 @@ class ChangeSession(Command):
         event = self.change(after, context)  # first: a wrong status says more than an old version
         if self.if_match is not None and session.version not in self.if_match:
             raise PreconditionFailed(self.session_id, current_version=session.version)
-        return after, (event,)
+        return after, (event,) if event else ()
 
     @abstractmethod
-    def change(self, session: Session, context: CommandContext) -> SessionEvent: ...
+    def change(self, session: Session, context: CommandContext) -> SessionEvent | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateSession(ChangeSession):
+    """Records what was trained so far, or changes the plan.
+
+    - Only a planned session or one in progress can be updated, so that an interrupted training
+      keeps the sets that were done.
+    - Given values replace the session's; the others stay.
+    - The date can only change while the session is planned.
+    - An update that changes nothing has no event, and so no idempotency record.
+    """
+
+    name = "update_session"
+
+    changes: SessionChanges
+
+    def change(self, session: Session, context: CommandContext) -> SessionEvent | None:
+        return session.update(self.changes, at=context.at)
+
+    def arguments(self) -> dict[str, object]:
+        values: dict[str, object] = {**self.changes}
+        values.pop("session_date", None)
+        date = self.changes.get("session_date")
+        return values | ({"sessionDate": date.isoformat()} if date else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,9 +214,17 @@ def _play(tour: Tour) -> None:
 
 def _interrupt(tour: Tour, session: str) -> None:
     reason = {"reason": "shoulder pain"}
+    done = {"sets": [12, 6]}
+    tour.tell("Record the sets that were done so far.", f"PATCH {session}", 200, body=done)
     key = {"Idempotency-Key": str(uuid4())}
     fail = f"POST {session}/fail"
-    tour.tell("The shoulder hurts: fail the session.", fail, 200, body=reason, headers=key)
+    tour.tell(
+        "The shoulder hurts: fail the session. It keeps its sets.",
+        fail,
+        200,
+        body=reason,
+        headers=key,
+    )
     tour.tell(
         "The answer was lost: send the same request again.", fail, 200, body=reason, headers=key
     )

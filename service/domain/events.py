@@ -29,8 +29,29 @@ class SessionPlanned(SessionEvent):
     session_date: datetime
 
     def data(self) -> dict[str, object]:
-        date = self.session_date.astimezone(UTC).isoformat()
-        return {"sessionDate": date.replace("+00:00", "Z")}
+        return {"sessionDate": _in_utc(self.session_date)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUpdated(SessionEvent):
+    """Holds the values after the change, those that stayed included."""
+
+    type = "session_updated"
+
+    session_date: datetime
+    sets: tuple[int | None, ...]
+    total_reps: int
+    rpe: int | None
+    notes: str | None
+
+    def data(self) -> dict[str, object]:
+        return {
+            "sets": list(self.sets),
+            "totalReps": self.total_reps,
+            "rpe": self.rpe,
+            "notes": self.notes,
+            "sessionDate": _in_utc(self.session_date),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +79,7 @@ class SessionFailed(SessionEvent):
 
     def data(self) -> dict[str, object]:
         return {"reason": self.reason}
+
+
+def _in_utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -7,7 +7,13 @@ from typing import Self, TypedDict
 from uuid import UUID
 
 from service.domain.errors import ActiveSessionExists, NoRepetitions, StatusTooEarly, StatusTooLate
-from service.domain.events import SessionCompleted, SessionFailed, SessionPlanned, SessionStarted
+from service.domain.events import (
+    SessionCompleted,
+    SessionFailed,
+    SessionPlanned,
+    SessionStarted,
+    SessionUpdated,
+)
 from service.domain.text import Notes, Reason
 
 SETS_MAX = 20
@@ -40,6 +46,15 @@ def _stage(status: SessionStatus) -> int:
 
 
 _STAGE = {status: _stage(status) for status in SessionStatus}
+
+
+class SessionChanges(TypedDict, total=False):
+    """New values of a session; those that are not given stay as they are."""
+
+    session_date: datetime
+    sets: tuple[int | None, ...]
+    rpe: int | None
+    notes: str | None
 
 
 class _EventFacts(TypedDict):
@@ -97,6 +112,30 @@ class Session:
         )
         facts = session._become(SessionStatus.PLANNED, at)
         return session, SessionPlanned(**facts, session_date=session_date)
+
+    def update(self, changes: SessionChanges, *, at: datetime) -> SessionUpdated | None:
+        """Records what was trained so far, or another plan; the status stays.
+
+        Returns None if all given values are the session's already; then nothing has changed.
+        """
+        if _STAGE[self.status] > _STAGE[SessionStatus.IN_PROGRESS]:
+            raise StatusTooLate(self.id, current=self.status, required=SessionStatus.IN_PROGRESS)
+        changed = {name: to for name, to in changes.items() if to != getattr(self, name)}
+        if "session_date" in changed and self.status is not SessionStatus.PLANNED:
+            raise StatusTooLate(self.id, current=self.status, required=SessionStatus.PLANNED)
+        if not changed:
+            return None
+        facts = self._become(self.status, at)
+        for name, value in changed.items():
+            setattr(self, name, value)
+        return SessionUpdated(
+            **facts,
+            session_date=self.session_date,
+            sets=self.sets,
+            total_reps=self.total_reps,
+            rpe=self.rpe,
+            notes=self.notes,
+        )
 
     def start(self, *, at: datetime, active_session_id: UUID | None = None) -> SessionStarted:
         """`active_session_id`: the user's session in progress, if there is one."""

@@ -21,6 +21,7 @@ Sets = Annotated[
 ]
 Rpe = Annotated[int | None, Field(ge=1, le=RPE_MAX, description="Rate of perceived exertion.")]
 TotalReps = Annotated[int, Field(ge=0, le=SETS_MAX * REPETITIONS_MAX, description="Computed.")]
+NotesOfSession = Annotated[str | None, Field(max_length=Notes.max_length)]
 Version = Annotated[int, Field(ge=1)]
 NextCursor = Annotated[str, Field(description="Present if more items follow: the next `cursor`.")]
 
@@ -36,7 +37,7 @@ class SessionDTO(TypedDict):
     sets: Sets
     totalReps: TotalReps
     rpe: Rpe
-    notes: Annotated[str | None, Field(max_length=Notes.max_length)]
+    notes: NotesOfSession
     createdAt: Moment
     updatedAt: Moment
 
@@ -54,6 +55,14 @@ class Empty(TypedDict):
 
 
 class PlannedData(TypedDict):
+    sessionDate: Moment
+
+
+class UpdatedData(TypedDict):
+    sets: Sets
+    totalReps: TotalReps
+    rpe: Rpe
+    notes: NotesOfSession
     sessionDate: Moment
 
 
@@ -85,6 +94,11 @@ class SessionStartedEvent(_Event):
     data: Empty
 
 
+class SessionUpdatedEvent(_Event):
+    type: Literal["session_updated"]
+    data: UpdatedData
+
+
 class SessionCompletedEvent(_Event):
     type: Literal["session_completed"]
     data: CompletedData
@@ -96,7 +110,11 @@ class SessionFailedEvent(_Event):
 
 
 EventDTO = Annotated[
-    SessionPlannedEvent | SessionStartedEvent | SessionCompletedEvent | SessionFailedEvent,
+    SessionPlannedEvent
+    | SessionStartedEvent
+    | SessionUpdatedEvent
+    | SessionCompletedEvent
+    | SessionFailedEvent,
     Field(discriminator="type"),
 ]
 

@@ -5,7 +5,15 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
@@ -46,6 +54,12 @@ def _validate_date_time(value: object) -> datetime | None:
         raise PydanticCustomError("invalid_date_time", "{why}", {"why": str(exc)}) from None
 
 
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("invalid_type", "It must not be null.")
+    return value
+
+
 def _limit_length(kind: type[Text]) -> AfterValidator:
     """Counts code points of the normal form."""
 
@@ -73,13 +87,25 @@ ReasonText = Annotated[
     StrictStr, _limit_length(Reason), _text_schema(Reason, "Why the training was interrupted.")
 ]
 NotesText = Annotated[StrictStr, _limit_length(Notes), _text_schema(Notes, "On the training.")]
+_DATE_TIME_SCHEMA = {"type": "string", "format": "date-time"}
 DateTime = Annotated[
     datetime | None,
     BeforeValidator(_validate_date_time),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [_DATE_TIME_SCHEMA, {"type": "null"}]}),
+]
+GivenDateTime = Annotated[
+    datetime | None,
+    BeforeValidator(_validate_date_time),
+    BeforeValidator(_refuse_null),
+    WithJsonSchema(_DATE_TIME_SCHEMA),
 ]
 Repetitions = Annotated[StrictInt, Field(ge=1, le=REPETITIONS_MAX)]
 Sets = Annotated[list[Repetitions | None], Field(strict=True, max_length=SETS_MAX)]
+GivenSets = Annotated[
+    Sets | None,
+    BeforeValidator(_refuse_null),
+    WithJsonSchema(TypeAdapter(Sets).json_schema()),
+]
 Rpe = Annotated[StrictInt, Field(ge=1, le=RPE_MAX)]
 
 

@@ -5,8 +5,9 @@ from itertools import islice
 from typing import Any, ClassVar, Self, TypedDict
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from service.application.commands import (
@@ -15,11 +16,22 @@ from service.application.commands import (
     FailSession,
     PlanSession,
     StartSession,
+    UpdateSession,
 )
+from service.domain.session import SessionChanges
 from service.domain.text import Notes, Reason
 from service.http.body import read_json_object
 from service.http.errors import ValidationFailed
-from service.http.fields import DateTime, NotesText, ReasonText, Rpe, Sets, to_issue
+from service.http.fields import (
+    DateTime,
+    GivenDateTime,
+    GivenSets,
+    NotesText,
+    ReasonText,
+    Rpe,
+    Sets,
+    to_issue,
+)
 
 
 class CommandFields(TypedDict):
@@ -76,6 +88,41 @@ class PlanSessionBody(CommandBody):
             notes=Notes.parse(self.notes),
             start_now=bool(self.start_now),
         )
+
+
+class UpdateSessionBody(CommandBody):
+    """The only body in which null differs from absent: it clears `rpe` and `notes`."""
+
+    max_bytes = WITH_NOTES_MAX_BYTES
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    session_date: GivenDateTime = None
+    sets: GivenSets = None
+    rpe: Rpe | None = None
+    notes: NotesText | None = None
+
+    @model_validator(mode="after")
+    def _require_a_field(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing_given", "It must have at least one field.")
+        return self
+
+    def command(self, fields: CommandFields, if_match: frozenset[int] | None) -> UpdateSession:
+        return UpdateSession(**fields, if_match=if_match, changes=self._changes())
+
+    def _changes(self) -> SessionChanges:
+        changes: SessionChanges = {}
+        if self.session_date is not None:
+            changes["session_date"] = self.session_date
+        if self.sets is not None:
+            changes["sets"] = tuple(self.sets)
+        if "rpe" in self.model_fields_set:
+            changes["rpe"] = self.rpe
+        if "notes" in self.model_fields_set:
+            notes = Notes.parse(self.notes)
+            changes["notes"] = notes.text if notes else None
+        return changes
 
 
 class StartSessionBody(CommandBody):

@@ -4,14 +4,15 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.contract import BECOMES, REQUIRED, is_too_early
+from tests.contract import BECOMES, REQUIRED, UPDATABLE, is_too_early
 
 
 @dataclass(frozen=True)
 class Request:
-    """`kind`: plan, plan_and_start, start, complete or fail; a plan's `session_id` is a new one.
+    """`kind`: plan, plan_and_start, start, update, complete or fail.
 
-    `text`: the reason of a failure, the notes of a plan. `if_match` None accepts any version.
+    `session_id` of a plan is a new one. `text`: the reason of a failure, or notes. `if_match` None
+    accepts any version.
     """
 
     kind: str
@@ -27,7 +28,7 @@ class Request:
     @property
     def command(self) -> tuple[object, ...]:
         """Two requests with the same command are the same command."""
-        text = self.text if self.is_plan or self.kind == "fail" else None
+        text = self.text if self.is_plan or self.kind in {"fail", "update"} else None
         return self.kind, None if self.is_plan else self.session_id, text
 
 
@@ -43,6 +44,7 @@ class User:
     """The sessions of one user; users do not affect each other."""
 
     sessions: dict[UUID, tuple[str, int]] = field(default_factory=dict)
+    notes: dict[UUID, str | None] = field(default_factory=dict)
     keys: dict[str, tuple[tuple[object, ...], UUID, int]] = field(default_factory=dict)
     events: set[Event] = field(default_factory=set)
 
@@ -60,8 +62,9 @@ class User:
         refusal = self._refusal_of_plan(request) if request.is_plan else self._refusal(request)
         if refusal:
             return refusal
+        before = self.sessions.get(request.session_id)
         version = self._execute(request)
-        if request.key:
+        if request.key and self.sessions[request.session_id] != before:
             self.keys[request.key] = (request.command, request.session_id, version)
         return "DONE", request.session_id, version
 
@@ -79,7 +82,9 @@ class User:
         if request.session_id not in self.sessions:
             return "SESSION_NOT_FOUND", None, None
         status, version = self.sessions[request.session_id]
-        if status != REQUIRED[request.kind]:
+        if request.kind == "update" and status not in UPDATABLE:
+            return "TOO_LATE", None, None
+        if request.kind != "update" and status != REQUIRED[request.kind]:
             return "TOO_EARLY" if is_too_early(status, request.kind) else "TOO_LATE", None, None
         if request.kind == "start" and self._active:
             return "ACTIVE_SESSION_EXISTS", self._active, None
@@ -89,13 +94,25 @@ class User:
 
     def _execute(self, request: Request) -> int:
         """Returns the new version of the session."""
-        _, version = self.sessions.get(request.session_id, ("", 0))
+        status, version = self.sessions.get(request.session_id, ("", 0))
+        if request.kind == "update":
+            return self._update(request, status, version)
         if not request.is_plan:
             return self._change(request, BECOMES[request.kind], version, request.key)
+        self.notes[request.session_id] = request.text
         version = self._change(request, "planned", version, request.key)
         if request.kind == "plan_and_start":
             version = self._change(request, "in_progress", version, None)
         return version
+
+    def _update(self, request: Request, status: str, version: int) -> int:
+        if self.notes[request.session_id] == request.text:
+            return version
+        self.notes[request.session_id] = request.text
+        self.sessions[request.session_id] = (status, version + 1)
+        event = (request.session_id, version + 1, "session_updated", None, request.key)
+        self.events.add(event)
+        return version + 1
 
     def _change(self, request: Request, status: str, version: int, key: str | None) -> int:
         self.sessions[request.session_id] = (status, version + 1)

@@ -116,6 +116,22 @@ async def test_a_keyed_retry_storm_gets_one_answer_through_cuts(
     assert len(await database.events()) == 1
 
 
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_update_is_made_once_when_the_connection_is_cut(
+    app: App, proxy: Proxy, database: TestDatabase, cut: Cut
+) -> None:
+    session = await database.a_session()
+    proxy.cuts = [cut]
+
+    path, body = f"/sessions/{session.id}", {"sets": [12, 6]}
+    response = await app.call(session.user_id, "PATCH", path, json=body)
+
+    assert (response.status_code, response.headers["ETag"]) == (200, '"2"')
+    [event] = await database.events()
+    assert event["event_data"]["sets"] == [12, 6]
+    assert await database.outbox() == [event["id"]]
+
+
 @pytest.mark.parametrize("kind", ["plan", "start", "plan with a key"])
 @pytest.mark.parametrize("cut", Cut)
 async def test_a_session_is_made_once_when_the_connection_is_cut(

@@ -19,6 +19,7 @@ from service.application.commands import (
     FailSession,
     PlanSession,
     StartSession,
+    UpdateSession,
 )
 from service.application.ports import Outcome
 from service.domain.errors import (
@@ -37,7 +38,7 @@ USERS = 3
 SESSIONS = 3
 AT_ONCE = 4  # per user: every order of them is tried against the answers
 
-KINDS = ["plan", "plan_and_start", "start", "complete", "fail"]
+KINDS = ["plan", "plan_and_start", "start", "update", "complete", "fail"]
 
 a_command = st.tuples(
     st.integers(0, USERS - 1),
@@ -79,6 +80,8 @@ def command_of(user_id: UUID, request: Request) -> Command:
     match request.kind:
         case "start":
             return StartSession(**facts)
+        case "update":
+            return UpdateSession(**facts, changes={"notes": request.text})
         case "complete":
             return CompleteSession(**facts)
     return FailSession(**facts, reason=Reason.parse(request.text))
@@ -121,9 +124,10 @@ class Lives(RuleBasedStateMachine):
                 if status == "in_progress" and (status, 1) in user.sessions.values():
                     status = "planned"  # one at a time per user
                 user.sessions[session_id] = (status, 1)
+                user.notes[session_id] = None
                 self.runner.run(
                     self.database.a_session(
-                        user_id=user_id, id=session_id, status=SessionStatus(status)
+                        user_id=user_id, id=session_id, status=SessionStatus(status), notes=None
                     )
                 )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.contract import BECOMES, REQUIRED, is_too_early
+from tests.contract import BECOMES, REQUIRED, UPDATABLE, is_too_early
 
 Expected = tuple[int, str | None]
 """The status of the answer, and the code if the answer is an error."""
@@ -33,7 +33,18 @@ class Life:
     def record(self, kind: str, data: dict[str, Any]) -> None:
         self.events.append((kind, data))
 
+    def is_changed_by(self, verb: str, body: dict[str, Any]) -> bool:
+        return verb != "update" or self.dto() | body != self.dto()
+
     def execute(self, verb: str, body: dict[str, Any]) -> None:
+        if verb == "update":
+            self.date = body.get("sessionDate", self.date)
+            self.sets = body.get("sets", self.sets)
+            self.rpe = body.get("rpe", self.rpe)
+            self.notes = body.get("notes", self.notes)
+            names = ("sets", "totalReps", "rpe", "notes", "sessionDate")
+            self.record("session_updated", {name: self.dto()[name] for name in names})
+            return
         self.status = BECOMES[verb]
         if verb == "complete":
             self.sets = body.get("sets", self.sets)
@@ -81,8 +92,8 @@ class Person:
         life = self.sessions.get(session_id)
         if life is None:
             return 404, "SESSION_NOT_FOUND"
-        if life.status != REQUIRED[verb]:
-            return (422 if is_too_early(life.status, verb) else 409), "INVALID_STATUS"
+        if refused := self._refuses_status(life, verb, body):
+            return refused, "INVALID_STATUS"
         if verb == "start" and self.active:
             return 409, "ACTIVE_SESSION_EXISTS"
         if verb == "complete" and not any(body.get("sets", life.sets)):
@@ -90,6 +101,14 @@ class Person:
         if if_match not in (None, life.version):
             return 412, "PRECONDITION_FAILED"
         return 200, None
+
+    def _refuses_status(self, life: Life, verb: str, body: dict[str, Any]) -> int | None:
+        if verb == "update":
+            moves = body.get("sessionDate", life.date) != life.date
+            return None if life.status in UPDATABLE[: 1 if moves else None] else 409
+        if life.status == REQUIRED[verb]:
+            return None
+        return 422 if is_too_early(life.status, verb) else 409
 
     def listed(self, statuses: list[str], since: str | None, until: str | None) -> list[Life]:
         wanted = [

@@ -67,7 +67,7 @@ async def test_returns_404_for_an_unknown_path(app: App, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("DELETE", "/sessions", "GET, HEAD, POST"),
-        ("DELETE", "/sessions/a", "GET, HEAD"),
+        ("DELETE", "/sessions/a", "GET, HEAD, PATCH"),
         ("POST", "/sessions/a/events", "GET, HEAD"),
         ("GET", "/sessions/a/start", "POST"),
         ("PUT", "/sessions/a/complete", "POST"),

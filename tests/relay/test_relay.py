@@ -91,6 +91,13 @@ async def test_a_failed_session_reaches_the_stream(
 EVENTS: dict[str, dict[str, Any]] = {
     "planned": {"sessionDate": "2026-11-22T09:00:00Z"},
     "started": {},
+    "updated": {
+        "sets": [12, None],
+        "totalReps": 12,
+        "rpe": 7,
+        "notes": None,
+        "sessionDate": "2026-11-22T09:00:00Z",
+    },
     "completed": {"sets": [12, 10, None], "totalReps": 22, "rpe": None},
     "failed": {"reason": None},
 }

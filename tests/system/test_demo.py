@@ -193,7 +193,7 @@ async def test_prints_the_command_that_plays_a_whole_life(home: Path, port: int)
 
     assert (played.code, played.err) == (0, "")
     answers = re.findall(r"^    (\d{3}) [A-Z]", played.out, re.MULTILINE)
-    assert " ".join(answers) == "201 200 409 200 201 200 200 409 200 304 200 200 200 200"
+    assert " ".join(answers) == "201 200 409 200 201 200 200 200 409 200 304 200 200 200 200"
     assert played.out.count("Idempotent-Replayed: true") == 1
     assert max(map(len, played.out.splitlines())) <= COLUMNS
 

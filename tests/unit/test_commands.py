@@ -15,6 +15,7 @@ from service.application.commands import (
     FailSession,
     PlanSession,
     StartSession,
+    UpdateSession,
 )
 from service.domain.errors import ActiveSessionExists, SessionNotFound
 from service.domain.session import SessionStatus
@@ -31,6 +32,13 @@ CHANGES: list[tuple[type[Command], dict[str, Any]]] = [
     (FailSession, {}),
     (FailSession, {"reason": Reason("knee")}),
     (FailSession, {"reason": Reason("hip")}),
+    (UpdateSession, {"changes": {"sets": ()}}),
+    (UpdateSession, {"changes": {"sets": (1, None)}}),
+    (UpdateSession, {"changes": {"rpe": 1}}),
+    (UpdateSession, {"changes": {"rpe": None}}),
+    (UpdateSession, {"changes": {"notes": None}}),
+    (UpdateSession, {"changes": {"notes": None, "rpe": None}}),
+    (UpdateSession, {"changes": {"session_date": MORNING}}),
 ]
 PLANS: list[tuple[type[Command], dict[str, Any]]] = [
     (PlanSession, {}),
@@ -72,10 +80,12 @@ def test_the_id_of_a_new_session_does_not_change_the_fingerprint(
     assert one.fingerprint() == other.fingerprint()
 
 
-@pytest.mark.parametrize("kind", [StartSession, CompleteSession, FailSession])
-def test_refuses_to_change_a_session_that_does_not_exist(kind: type[Command]) -> None:
+@pytest.mark.parametrize(("kind", "arguments"), CHANGES)
+def test_refuses_to_change_a_session_that_does_not_exist(
+    kind: type[Command], arguments: dict[str, Any]
+) -> None:
     with pytest.raises(SessionNotFound):
-        a_command(kind=kind).apply(None, CommandContext(at=MORNING))
+        a_command(kind=kind, **arguments).apply(None, CommandContext(at=MORNING))
 
 
 @pytest.mark.parametrize(
@@ -87,8 +97,9 @@ def test_refuses_to_change_a_session_that_does_not_exist(kind: type[Command]) ->
         (a_command(kind=PlanSession), False),
         (a_command(kind=CompleteSession, idempotency_key="k"), False),
         (a_command(kind=FailSession), False),
+        (a_command(kind=UpdateSession, idempotency_key="k", changes={"rpe": 1}), False),
     ],
-    ids=["start", "plan and start", "plan with a key", "plan", "complete", "fail"],
+    ids=["start", "plan and start", "plan with a key", "plan", "complete", "fail", "update"],
 )
 def test_locks_the_user_if_the_lock_of_one_row_is_not_enough(command: Command, locks: bool) -> None:
     assert command.locks_user is locks
@@ -108,6 +119,15 @@ STORED: list[tuple[type[Command], dict[str, Any], list[object]]] = [
     ),
     (FailSession, {"reason": Reason("hip")}, ["fail_session", str(SESSION.id), {"reason": "hip"}]),
     (FailSession, {}, ["fail_session", str(SESSION.id), {"reason": None}]),
+    (
+        UpdateSession,
+        {"changes": {"session_date": MORNING, "sets": (8, None), "rpe": None}},
+        [
+            "update_session",
+            str(SESSION.id),
+            {"sessionDate": "2026-11-22T09:00:00+00:00", "sets": [8, None], "rpe": None},
+        ],
+    ),
     (
         PlanSession,
         {"session_date": MORNING, "sets": (1,), "notes": Notes("legs"), "start_now": True},
@@ -158,6 +178,18 @@ AT = MORNING + A_MINUTE
             "in_progress",
             {"reason": Reason("hip")},
             {"status": "failed", "ended_at": AT},
+        ),
+        (
+            UpdateSession,
+            "in_progress",
+            {"changes": {"sets": (8, 8), "notes": None}},
+            {"sets": (8, 8), "notes": None},
+        ),
+        (
+            UpdateSession,
+            "planned",
+            {"changes": {"session_date": AT, "rpe": None}},
+            {"session_date": AT, "rpe": None},
         ),
     ],
 )

@@ -52,12 +52,10 @@ class WorkingSet:
         before = self.sessions.get(command.session_key)
         context = CommandContext(at=self.at, active_session_id=self.active.get(command.user_id))
         session, events = command.apply(before, context)
-        ids = [event_id, *(self.new_id() for _ in events[1:])]
-        self._add(
-            AppliedCommand(
-                command=command, session=session, events=tuple(zip(ids, events, strict=True))
-            )
-        )
+        if events:
+            ids = [event_id, *(self.new_id() for _ in events[1:])]
+            identified = tuple(zip(ids, events, strict=True))
+            self._add(AppliedCommand(command=command, session=session, events=identified))
         return Outcome(session)
 
     def _replay(self, command: Command) -> Outcome | None:

@@ -108,6 +108,12 @@ def session_in_progress() -> Session:
     return session
 
 
+def updated_session() -> Session:
+    session = session_in_progress()
+    session.update({"rpe": 7}, at=STARTED)
+    return session
+
+
 def completed_session() -> Session:
     session = session_in_progress()
     session.complete(at=ENDED, rpe=7)

@@ -30,6 +30,7 @@ from service.http.schemas import (
     FailSessionBody,
     PlanSessionBody,
     StartSessionBody,
+    UpdateSessionBody,
 )
 
 _COMMAND_HEADERS = ("Idempotency-Key", "traceparent")
@@ -81,12 +82,33 @@ COMMANDS = (
         },
         answers=_outcome(
             session_envelope(examples.planned_session()),
-            {**links.TO_READS, **links.TO_START, **links.TO_ENDS},
+            {**links.TO_READS, **links.TO_UPDATE, **links.TO_START, **links.TO_ENDS},
             status=HTTPStatus.CREATED,
             summary="The new session.",
             headers=("ETag", "Location", "Content-Location", "Idempotent-Replayed"),
         ),
         errors=(*_COMMAND_ERRORS, InvalidNotes, ActiveSessionExists),
+    ),
+    Operation(
+        id="updateSession",
+        method="PATCH",
+        path="/sessions/{session_id}",
+        endpoint=endpoints.command_endpoint(UpdateSessionBody),
+        tag="Sessions",
+        summary="Update a session that is planned or in progress",
+        description="Records what was trained so far, so that an interrupted training keeps it, or"
+        " changes the plan. Given values replace those of the session, and null clears `rpe` and"
+        " `notes`. `sessionDate` can only change while the session is planned. An update that"
+        " changes nothing is 200 with the same `ETag`, and its `Idempotency-Key` is not"
+        " remembered.",
+        headers=_CHANGE_HEADERS,
+        body=UpdateSessionBody,
+        body_example={"sets": [12, 10, None], "rpe": 7},
+        answers=_outcome(
+            session_envelope(examples.updated_session()),
+            {**links.TO_READS, **links.TO_UPDATE, **links.TO_ENDS},
+        ),
+        errors=(*_CHANGE_ERRORS, InvalidNotes),
     ),
     Operation(
         id="startSession",
@@ -99,7 +121,8 @@ COMMANDS = (
         headers=_CHANGE_HEADERS,
         body=StartSessionBody,
         answers=_outcome(
-            session_envelope(examples.session_in_progress()), {**links.TO_READS, **links.TO_ENDS}
+            session_envelope(examples.session_in_progress()),
+            {**links.TO_READS, **links.TO_UPDATE, **links.TO_ENDS},
         ),
         errors=(*_CHANGE_ERRORS, ActiveSessionExists),
         examples=_too_late_for("planned"),

@@ -10,6 +10,7 @@ _CURSOR = {"cursor": "$response.body#/meta/nextCursor"}
 
 TO_READS: Links = {"session": ("getSession", _THIS), "history": ("listEvents", _THIS)}
 TO_START: Links = {"start": ("startSession", _THIS)}
+TO_UPDATE: Links = {"update": ("updateSession", _THIS)}
 TO_ENDS: Links = {"complete": ("completeSession", _THIS), "fail": ("failSession", _THIS)}
 FROM_SESSIONS: Links = {
     "first": ("getSession", {"sessionId": "$response.body#/data/sessions/0/id"}),

@@ -49,7 +49,7 @@ QUERIES = (
                 content=SessionAnswer,
                 example=session_envelope(examples.failed_session()),
                 headers=("ETag",),
-                links={**links.TO_READS, **links.TO_START, **links.TO_ENDS},
+                links={**links.TO_READS, **links.TO_UPDATE, **links.TO_START, **links.TO_ENDS},
             ),
             Answer(
                 status=HTTPStatus.NOT_MODIFIED,
