@@ -58,12 +58,13 @@ def _require_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuses a name that occurs twice: either value could be the one that was meant."""
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a name occurs twice")
+        raise ValueError
     return value
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+def _refuse(_constant: str) -> None:
+    """Python would also take NaN and Infinity."""
+    raise ValueError
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_require_unique_names, parse_constant=_refuse)

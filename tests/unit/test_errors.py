@@ -111,6 +111,8 @@ def test_answers_with_the_promised_status_and_code(
     assert b'"requestId":"a-request"' in response.body
     assert ("retry-after" in response.headers) is (status in RETRIED_LATER)
     assert ("www-authenticate" in response.headers) is (status == HTTPStatus.UNAUTHORIZED)
+    is_coded = isinstance(error, UnsupportedContentCoding)
+    assert response.headers.get("accept-encoding") == ("identity" if is_coded else None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Keys that a key set holds but that verify no token: named by their `kid`, with the reason."""
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
@@ -8,8 +10,9 @@ import structlog.testing
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt import get_algorithm_by_name
 
+from service.application.errors import DependencyUnavailable
 from service.http.jwks import KEY_ID_SHOWN, read_keys
-from service.http.key_set import KeySet
+from service.http.key_set import KEY_SET_MAX_BYTES, KeySet
 from tests.http.issuer import an_es256_key, an_rs256_key
 from tests.running import NO_AUTHORITIES
 
@@ -94,3 +97,44 @@ async def test_logs_the_ignored_keys_when_they_change(
 
     assert {each["event"] for each in logged} <= {"keys of the key set ignored"}
     assert [(each["usable"], each["ignored"]) for each in logged] == lines
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "status"),
+    [
+        (httpx2.Response(500), "HTTPStatusError", 500),
+        (httpx2.Response(200, content=b"{"), "JSONDecodeError", None),
+        (httpx2.Response(200, content=b" " * KEY_SET_MAX_BYTES + b"{}"), "ValueError", None),
+    ],
+    ids=["status", "no JSON", "too large"],
+)
+async def test_logs_why_a_key_set_was_not_fetched_and_names_the_dependency(
+    answer: httpx2.Response, error: str, status: int | None
+) -> None:
+    transport = httpx2.MockTransport(lambda _: answer)
+    async with httpx2.AsyncClient(transport=transport, verify=NO_AUTHORITIES) as client:
+        key_set = KeySet(client, ISSUER, lifetime=0, outage=0, cooldown=0, timeout=30, clock=float)
+        with (
+            structlog.testing.capture_logs() as logged,
+            pytest.raises(DependencyUnavailable) as caught,
+        ):
+            await key_set.find("autumn")
+
+    [line] = logged
+    assert caught.value.dependency == "key set"
+    assert (line["event"], line["error"], line["status"]) == ("key set not fetched", error, status)
+
+
+async def test_reads_a_key_set_of_the_largest_size_in_parts() -> None:
+    whole = json.dumps({"keys": [KEY]}).encode().ljust(KEY_SET_MAX_BYTES)
+    parts = [whole[:100], whole[100:]]
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=_stream(parts)))
+    async with httpx2.AsyncClient(transport=transport, verify=NO_AUTHORITIES) as client:
+        key_set = KeySet(client, ISSUER, lifetime=0, outage=0, cooldown=0, timeout=30, clock=float)
+
+        assert await key_set.find("autumn")
+
+
+async def _stream(parts: list[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 import structlog.testing
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.errors import ServiceError
+from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.errors import UriTooLong
 from service.http.middleware import RequestMiddleware
 
@@ -105,6 +110,42 @@ async def test_answers_with_the_refusal_of_the_connection(lines: list[Any]) -> N
         }
     ]
     assert lines[0]["duration_ms"] == round(lines[0]["duration_ms"], 2)
+
+
+async def test_logs_the_route_and_the_milliseconds(
+    lines: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = Route("/sessions/{session_id}", break_down)
+        await Response()(scope, receive, send)
+
+    monkeypatch.setattr(time, "perf_counter", iter([100.0, 101.2345678]).__next__)
+    await ask(app)
+
+    assert (lines[0]["route"], lines[0]["duration_ms"]) == ("/sessions/{session_id}", 1234.57)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (UriTooLong(8192), "URI_TOO_LONG"),
+        (HTTPException(404), "NOT_FOUND"),
+        (HTTPException(405, headers={"Allow": "POST, GET"}), "METHOD_NOT_ALLOWED"),
+    ],
+    ids=["of the service", "unknown path", "wrong method"],
+)
+async def test_the_handlers_of_errors_leave_the_code_for_the_log(
+    raised: Exception, code: str
+) -> None:
+    state: dict[str, Any] = {"request_id": "phone-7"}
+    request: Request[Any] = Request({"type": "http", "state": state})
+    is_ours = isinstance(raised, ServiceError)
+    respond = respond_to_service_error if is_ours else respond_to_http_exception
+
+    response = await respond(request, raised)
+
+    assert state["error_code"] == code
+    assert json.loads(bytes(response.body))["error"]["code"] == code
 
 
 async def test_sends_no_second_answer_after_the_head_of_the_first(lines: list[Any]) -> None:

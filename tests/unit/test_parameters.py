@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.http.errors import ValidationFailed
-from service.http.parameters import ListParameters
+from service.http.parameters import ListParameters, parse_session_id
 
 
 def issue_of(query: str) -> tuple[str, str]:
@@ -33,6 +33,15 @@ def issue_of(query: str) -> tuple[str, str]:
 )
 def test_says_what_is_wrong(query: str, code: str, message: str) -> None:
     assert issue_of(query) == (code, message)
+
+
+def test_says_that_a_path_has_no_uuid() -> None:
+    request = Request({"type": "http", "path_params": {"session_id": "knee"}})
+    with pytest.raises(ValidationFailed) as caught:
+        parse_session_id(request)
+
+    issue = {"path": ["sessionId"], "code": "invalid_uuid", "message": "It must be a UUID."}
+    assert caught.value.details == {"issues": [issue]}
 
 
 def test_says_of_a_time_what_its_parser_says() -> None:
