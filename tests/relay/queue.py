@@ -28,8 +28,8 @@ MANY = """
     ), event AS (
         INSERT INTO events (user_id, id, session_id, session_version, event_type, event_data,
             occurred_at, request_id)
-        SELECT user_id, gen_random_uuid(), id, version, 'session_step_' || version,
-            '{"reason": "shoulder pain"}', clock_timestamp(), 'phone-7'
+        SELECT user_id, gen_random_uuid(), id, version, 'session_updated',
+            '{"notes": "shoulder pain"}', clock_timestamp(), 'phone-7'
         FROM made, generate_series(1, $2) AS version
         RETURNING user_id, id, session_version
     ), place AS (
@@ -41,7 +41,7 @@ MANY = """
 
 
 async def many_events(database: TestDatabase, *, sessions: int, each: int = 1) -> list[UUID]:
-    """Inserts `each` events for each of `sessions` new sessions, in one transaction."""
+    """Inserts `each` events of one kind for each of `sessions` new sessions, in one transaction."""
     return [row["id"] for row in await database.fetch(MANY, sessions, each)]
 
 

@@ -1,5 +1,6 @@
 """The connection to a real broker: acknowledgements, duplicates, refusals, outages."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -7,11 +8,12 @@ import pytest
 from nats.aio.msg import Msg
 
 from service.relay.broker import Broker
+from service.relay.delivery import deliver
 from service.relay.errors import BrokerUnavailable, EventRefused
 from service.relay.messages import parse_headers
 from service.relay.stored import StoredMessage
 from tests.nats_server import SUBJECTS, NatsServer
-from tests.relay.publishing import a_broker, an_outbox_event
+from tests.relay.publishing import a_broker, an_outbox_event, require_each_once_in_order
 from tests.running import eventually
 
 
@@ -212,3 +214,20 @@ async def test_connects_again_after_the_client_closed_its_connection(
 
     await eventually(is_published)
     assert await stream.count() == 1
+
+
+async def test_two_relays_that_send_the_same_events_store_each_once_in_order(
+    stream: NatsServer,
+) -> None:
+    """As a relay that is late: the events of a session are of one kind, and go one by one."""
+    sessions = [uuid4() for _ in range(5)]
+    events = [an_outbox_event(session, version) for version in range(1, 5) for session in sessions]
+
+    async with a_broker(stream) as one, a_broker(stream) as other:
+        done = await asyncio.gather(
+            *(deliver(events, each, in_flight=2, may_go_on=lambda: True) for each in (one, other))
+        )
+
+    assert [each.is_complete(events) for each in done] == [True, True]
+    assert sum(len(each.published) for each in done) == len(events)
+    await require_each_once_in_order(stream, [event.id for event in events])

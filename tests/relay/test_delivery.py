@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.application.outbox import OutboxEvent, QueuedEvent
-from service.domain.session import REQUIRED_STATUS, SessionStatus
 from service.relay.batch import BLOCKED, GONE, Batch
 from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN, Delivery, deliver
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused
@@ -197,19 +196,6 @@ def test_parks_refused_events_their_followers_and_rows_without_event() -> None:
     assert parked == {0: "it is too large", 1: BLOCKED, 2: BLOCKED, 9: GONE}
     assert waiting not in batch.events
     assert batch.positions(delivery.acknowledged) == [3]
-
-
-@pytest.mark.parametrize("status", SessionStatus)
-def test_a_session_never_returns_to_a_status_so_that_subjects_are_unique(
-    status: SessionStatus,
-) -> None:
-    """The broker refuses a second message on a subject, which identifies an event by this rule."""
-    before = REQUIRED_STATUS.get(status)
-    seen = {status}
-    while before is not None:
-        assert before not in seen
-        seen.add(before)
-        before = REQUIRED_STATUS.get(before)
 
 
 def test_a_delivery_is_complete_if_the_result_of_every_event_is_known() -> None:

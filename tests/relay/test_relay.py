@@ -135,7 +135,7 @@ async def test_publishes_sessions_in_parallel_and_each_sessions_events_in_order(
     sessions = [await database.a_session() for _ in range(20)]
     for version in range(1, 6):
         for session in sessions:
-            await an_event(database, session, version, type=f"session_step_{version}")
+            await an_event(database, session, version, type="session_updated")
 
     await relay(relay_batch_size=7, relay_publishes_in_flight=3)
 

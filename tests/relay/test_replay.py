@@ -24,7 +24,7 @@ async def test_publishes_events_that_the_stream_lost_in_order_of_each_session(
     sessions = [await database.a_session() for _ in range(5)]
     for version in (1, 2, 3):
         for session in sessions:
-            await an_event(database, session, version, type=f"session_step_{version}")
+            await an_event(database, session, version, type="session_updated")
     await relay()
     await stream.purge_stream()
 
