@@ -24,7 +24,7 @@ def main() -> int:
         subprocess.run(mutmut, timeout=60 * MINUTES_MAX, check=True)
     except subprocess.TimeoutExpired:
         print(f"Stopped after {MINUTES_MAX} minutes; the next run goes on from here.")
-    tested = [each for each in mutants() if each.is_tested]
+    tested = [each for each in mutants() if each.is_tested and not each.is_equivalent]
     survivors = [each for each in tested if each.has_survived]
     _print_files(
         Counter(str(each.file) for each in tested),

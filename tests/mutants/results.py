@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import ndiff
@@ -16,7 +17,9 @@ SURVIVED = {0, 5, 33}
 
 AT_IMPORT = {
     "service.domain.session.x__stage",
+    "service.http.endpoints.x_command_endpoint",
     "service.http.fields.x__limit_length",
+    "service.http.fields.x__text_schema",
     "service.http.endpoints.x_command_endpoint",
     "service.http.fields.x__text_schema",
     "service.http.parameters.x__decoded_by",
@@ -25,6 +28,11 @@ AT_IMPORT = {
     "service.persistence.sessions.x_upsert",
 }
 """Functions that run when their module is imported, before mutmut puts a mutant in place."""
+
+_HEADER_NAME = re.compile(
+    r"(?:headers(?:\.get(?:list)?\(|\[|=\{)|_codings\(request, |id_header = \(b)'[^']*'"
+)
+"""Where a statement names a header, whose case does not matter (RFC 9110, section 5.1)."""
 
 Change = tuple[str, str, str]
 """The function, the statement as it is, and as it would be; stable while the function is."""
@@ -45,6 +53,12 @@ class Mutant:
         return self.code not in NOT_TESTED
 
     @property
+    def is_equivalent(self) -> bool:
+        """True if only the case of a header's name has changed."""
+        _, before, after = self.change
+        return _in_lower_case(before) == _in_lower_case(after)
+
+    @property
     def change(self) -> Change:
         module, _, mangled = self.name.rpartition(".")
         function = mangled.rpartition("__mutmut_")[0]
@@ -57,6 +71,10 @@ class Mutant:
             "; ".join(line[2:].strip() for line in lines if line.startswith("- ")),
             "; ".join(line[2:].strip() for line in lines if line.startswith("+ ")),
         )
+
+
+def _in_lower_case(statement: str) -> str:
+    return _HEADER_NAME.sub(lambda name: name[0].lower(), statement)
 
 
 @cache
