@@ -39,15 +39,28 @@ async def new_issuer() -> AsyncIterator[NewIssuer]:
         yield new
 
 
-def an_authenticator(clock: HandClock, key_set: KeySet | None = None) -> Authenticator:
+def an_authenticator(
+    clock: HandClock, key_set: KeySet | None = None, *, secret: str = SECRET
+) -> Authenticator:
     return Authenticator(
-        secret=SECRET,
+        secret=secret,
         key_set=key_set,
         audience="authenticated",
         issuer=None,
         refused=RefusedTokens(),
         clock=clock,
     )
+
+
+@pytest.mark.parametrize("secret", ["W" * 33, "=" * 32, "é" * 20], ids=["W", "=", "accents"])
+async def test_verifies_with_every_character_of_the_secret(secret: str) -> None:
+    """In base64 the first ends with X, which is a letter like any other."""
+    user_id = uuid4()
+    authenticator = an_authenticator(HandClock(NOW), secret=secret)
+
+    token = a_token(user_id, key=secret)
+
+    assert await authenticator.authenticate([f"Bearer {token}"]) == user_id
 
 
 async def test_a_kept_token_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +115,6 @@ async def test_keeps_a_bounded_number_of_tokens(monkeypatch: pytest.MonkeyPatch)
     authenticator = an_authenticator(HandClock(NOW))
     headers = [[f"Bearer {a_token(each, iat=NOW, exp=NOW + 3600)}"] for each in users]
 
-    for _ in range(2):
-        assert [await authenticator.authenticate(each) for each in headers] == users
-    assert len(authenticator._verified) <= 2  # noqa: SLF001  no public way shows it
+    for user_id, header in list(zip(users, headers, strict=True)) * 2:
+        assert await authenticator.authenticate(header) == user_id
+        assert len(authenticator._verified) <= 2  # noqa: SLF001  no public way shows it

@@ -20,8 +20,6 @@ AT_IMPORT = {
     "service.http.endpoints.x_command_endpoint",
     "service.http.fields.x__limit_length",
     "service.http.fields.x__text_schema",
-    "service.http.endpoints.x_command_endpoint",
-    "service.http.fields.x__text_schema",
     "service.http.parameters.x__decoded_by",
     "service.persistence.events.x_append",
     "service.persistence.events.x_enqueue",

@@ -99,12 +99,22 @@ def test_if_none_match_compares_weakly(if_none_match: list[str], named: bool) ->
         ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
         ('"8e03978e"', "8e03978e"),
         (r'"a\"b\\c"', r"a\"b\\c".replace("\\\\", "\\").replace('\\"', '"')),
-        (" padded ", "padded"),
+        (" padded\t", "padded"),
+        ("X-ray-X", "X-ray-X"),
         ("!~", "!~"),
         ("k" * 255, "k" * 255),
         ('"' + "k" * 255 + '"', "k" * 255),
     ],
-    ids=["bare", "quoted", "escaped", "padded", "any visible", "longest", "longest quoted"],
+    ids=[
+        "bare",
+        "quoted",
+        "escaped",
+        "padded",
+        "letters",
+        "any visible",
+        "longest",
+        "longest quoted",
+    ],
 )
 def test_accepts_a_key_with_or_without_quotes(value: str, key: str) -> None:
     assert parse_idempotency_key([value]) == key
@@ -116,12 +126,22 @@ def test_returns_none_without_a_key() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[""], ['""'], ["k" * 256], ["two words"], ['"two words"'], ["clé"], ["a\x7f"], ["a", "b"]],
-    ids=["empty", "quoted empty", "too long", "space", "quoted space", "accent", "DEL", "two"],
-)
+    [
+        [""], ['""'], ["k" * 256], ["two words"], ['"two words"'], ["clé"], ["a\x7f"], ["\x0ba"],
+        ["a", "b"],
+    ],
+    ids=[
+        "empty", "quoted empty", "too long", "space", "quoted space", "accent", "DEL", "tab",
+        "two",
+    ],
+)  # fmt: skip
 def test_refuses_malformed_keys(values: list[str]) -> None:
-    with pytest.raises(ValidationFailed):
+    with pytest.raises(ValidationFailed) as refused:
         parse_idempotency_key(values)
+
+    message = "It must be one header of 1 to 255 visible ASCII characters."
+    issue = {"path": ["Idempotency-Key"], "code": "invalid_header", "message": message}
+    assert refused.value.details == {"issues": [issue]}
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -140,6 +160,7 @@ TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
         (["00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01"], None),
         ([TRACE + "\n"], None),
         ([TRACE + "-more"], None),
+        (["X" + TRACE], None),
     ],
 )
 def test_accepts_a_valid_traceparent_and_ignores_others(

@@ -42,6 +42,14 @@ async def test_each_connection_expires_after_the_limit() -> None:
     assert [each.expired for each in connections] == [[start + LIMIT + 4 * n] for n in range(3)]
 
 
+async def test_a_connection_that_does_not_wait_may_leave() -> None:
+    waiting = Waiting(LIMIT)
+
+    waiting.discard(Connection())
+
+    assert waiting.longest() is None
+
+
 async def test_a_connection_that_left_does_not_expire() -> None:
     waiting = Waiting(LIMIT)
     gone, kept = Connection(), Connection()
