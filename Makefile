@@ -18,8 +18,7 @@ try: $(VENV)/.demo ## play the life of several sessions against `make run`, and 
 	@$(BLOCK_CTRL_C) $(RUN) service try --port "$(PORT)"
 
 test: $(VENV)/.dev ## run the tests, side by side (ARGS="tests/unit/test_text.py" for one file)
-	@rm -f .coverage .coverage.*
-	$(RUN) coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(RUN) pytest $(SIDE_BY_SIDE) $(ARGS)
 
 SIDE_BY_SIDE = -n auto --dist worksteal
 
@@ -35,7 +34,7 @@ mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(RUN) benchmarks $(ARGS)
 
-check: formatted lint types imports test coverage ## all gates: format, lint, types, imports, tests, coverage
+check: formatted lint types imports coverage ## all gates: format, lint, types, imports, and the tests with their coverage
 
 format: $(VENV)/.dev ## format the code
 	$(RUN) ruff format
@@ -53,6 +52,8 @@ imports: $(VENV)/.dev
 	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 coverage: $(VENV)/.dev
+	@rm -f .coverage .coverage.*
+	$(RUN) coverage run -m pytest $(SIDE_BY_SIDE)
 	@$(RUN) coverage combine --quiet
 	$(RUN) coverage report
 
