@@ -18,6 +18,7 @@ from tests.running import App, TestDatabase
 
 LONGEST = {
     ("PlanSessionBody", "notes"): Notes.max_length,
+    ("UpdateSessionBody", "notes"): Notes.max_length,
     ("FailSessionBody", "reason"): Reason.max_length,
 }
 """The code points of each text field of each command."""
@@ -56,12 +57,12 @@ WRITINGS: dict[str, Callable[[int], str]] = {
 }
 
 
-def body_of(text_field: str, text: str) -> bytes:
+def body_of(text_field: str, text: str, last: tuple[str, str] = ("startNow", "false")) -> bytes:
     """A body with every field at its longest; the text and all names are already JSON."""
     fields = {text_field: text}
     if text_field == "notes":
         fields["sets"] = json.dumps([REPETITIONS_MAX] * SETS_MAX)
-        fields |= {"sessionDate": escaped(DATE), "startNow": "false"}
+        fields |= {"sessionDate": escaped(DATE), last[0]: last[1]}
     members = (f"{escaped(name)} : {value}" for name, value in fields.items())
     return f"{{ {' , '.join(members)} }}".encode()
 
@@ -71,7 +72,7 @@ def test_every_text_field_of_every_command_is_tried() -> None:
         (body.__name__, name)
         for body in CommandBody.__subclasses__()
         for name, schema in body.model_json_schema()["properties"].items()
-        if {"type": "string"} in schema.get("anyOf", [schema])
+        if any("maxLength" in each for each in schema.get("anyOf", [schema]))
     }
     assert found == LONGEST.keys()
 
@@ -87,6 +88,20 @@ async def test_takes_the_longest_notes_in_any_writing(
 
     assert response.status_code == 201
     assert await database.value("SELECT char_length(notes) FROM sessions") == length
+
+
+async def test_an_update_takes_the_longest_notes_in_the_costliest_writing(
+    app: App, database: TestDatabase
+) -> None:
+    length = LONGEST["UpdateSessionBody", "notes"]
+    session = await database.a_session(status="planned")
+    content = body_of("notes", WRITINGS["costliest"](length), ("rpe", "10"))
+
+    path = f"/sessions/{session.id}"
+    response = await app.call(session.user_id, "PATCH", path, content=content, headers=JSON)
+
+    assert response.status_code == 200
+    assert len((await database.row(session))["notes"]) == length
 
 
 @pytest.mark.parametrize("writing", [*WRITINGS.values()][:-1], ids=[*WRITINGS][:-1])
