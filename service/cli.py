@@ -96,7 +96,7 @@ def _relay(options: argparse.Namespace) -> int:
     settings = load(RelaySettings)
     logs.configure(settings.log_level)
     logs.warn_of_ignored(settings.ignored())
-    logs.warn_of_pooler(settings.suspected_pooler_port())
+    logs.warn_of_pooler(settings.pooler_doubt())
 
     from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
 

@@ -11,12 +11,15 @@ from service.dev import postgres as embedded
 from tests.system.processes import a_public_directory, free_port
 
 PASSWORD = "whistle"
+DOTTED = "swimmer.abc"
+"""A login like those of Supabase's poolers; each test of it sets its password."""
+
 TRUSTED = "president, spectator, ghost"
 RULES = f"""
 local all postgres trust
 host all {TRUSTED} 127.0.0.1/32 trust
 host all outcast 127.0.0.1/32 reject
-host all coach, newcomer, runner, latecomer 127.0.0.1/32 scram-sha-256
+host all coach, newcomer, runner, latecomer, "{DOTTED}" 127.0.0.1/32 scram-sha-256
 """
 STATEMENTS = f"""
     CREATE ROLE president LOGIN SUPERUSER;
@@ -24,6 +27,7 @@ STATEMENTS = f"""
     CREATE ROLE runner LOGIN PASSWORD '{PASSWORD}' CONNECTION LIMIT 0;
     CREATE ROLE latecomer LOGIN PASSWORD '{PASSWORD}' VALID UNTIL '2000-01-01';
     CREATE ROLE spectator;
+    CREATE ROLE "{DOTTED}" LOGIN;
     REVOKE CONNECT ON DATABASE template1 FROM PUBLIC;
 """
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from service.bootstrap.poolers import PoolerDoubt
+
 _FRAME = re.compile(r'^ *File "(.+)", line (\d+), in (.+)$', re.MULTILINE)
 
 
@@ -49,12 +51,10 @@ def warn_of_ignored(names: Sequence[str]) -> None:
         )
 
 
-def warn_of_pooler(port: int | None) -> None:
-    if port:
+def warn_of_pooler(doubt: PoolerDoubt | None) -> None:
+    if doubt:
         structlog.get_logger("service.settings").warning(
-            "transaction pooler suspected",
-            setting="SERVICE_DATABASE_TRANSACTION_POOLER",
-            reason=f"poolers listen at port {port}; one in transaction mode needs the value true",
+            doubt.event, setting="SERVICE_DATABASE_TRANSACTION_POOLER", reason=doubt.reason
         )
 
 

@@ -42,7 +42,7 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level)
     _log_doubts(settings)
     logs.warn_of_ignored(settings.ignored())
-    logs.warn_of_pooler(settings.suspected_pooler_port())
+    logs.warn_of_pooler(settings.pooler_doubt())
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: sys.exit(0))

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.bootstrap.origins import check_origins, parse_origins
+from service.bootstrap.poolers import PoolerDoubt, doubt_pooler
 from service.bootstrap.root_path import check_root_path
 from service.bootstrap.token_settings import check_ends, check_secret
 from service.persistence.database_url import parse_database_url
@@ -19,9 +20,6 @@ from service.urls import WrongUrl, parse_server_url
 
 PREFIX = "SERVICE_"
 TESTS_PREFIX = "SERVICE_TEST_"
-
-_POOLER_PORTS = {6432, 6543}
-"""PgBouncer's and Supabase's. Supabase's pooler in session mode listens at 5432."""
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -92,12 +90,12 @@ class DatabaseSettings(_Environment):
         """Names of parameters of the URL, and of variables of libpq, that have no effect."""
         return parse_database_url(self.database_url.get_secret_value()).ignored
 
-    def suspected_pooler_port(self) -> int | None:
-        """A port at which poolers in transaction mode listen, although the setting is not true."""
+    def pooler_doubt(self) -> PoolerDoubt | None:
+        """Why the URL seems to lead to a pooler, although the setting is not true."""
         target = parse_database_url(self.database_url.get_secret_value())
         if self.database_transaction_pooler or target.transaction_pooler:
             return None
-        return next((port for _, port in target.addresses if port in _POOLER_PORTS), None)
+        return doubt_pooler(target.addresses)
 
 
 class LogSettings(_Environment):

@@ -42,7 +42,7 @@ class TokenRefusal(Enum):
     WRONG_ISSUER = "Its iss is not SERVICE_JWT_ISSUER. Is that of the same project?"
     WRONG_AUDIENCE = "Its aud is not SERVICE_JWT_AUDIENCE, nor a list with it."
     WRONG_ROLE = "Its role is not authenticated."
-    WRONG_SUBJECT = "Its sub is not a UUID."
+    WRONG_SUBJECT = "Its sub is not a UUID. Users of third-party auth cannot be served."
     UNKNOWN_USER = "Its user is not in the database: deleted, or of another project."
 
     @property

@@ -69,6 +69,9 @@ BY_SECRET: dict[str, tuple[str, TokenRefusal]] = {
     "aud a list": (a_token(aud=["admin"]), TokenRefusal.WRONG_AUDIENCE),
     "another role": (a_token(role="coach"), TokenRefusal.WRONG_ROLE),
     "sub an address": (a_token(sub="runner@example.com"), TokenRefusal.WRONG_SUBJECT),
+    "sub of Firebase": (a_token(sub="7xJ2mZ0sKqYvN4tPbR1cD8eF9gH3"), TokenRefusal.WRONG_SUBJECT),
+    "sub of Auth0": (a_token(sub="auth0|507f1f77bcf86cd799439011"), TokenRefusal.WRONG_SUBJECT),
+    "sub of Clerk": (a_token(sub="user_2b7Xk9PqLmNcVdRt"), TokenRefusal.WRONG_SUBJECT),
     "by a key": (KEY.token(), TokenRefusal.KEY_SET_NOT_CONFIGURED),
 }
 BY_KEY_SET: dict[str, tuple[str, TokenRefusal]] = {
