@@ -8,8 +8,8 @@ FAIL, READ, MIXED = "fail", "read", "mixed"
 """Kinds of load: fail sessions, read them, or plan, start and fail them."""
 
 HS256, ES256 = "HS256", "ES256"
-LOAD, RECOVERY, RELAY, SOAK = "load", "recovery", "relay", "soak"
-PARTS = LOAD, RECOVERY, RELAY, SOAK
+LOAD, RECOVERY, FLOOD, RELAY, SOAK = "load", "recovery", "flood", "relay", "soak"
+PARTS = LOAD, RECOVERY, FLOOD, RELAY, SOAK
 
 WORKERS = 2
 POOL_SIZE = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar, TypeVar
 
-from benchmarks.plan import LOAD, RECOVERY, RELAY, SOAK, Scenario
+from benchmarks.plan import FLOOD, LOAD, RECOVERY, RELAY, SOAK, Scenario
 
 Identity = tuple[object, ...]
 """Identifies what a result measured; a newer result with the same identity replaces it."""
@@ -50,6 +50,10 @@ def measurement_of(contender: str, scenario: Scenario, round_: int) -> Identity:
 
 def recovery_of(round_: int) -> Identity:
     return RECOVERY, round_
+
+
+def flooded_of(round_: int) -> Identity:
+    return FLOOD, round_
 
 
 def relayed_of(round_: int, *, with_relay: bool) -> Identity:
@@ -117,6 +121,33 @@ class Recovery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flooded:
+    """Other users before and during the flood of one user, which took `seconds`.
+
+    `usual`, `during`: medians of the others, in ms; `requests`: theirs during the flood. Answers by
+    status; 0 for a connection without an answer.
+    """
+
+    round: int
+    usual: float
+    during: float
+    requests: int
+    seconds: float
+    answers: dict[str, int]
+    answers_of_others: dict[str, int]
+
+    @property
+    def identity(self) -> Identity:
+        return flooded_of(self.round)
+
+    def __str__(self) -> str:
+        return (
+            f"round {self.round}  flood of {self.seconds:.2f} s: {self.answers}  others p50"
+            f" {self.usual:.1f} ms, during it {self.during:.1f} ms  {self.answers_of_others}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Relayed:
     """This service under load, with the relay or without.
 
@@ -145,11 +176,12 @@ class Relayed:
         )
 
 
-Result = Measurement | Recovery | Relayed | Soak
+Result = Measurement | Recovery | Flooded | Relayed | Soak
 R = TypeVar("R", bound=Result)
 PARTS: dict[str, type[Result]] = {
     LOAD: Measurement,
     RECOVERY: Recovery,
+    FLOOD: Flooded,
     RELAY: Relayed,
     SOAK: Soak,
 }
@@ -184,6 +216,10 @@ class Results:
     @property
     def recoveries(self) -> list[Recovery]:
         return self._all(Recovery)
+
+    @property
+    def floods(self) -> list[Flooded]:
+        return self._all(Flooded)
 
     @property
     def relayed(self) -> list[Relayed]:

@@ -10,19 +10,22 @@ from pathlib import Path
 
 from benchmarks import cluster, machine
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
+from benchmarks.flood import SECONDS as FLOOD_SECONDS
+from benchmarks.flood import flooded
 from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
 from benchmarks.keep import Keep
 from benchmarks.measure import Bench
 from benchmarks.nats import ENVIRONMENT as NATS_ENVIRONMENT
 from benchmarks.nats import nats_server
-from benchmarks.plan import BASE, LOAD, RECOVERY, RELAY, SOAK, Plan
+from benchmarks.plan import BASE, FLOOD, LOAD, RECOVERY, RELAY, SOAK, Plan
 from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
 from benchmarks.recovery import recovery
 from benchmarks.relaying import SECONDS as RELAY_SECONDS
 from benchmarks.relaying import relayed
 from benchmarks.results import (
     SOAK_IDENTITY,
+    Flooded,
     Identity,
     Measurement,
     Recovery,
@@ -30,6 +33,7 @@ from benchmarks.results import (
     Result,
     Results,
     Soak,
+    flooded_of,
     measurement_of,
     recovery_of,
     relayed_of,
@@ -98,6 +102,7 @@ def _everything(bench: Bench, results: Results, keep: Keep) -> Iterator[Result]:
     parts: dict[str, Callable[[Bench, Results, Wanted], Iterator[Result]]] = {
         LOAD: _measurements,
         RECOVERY: _recoveries,
+        FLOOD: _floods,
         RELAY: _relayed,
         SOAK: _soak,
     }
@@ -124,6 +129,13 @@ def _recoveries(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Reco
     if rounds:
         with _for_longer(bench, results, RECOVERY_SECONDS) as longer:
             yield from (recovery(longer, each) for each in rounds)
+
+
+def _floods(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Flooded]:
+    rounds = [each for each in _rounds(bench) if wanted(flooded_of(each))]
+    if rounds:
+        with _for_longer(bench, results, FLOOD_SECONDS) as longer:
+            yield from (flooded(longer, each) for each in rounds)
 
 
 def _relayed(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Relayed]:

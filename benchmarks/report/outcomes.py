@@ -1,9 +1,9 @@
-"""Text about recovery, the relay and memory."""
+"""Text about recovery, the flood, the relay and memory."""
 
 from statistics import median
 
 from benchmarks.report.tables import NONE, table
-from benchmarks.results import Relayed, Results
+from benchmarks.results import Flooded, Relayed, Results
 
 NOT_MEASURED = "Not measured; `--parts {part} --add` does."
 
@@ -18,12 +18,37 @@ def recovery(results: Results, plots: str) -> str:
             f"{each.stopped:.1f} s",
             f"{each.before:,.0f}/s",
             "never" if each.seconds is None else f"{each.seconds:.2f} s",
-            ", ".join(f"{count:,} × {status}" for status, count in each.answers.items()),
+            _answers(each.answers),
             f"{each.broken:,}",
         )
         for each in results.recoveries
     ]
     return f"{table(heads, rows)}\n\n![Throughput over time]({plots}/recovery.svg)"
+
+
+def flood(results: Results) -> str:
+    if not results.floods:
+        return NOT_MEASURED.format(part="flood")
+    heads = (
+        "", "the flood is answered in", "answers", "others, usual p50", "p50 during the flood",
+        "answers to others",
+    )  # fmt: skip
+    return table(heads, map(_flooded, results.floods))
+
+
+def _flooded(each: Flooded) -> tuple[str, ...]:
+    return (
+        f"round {each.round}",
+        f"{each.seconds:.1f} s",
+        _answers(each.answers),
+        f"{each.usual:,.1f} ms",
+        f"{each.during:,.1f} ms",
+        _answers(each.answers_of_others),
+    )
+
+
+def _answers(by_status: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} × {status}" for status, count in by_status.items())
 
 
 def relay(results: Results, plots: str) -> str:

@@ -32,6 +32,7 @@ def write(results: Results, page: Path) -> None:
             rows=sweep(results, "rows", rate),
             algorithms=sweep(results, "algorithm", rate),
             recovery=outcomes.recovery(results, page.stem),
+            flood=outcomes.flood(results),
             relay=outcomes.relay(results, page.stem),
             memory=outcomes.memory(results, page.stem),
             machine=table(("", ""), results.machine.items(), alignment="---"),

@@ -14,6 +14,7 @@ ONE_CONNECTION = replace(BASE, connections=1)
 MANY_CONNECTIONS = replace(BASE, connections=1000)
 LARGE_TABLES = replace(BASE, rows=10_000_000)
 RECOVERY_MAX_SECONDS = 2
+FLOOD_MAX_RATIO = 2
 OLDEST_EVENT_MAX_SECONDS = 1
 RELAY_LOSS_MAX = 0.1
 MEMORY_MAX_MIB = 120
@@ -88,6 +89,21 @@ def _recovery(results: Results) -> Verdict | None:
     words = f"{max(times):.2f} s at most" if max(times) < math.inf else "not back"
     reached = max(times) <= RECOVERY_MAX_SECONDS and clean
     return Verdict(words if clean else f"{words}, other answers than 200 and 503", reached)
+
+
+def _flood(results: Results) -> Verdict | None:
+    """Judges the median of the rounds; the others must get no refusal."""
+    if not results.floods:
+        return None
+    ratio = median(each.during / each.usual for each in results.floods)
+    refused = sum(
+        count
+        for each in results.floods
+        for status, count in each.answers_of_others.items()
+        if status != "200"
+    )
+    reached = ratio <= FLOOD_MAX_RATIO and not refused
+    return Verdict(f"{ratio:.2f} ×, {refused} refusals", reached)
 
 
 def _oldest_event(results: Results) -> Verdict | None:
@@ -185,6 +201,11 @@ TARGETS = (
         "a database that stood still and goes on",
         "throughput is back within 2 s; only 200 and 503 are answered",
         _recovery,
+    ),
+    Target(
+        "5,000 commands of one user at once: the median of 50 others",
+        "at most 2 × as usual, no refusal",
+        _flood,
     ),
     Target("the relay: age of the oldest event", "under 1 s", _oldest_event),
     Target("the relay: throughput that it costs", "at most 10 %", _cost_of_relay),

@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.contenders.catalogue import SERVICE
 from benchmarks.plan import BASE
-from benchmarks.results import Measurement, Recovery, Relayed, Results, Soak
+from benchmarks.results import Flooded, Measurement, Recovery, Relayed, Result, Results, Soak
 
 
 def a_measurement(**facts: Any) -> Measurement:
@@ -40,6 +40,19 @@ def a_recovery(**facts: Any) -> Recovery:
     return Recovery(**usual | facts)
 
 
+def a_flooded(**facts: Any) -> Flooded:
+    usual: dict[str, Any] = {
+        "round": 1,
+        "usual": 20.0,
+        "during": 30.0,
+        "requests": 900,
+        "seconds": 2.0,
+        "answers": {"200": 1, "409": 199, "429": 4800},
+        "answers_of_others": {"200": 900},
+    }
+    return Flooded(**usual | facts)
+
+
 def a_relayed(**facts: Any) -> Relayed:
     usual: dict[str, Any] = {
         "round": 1,
@@ -64,7 +77,7 @@ def a_soak(**facts: Any) -> Soak:
     return Soak(**usual | facts)
 
 
-def results_with(*everything: Measurement | Recovery | Relayed | Soak, **facts: Any) -> Results:
+def results_with(*everything: Result, **facts: Any) -> Results:
     usual: dict[str, Any] = {
         "machine": {"Processor": "two cores"},
         "settings": {"fsync": "on"},

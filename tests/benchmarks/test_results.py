@@ -10,6 +10,7 @@ from benchmarks.plan import READS
 from benchmarks.report import page
 from benchmarks.results import Results, measurement_of
 from tests.benchmarks.builders import (
+    a_flooded,
     a_measurement,
     a_recovery,
     a_relayed,
@@ -21,6 +22,7 @@ OF_EACH_PART = (
     a_measurement(),
     a_measurement(contender=ASYNCPG, scenario=READS),
     a_recovery(),
+    a_flooded(),
     a_relayed(),
     a_relayed(with_relay=False, ages=[], behind=None),
     a_soak(),

@@ -3,8 +3,8 @@ import pytest
 from benchmarks.contenders.catalogue import ASYNCPG, CEILING
 from benchmarks.plan import LIVES, READS, Scenario
 from benchmarks.report.targets import TARGETS, Verdict
-from benchmarks.results import Recovery, Relayed, Results
-from tests.benchmarks.builders import a_measurement, a_recovery, a_relayed, results_with
+from benchmarks.results import Flooded, Recovery, Relayed, Results
+from tests.benchmarks.builders import a_flooded, a_measurement, a_recovery, a_relayed, results_with
 
 
 def verdict_on(target: str, results: Results) -> Verdict | None:
@@ -35,6 +35,28 @@ def test_a_target_compares_measurements_of_the_same_kind_of_load(
         verdict = verdict_on(target, results_with(elsewhere, theirs, ours))
         assert verdict is not None
         assert verdict.reached is reached
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        (
+            [a_flooded(), a_flooded(round=2, during=40.0), a_flooded(round=3, during=90.0)],
+            Verdict("2.00 ×, 0 refusals", reached=True),
+        ),
+        ([a_flooded(during=40.4)], Verdict("2.02 ×, 0 refusals", reached=False)),
+        (
+            [a_flooded(answers_of_others={"200": 900, "503": 2})],
+            Verdict("1.50 ×, 2 refusals", reached=False),
+        ),
+    ],
+    ids=["twice as slow", "slower", "refusals"],
+)
+def test_judges_the_median_flood_and_allows_no_refusal_of_others(
+    rounds: list[Flooded], expected: Verdict
+) -> None:
+    target = "5,000 commands of one user at once: the median of 50 others"
+    assert verdict_on(target, results_with(*rounds)) == expected
 
 
 @pytest.mark.parametrize(
