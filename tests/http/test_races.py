@@ -19,6 +19,11 @@ def failing(session: Session, **headers: str) -> Request:
     return lambda client: client.post(f"/sessions/{session.id}/fail", headers=token | headers)
 
 
+def patching(session: Session, body: dict[str, Any]) -> Request:
+    token = bearer(a_token(session.user_id))
+    return lambda client: client.patch(f"/sessions/{session.id}", json=body, headers=token)
+
+
 @pytest.mark.parametrize("group_size_max", [1, 256])
 async def test_one_of_50_wins_and_the_others_get_409(
     start_app: Any, database: TestDatabase, group_size_max: int
@@ -183,3 +188,49 @@ async def test_returns_503_when_a_command_waits_too_long(
 
 async def _somebody_waits(database: TestDatabase) -> bool:
     return bool(await database.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+async def test_many_updates_at_once_each_get_a_version_of_their_own(
+    start_app: Any, database: TestDatabase
+) -> None:
+    replicas = [await start_app() for _ in range(2)]
+    session = await database.a_session()
+    halves = [
+        [patching(session, {"sets": [number]}) for number in numbers]
+        for numbers in (range(1, 11), range(11, 21))
+    ]
+
+    answers = await asyncio.gather(
+        *(
+            on_independent_connections(app, requests)
+            for app, requests in zip(replicas, halves, strict=True)
+        )
+    )
+
+    every = [answer for half in answers for answer in half]
+    assert {answer.status_code for answer in every} == {200}
+    assert {answer.headers["ETag"] for answer in every} == {f'"{n}"' for n in range(2, 22)}
+    events = await database.events(session)
+    row = await database.row(session)
+    last = max(events, key=lambda each: each["session_version"])
+    assert row["sets"] == last["event_data"]["sets"]
+
+
+async def test_updates_that_race_with_the_failure_come_before_it_or_get_409(
+    app: App, database: TestDatabase
+) -> None:
+    session = await database.a_session()
+    requests = [patching(session, {"sets": [number]}) for number in range(1, 25)]
+    requests.insert(12, failing(session))
+
+    answers = await on_independent_connections(app, requests)
+
+    failed = answers.pop(12)
+    statuses = Counter(answer.status_code for answer in answers)
+    assert failed.status_code == 200
+    assert statuses.keys() <= {200, 409}
+    assert failed.headers["ETag"] == f'"{statuses[200] + 2}"'
+    kinds = [each["event_type"] for each in sorted(
+        await database.events(session), key=lambda each: each["session_version"]
+    )]  # fmt: skip
+    assert kinds == ["session_updated"] * statuses[200] + ["session_failed"]

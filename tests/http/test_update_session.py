@@ -1,8 +1,6 @@
 """PATCH /sessions/{sessionId}. Rules shared with fail: test_fail_session."""
 
-import asyncio
 import json
-from collections import Counter
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +9,6 @@ import pytest
 
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
-from tests.http.racing import Request, on_independent_connections
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase
 
@@ -288,59 +285,3 @@ async def test_takes_the_longest_notes_and_refuses_a_larger_body(
 
     assert [stored.status_code, refused.status_code] == [200, 413]
     assert (await database.row(session))["notes"] == "\U0001d11e" * 2000
-
-
-def patching(session: Session, body: dict[str, Any]) -> Request:
-    token = bearer(a_token(session.user_id))
-    return lambda client: client.patch(f"/sessions/{session.id}", json=body, headers=token)
-
-
-def failing(session: Session) -> Request:
-    token = bearer(a_token(session.user_id))
-    return lambda client: client.post(f"/sessions/{session.id}/fail", headers=token)
-
-
-async def test_many_updates_at_once_each_get_a_version_of_their_own(
-    start_app: Any, database: TestDatabase
-) -> None:
-    replicas = [await start_app() for _ in range(2)]
-    session = await database.a_session()
-    halves = [
-        [patching(session, {"sets": [number]}) for number in numbers]
-        for numbers in (range(1, 11), range(11, 21))
-    ]
-
-    answers = await asyncio.gather(
-        *(
-            on_independent_connections(app, requests)
-            for app, requests in zip(replicas, halves, strict=True)
-        )
-    )
-
-    every = [answer for half in answers for answer in half]
-    assert {answer.status_code for answer in every} == {200}
-    assert {answer.headers["ETag"] for answer in every} == {f'"{n}"' for n in range(2, 22)}
-    events = await database.events(session)
-    row = await database.row(session)
-    last = max(events, key=lambda each: each["session_version"])
-    assert row["sets"] == last["event_data"]["sets"]
-
-
-async def test_updates_that_race_with_the_failure_are_before_it_or_409(
-    app: App, database: TestDatabase
-) -> None:
-    session = await database.a_session()
-    requests = [patching(session, {"sets": [number]}) for number in range(1, 25)]
-    requests.insert(12, failing(session))
-
-    answers = await on_independent_connections(app, requests)
-
-    failed = answers.pop(12)
-    statuses = Counter(answer.status_code for answer in answers)
-    assert failed.status_code == 200
-    assert statuses.keys() <= {200, 409}
-    assert failed.headers["ETag"] == f'"{statuses[200] + 2}"'
-    kinds = [each["event_type"] for each in sorted(
-        await database.events(session), key=lambda each: each["session_version"]
-    )]  # fmt: skip
-    assert kinds == ["session_updated"] * statuses[200] + ["session_failed"]
