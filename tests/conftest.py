@@ -72,11 +72,16 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture
 def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Restores the logging after a test that redirected it to its captured output."""
+    """Restores the logging after a test that redirected it to its captured output.
+
+    Loggers keep the list of processors that they were first used with, and `capture_logs` changes
+    the list of the configuration: it must be the same list again.
+    """
+    before = structlog.get_config()
     yield
     with capsys.disabled():
-        structlog.reset_defaults()
         logs.configure(LOG_LEVEL)
+        structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")
