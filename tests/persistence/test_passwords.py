@@ -19,7 +19,7 @@ PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 PASSWORDS = (
     PRINTABLE,
     PRINTABLE[::-1],
-    *(f"{each}a{each}" for each in string.punctuation + " "),
+    *(f"{each}a{each}" for each in "@:/?#[],%+&=;\\'\" "),
     "%41 stands for itself",
     "a%2Cb+c&d=e",
     "[YOUR-PASSWORD]",

@@ -13,7 +13,8 @@ from sqlalchemy import NullPool
 
 from service.bootstrap.migrations import ALEMBIC_INI, migrate
 from service.bootstrap.relay import parked
-from service.bootstrap.settings import DatabaseSettings, RelaySettings
+from service.bootstrap.settings import DatabaseSettings, RelaySettings, Settings
+from service.http.token_refusals import TokenRefusal
 from service.persistence.checks import OK
 from service.persistence.database_url import parse_database_url
 from service.persistence.engine import create_engine
@@ -98,6 +99,13 @@ def test_every_url_of_the_page_is_accepted(tmp_path: Path) -> None:
 
 def test_the_password_of_the_page_is_encoded_as_it_says() -> None:
     assert quote("p@ss/1 of the API", safe="") in PAGE
+
+
+def test_the_page_quotes_the_log_and_the_defaults_of_the_service() -> None:
+    assert f'"meaning": "{TokenRefusal.WRONG_SUBJECT.value}"' in PAGE
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert defaults["jwks_lifetime_seconds"] == 10 * 60
+    assert defaults["jwks_outage_seconds"] == 60 * 60
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

@@ -61,6 +61,17 @@ async def test_relay_names_once_what_has_no_effect(database: TestDatabase) -> No
     assert (done.code, without_effect(done.out.splitlines())) == (0, [["keepalives"]])
 
 
+async def test_relay_warns_of_the_port_of_a_transaction_pooler() -> None:
+    environment = OTHERS | {"SERVICE_DATABASE_URL": "postgresql://coach@127.0.0.1:6543/gym"}
+
+    done = await finished("relay", "--parked", environment=environment)
+
+    [line] = [json.loads(line) for line in done.out.splitlines()]
+    assert (line["level"], line["event"]) == ("warning", "transaction pooler suspected")
+    assert line["setting"] == "SERVICE_DATABASE_TRANSACTION_POOLER"
+    assert done.code == 1
+
+
 async def test_migrate_names_what_has_no_effect(database: TestDatabase) -> None:
     environment = {"SERVICE_DATABASE_URL": f"{database.url}&keepalives=1"}
 
