@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from statistics import median
-from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
@@ -23,6 +22,9 @@ from benchmarks.results import Flooded
 from benchmarks.subjects import started
 
 FLOOD = 5000
+CONNECTIONS = 100
+"""Of the flood, all of whose requests are written at once."""
+
 OTHERS = 50
 WARM_UP_SECONDS = 2
 USUAL_SECONDS = 4
@@ -58,14 +60,16 @@ def flooded(bench: Bench, round_: int) -> Flooded:
     ):
         others = _Others(server.url, bench.fresh)
         running = thread.submit(asyncio.run, others.run())
-        time.sleep(WARM_UP_SECONDS)
-        begun = time.monotonic()
-        time.sleep(USUAL_SECONDS)
-        flooder.send("go")
-        if not flooder.poll(PATIENCE_SECONDS):
-            raise LoadFailed("the flood was not answered")
-        start, end, statuses = flooder.recv()
-        others.stop()
+        try:
+            time.sleep(WARM_UP_SECONDS)
+            begun = time.monotonic()
+            time.sleep(USUAL_SECONDS)
+            flooder.send("go")
+            if not flooder.poll(PATIENCE_SECONDS):
+                raise LoadFailed("the flood was not answered")
+            start, end, statuses = flooder.recv()
+        finally:
+            others.stop()
         seen = running.result()
     return summary(round_, seen, Counter(statuses), usual_from=begun, start=start, end=end)
 
@@ -158,57 +162,28 @@ async def _send_at_once(
     url: str, request: bytes, control: Connection
 ) -> tuple[float, float, list[int]]:
     await asyncio.to_thread(control.recv)
+    connections = [await asyncio.open_connection(*_place(url)) for _ in range(CONNECTIONS)]
     start = time.monotonic()
-    statuses = await asyncio.gather(*(_send_one(url, request) for _ in range(FLOOD)))
-    return start, time.monotonic(), statuses
+    for _, writer in connections:
+        writer.write(request * (FLOOD // CONNECTIONS))
+    answers = await asyncio.gather(*(_statuses(reader) for reader, _ in connections))
+    return start, time.monotonic(), [status for each in answers for status in each]
 
 
-class _One(asyncio.Protocol):
-    """Sends the request, and closes the connection after its answer; cheaper than streams."""
-
-    def __init__(self, request: bytes, answer: asyncio.Future[int]) -> None:
-        self._request = request
-        self._answer = answer
-        self._received = b""
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, complete, body = self._received.partition(b"\r\n\r\n")
-        if complete and len(body) >= _length(head):
-            self._answer.set_result(_status_in(head))
-            self._transport.close()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_result(0)
-
-
-async def _send_one(url: str, request: bytes) -> int:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[int] = loop.create_future()
-    try:
-        await loop.create_connection(lambda: _One(request, answer), *_place(url))
-    except OSError:
-        return 0
-    return await answer
+async def _statuses(reader: asyncio.StreamReader) -> list[int]:
+    """Of all answers on this connection; 0 for those that do not come."""
+    statuses: list[int] = []
+    with suppress(OSError, EOFError):
+        while len(statuses) < FLOOD // CONNECTIONS:
+            statuses.append(await _status(reader))
+    return statuses + [0] * (FLOOD // CONNECTIONS - len(statuses))
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
     head = await reader.readuntil(b"\r\n\r\n")
-    await reader.readexactly(_length(head))
-    return _status_in(head)
-
-
-def _length(head: bytes) -> int:
     lines = head.lower().split(b"\r\n")
-    return next(int(each[15:]) for each in lines if each.startswith(b"content-length:"))
-
-
-def _status_in(head: bytes) -> int:
+    length = next(int(each[15:]) for each in lines if each.startswith(b"content-length:"))
+    await reader.readexactly(length)
     return int(head.split(maxsplit=2)[1])
 
 
