@@ -6,10 +6,10 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines mutants bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try test faults engines mutants swagger-ui bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
 	@$(BLOCK_CTRL_C) $(RUN) service demo --port "$(PORT)"
@@ -30,6 +30,15 @@ engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBoun
 
 mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS="service.domain.*"; an hour at most)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" nice -n 15 $(RUN) tests.mutants $(ARGS)
+
+swagger-ui: ## take the newest Swagger UI for the page of the API (needs npm)
+	cd $(SWAGGER_UI) && npm pack --silent swagger-ui-dist && tar -xzf swagger-ui-dist-*.tgz && \
+	cp package/LICENSE package/NOTICE package/swagger-ui-bundle.js.LICENSE.txt . && \
+	(cd package && sha256sum swagger-ui-bundle.js swagger-ui.css) > SHA256SUMS && \
+	for file in swagger-ui-bundle.js swagger-ui.css; do gzip -9nc package/$$file > $$file.gz; done && \
+	rm -r package swagger-ui-dist-*.tgz
+
+SWAGGER_UI = service/http/docs/swagger_ui
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(RUN) benchmarks $(ARGS)

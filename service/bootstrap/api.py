@@ -24,12 +24,13 @@ from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.cors import allow_origins
+from service.http.docs.page import docs_routes
 from service.http.endpoints import AppResources
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.openapi.document import render
-from service.http.operations.table import OPERATIONS
+from service.http.operations.table import OPERATIONS, UNDESCRIBED
 from service.http.routes import routes_of
 from service.http.token_refusals import RefusedTokens
 from service.persistence.connect_causes import server_name
@@ -49,7 +50,8 @@ def create_app(
     shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
     root_path = settings.root_path or ""
-    openapi = render(OPERATIONS, root_path)
+    operations = OPERATIONS if settings.docs else UNDESCRIBED
+    openapi = render(operations, root_path) if settings.docs else b""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppResources]:
@@ -82,7 +84,7 @@ def create_app(
             }
 
     app = Starlette(
-        routes=routes_of(OPERATIONS, root_path),
+        routes=routes_of(operations, root_path) + (docs_routes(root_path) if settings.docs else []),
         middleware=[Middleware(RequestMiddleware, allow_origins(settings.allowed_origins))],
         exception_handlers={
             ServiceError: respond_to_service_error,

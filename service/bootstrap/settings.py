@@ -166,6 +166,9 @@ class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings):
 
     host: str = _setting("127.0.0.1", "Address or host name to listen on.")
     port: int = _setting(8000, "Port to listen on.", ge=0, le=65_535)
+    docs: bool = _setting(
+        True, "Publishes the description of the API, `/openapi.json`, and its page, `/docs`."
+    )
     cors_allowed_origins: Annotated[str, AfterValidator(check_origins)] | None = _setting(
         None,
         "Origins whose pages may call the API, separated by commas, such as"

@@ -26,12 +26,14 @@ from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
 from service.dev.homes import EmbeddedPostgresError
+from service.dev.page import add_page
 from service.dev.stopping import StopRequest, StopRequestedError
 from service.dev.tokens import mint
 from service.dev.welcome import DEFAULT_PORT, HOST, render_welcome
 from service.urls import PORT_MAX
 
 API_ROLE = "training_api"
+HOSTS = (HOST, "localhost")
 UNPRIVILEGED_PORT = 1024
 TOKEN_LIFETIME = timedelta(days=7)
 GRACE_SECONDS = 2
@@ -117,6 +119,7 @@ def _serve(listener: socket.socket, server: embedded.Server, home: Path, stop: S
         database_url=SecretStr(server.url(user=API_ROLE)),
         jwt_secret=secret,
         jwks_url=None,
+        docs=True,
     )
     _migrate(server.url())
     stop.check()
@@ -126,7 +129,10 @@ def _serve(listener: socket.socket, server: embedded.Server, home: Path, stop: S
     welcome = render_welcome(port, session_id, token, home=home, data=server.data)
     logs.configure("info", for_people=True)
     options = server_options(settings) | {"timeout_graceful_shutdown": GRACE_SECONDS}
-    config = uvicorn.Config(create_app(settings), **options)
+    app = create_app(settings)
+    root_path = settings.root_path or ""
+    add_page(app, root_path=root_path, hosts=HOSTS, token=token, session_id=session_id)
+    config = uvicorn.Config(app, **options)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     _DemoServer(config, welcome, stop).run([listener])
 

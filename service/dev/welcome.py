@@ -13,17 +13,18 @@ DEFAULT_HOME = Path(".data")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 _WELCOME = """
-  Training sessions is listening on {url}
+  Training sessions is listening. A session is in progress: open the page, and click Execute.
 
-  A session is in progress. Fail it, in another terminal:
+    {url}/docs
+
+  Or fail it in another terminal:
 
 {curl}
 
-  It answers 200; the same call again answers 409. To see a whole life of sessions:
+  The answer is 200, and after that 409. To see a whole life of sessions:
 
     {tour}
 
-  API     {api}
   Data    {data}
   Stop    Ctrl-C
 """
@@ -41,7 +42,6 @@ def render_welcome(port: int, session_id: UUID, token: str, *, home: Path, data:
         url=url,
         curl=_CURL.format(options=_curl_options(), url=url, session_id=session_id, token=token),
         tour=_tour(port, home),
-        api=_shown(CHECKOUT / "docs" / "api.md"),
         data=_shown(data),
     )
 

@@ -11,18 +11,21 @@ from starlette.routing import Route
 from service.http.openapi.operation import Endpoint, Operation
 
 
-def routes_of(operations: Iterable[Operation], root_path: str) -> list[Route]:
-    """The routes for a proxy that passes `root_path` on, and for one that strips it.
+def prefixes(root_path: str) -> list[str]:
+    """Of the paths behind a proxy that passes `root_path` on, and behind one that strips it.
 
     In this order, because a stripped path may begin like the root path, such as /sessions.
     """
+    return [unquote(root_path), ""] if root_path else [""]
+
+
+def routes_of(operations: Iterable[Operation], root_path: str) -> list[Route]:
     paths: dict[str, dict[str, Endpoint]] = {}
     for each in operations:
         paths.setdefault(each.path, {})[each.method] = each.endpoint
-    prefixes = [unquote(root_path), ""] if root_path else [""]
     return [
         Route(prefix + path, _by_method(endpoints), methods=list(endpoints))
-        for prefix in prefixes
+        for prefix in prefixes(root_path)
         for path, endpoints in paths.items()
     ]
 

@@ -180,6 +180,20 @@ async def test_the_printed_curl_command_fails_the_session_once(home: Path, port:
     ]
 
 
+async def test_the_page_begins_with_the_token_and_the_session(home: Path, port: int) -> None:
+    async with a_demo(home, port) as demo, httpx2.AsyncClient(base_url=demo.url) as client:
+        root = await client.get("/", follow_redirects=True)
+        given = (await client.get("/docs/given.json")).json()
+        elsewhere = {"Host": "evil.example"}
+        rebound = await client.get("/docs/given.json", headers=elsewhere)
+
+    assert (root.status_code, root.url.path) == (200, "/docs")
+    assert 'data-given="docs/given.json"' in root.text
+    assert given["token"] == demo.token
+    assert f"/sessions/{given['parameters']['sessionId']}/fail" in demo.process.output
+    assert rebound.status_code == 404
+
+
 async def test_serves_on_a_terminal_that_knows_only_ascii(home: Path, port: int) -> None:
     async with a_demo(home, port, environment={"PYTHONIOENCODING": "ascii"}) as demo:
         assert demo.call().status_code == 200
