@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+import jwt
 import pytest
 import pytest_asyncio
 
@@ -14,6 +15,7 @@ from service.http.auth import Authenticator
 from service.http.errors import Unauthenticated
 from service.http.key_set import KeySet
 from service.http.token_refusals import LOG_INTERVAL_SECONDS, RefusedTokens, TokenRefusal
+from service.http.verification_errors import refusal_of
 from tests.builders import a_token
 from tests.http.issuer import an_es256_key, an_issuer, an_rs256_key
 from tests.running import NO_AUTHORITIES
@@ -251,3 +253,11 @@ async def test_reports_what_is_left_when_it_closes(reports: Reports) -> None:
 async def test_no_two_reasons_say_the_same() -> None:
     reasons = [refusal.reason for refusal in TokenRefusal]
     assert len(set(reasons)) == len(set(TokenRefusal.__members__)) == len(reasons)
+
+
+async def test_a_letter_at_the_end_of_the_issuer_is_no_slash() -> None:
+    token = a_token(iss=ISSUER)
+
+    refusal = refusal_of(jwt.InvalidIssuerError(), token, algorithm="HS256", issuer=ISSUER + "X")
+
+    assert refusal is TokenRefusal.WRONG_ISSUER

@@ -61,8 +61,8 @@ class Mutant:
         module, _, mangled = self.name.rpartition(".")
         function = mangled.rpartition("__mutmut_")[0]
         functions = _functions(DIRECTORY / self.file)
-        before = functions[f"{function}__mutmut_orig"].splitlines()[1:]
-        after = functions[mangled].splitlines()[1:]
+        before = _statements(functions[f"{function}__mutmut_orig"])
+        after = _statements(functions[mangled])
         lines = list(ndiff(before, after))
         return (
             f"{module}.{function.removeprefix('x').strip('_ǁ').replace('ǁ', '.')}",
@@ -73,6 +73,15 @@ class Mutant:
 
 def _in_lower_case(statement: str) -> str:
     return _HEADER_NAME.sub(lambda name: name[0].lower(), statement)
+
+
+def _statements(function: str) -> list[str]:
+    """The lines of its body, without its decorators and its first line."""
+    lines = iter(function.splitlines())
+    for line in lines:
+        if line.startswith(("def ", "async def ")):
+            break
+    return list(lines)
 
 
 @cache
