@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines mutants swagger-ui bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try test faults engines mutants screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBoun
 
 mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS="service.domain.*"; an hour at most)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" nice -n 15 $(RUN) tests.mutants $(ARGS)
+
+screenshot: $(VENV)/.dev ## take the picture of the README from a fresh `make run` (needs chromium)
+	$(RUN) tests.browser.screenshot http://127.0.0.1:$(PORT)/ docs/images/docs-page.png
 
 swagger-ui: ## take the newest Swagger UI for the page of the API (needs npm)
 	cd $(SWAGGER_UI) && npm pack --silent swagger-ui-dist && tar -xzf swagger-ui-dist-*.tgz && \

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from service.bootstrap import logs
 from service.dev import postgres as embedded
 from service.dev.direct_connections import connect_directly
+from tests import optional_programs
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
 from tests.running import (
@@ -58,6 +60,19 @@ def pytest_xdist_auto_num_workers() -> int:
     No workers if a server is given: roles belong to the whole server, and tests change them.
     """
     return 0 if os.environ.get(TEST_DATABASE_URL) else min((os.cpu_count() or 1) + 1, WORKERS_MAX)
+
+
+def pytest_configure() -> None:
+    optional_programs.check_required()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return optional_programs.is_left_out(collection_path) or None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for program in optional_programs.missing():
+        terminalreporter.write_line(program.advice, yellow=True)
 
 
 def pytest_asyncio_loop_factories(

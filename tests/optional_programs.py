@@ -1,0 +1,62 @@
+"""Programs that some tests need, and that not every machine has.
+
+Where one is missing, its tests are left out, and the end of the run says what to install.
+SERVICE_TEST_REQUIRE=chromium makes that an error, so that CI cannot pass without them.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REQUIRE = "SERVICE_TEST_REQUIRE"
+TESTS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class OptionalProgram:
+    """`commands`: its names on PATH. `tests`: the directory of the tests that need it."""
+
+    name: str
+    commands: tuple[str, ...]
+    tests: Path
+    install: str
+
+    def find(self) -> str | None:
+        return next(filter(None, map(shutil.which, self.commands)), None)
+
+    def path(self) -> str:
+        found = self.find()
+        assert found, self.advice
+        return found
+
+    @property
+    def advice(self) -> str:
+        return f"{self.tests.name} tests left out: {self.name} is missing. {self.install}"
+
+
+CHROMIUM = OptionalProgram(
+    name="chromium",
+    commands=("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    tests=TESTS / "browser",
+    install="On Debian and Ubuntu: sudo apt install chromium",
+)
+PROGRAMS = (CHROMIUM,)
+
+
+def missing() -> list[OptionalProgram]:
+    return [program for program in PROGRAMS if program.find() is None]
+
+
+def check_required() -> None:
+    """Raises UsageError if a program is missing that the environment requires."""
+    required = os.environ.get(REQUIRE, "").split(",")
+    for program in missing():
+        if program.name in required:
+            raise pytest.UsageError(f"{REQUIRE}: {program.advice}")
+
+
+def is_left_out(path: Path) -> bool:
+    return any(path == program.tests or program.tests in path.parents for program in missing())
