@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.browser.chromium import PATIENCE_MS, a_browser, a_page
 
-SIZE = {"width": 1280, "height": 860}
+SIZE = {"width": 1280, "height": 1530}
 
 
 async def take(url: str, file: str) -> None:
@@ -17,9 +17,7 @@ async def take(url: str, file: str) -> None:
         await page.set_viewport_size({"width": SIZE["width"], "height": SIZE["height"]})
         await watched.execute()
         await expect(watched.status()).to_contain_text("200")
-        await page.locator(".opblock-section-request-body").evaluate(
-            "each => each.scrollIntoView()"
-        )
+        await watched.operation().evaluate("operation => operation.scrollIntoView()")
         await page.screenshot(path=file)
 
 
