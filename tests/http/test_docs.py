@@ -4,23 +4,40 @@ import gzip
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
+import httpx2
 import pytest
 
+from service.bootstrap.api import create_app
 from service.http.docs import page
-from tests.http.bare import a_bare_app
 from tests.http.responses import error_of
-from tests.running import App
+from tests.running import NO_AUTHORITIES, App, serving, test_settings
 
 SWAGGER_UI = Path(page.__file__).parent / "swagger_ui"
 SUMS = [line.split() for line in (SWAGGER_UI / "SHA256SUMS").read_text().splitlines()]
 
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+@asynccontextmanager
+async def an_app(**overrides: Any) -> AsyncIterator[App]:
+    """Not by `running_app`: the page is for people, and no part of the description of the API."""
+    settings = test_settings(database_url=NOWHERE, **overrides)
+    async with (
+        serving(create_app(settings), settings) as url,
+        httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_AUTHORITIES) as client,
+    ):
+        yield App(url, client)
+
+
 @pytest.fixture
 async def app() -> AsyncIterator[App]:
-    async with a_bare_app() as app:
+    async with an_app() as app:
         yield app
 
 
@@ -46,7 +63,7 @@ async def test_every_link_of_the_page_leads_to_a_file_also_behind_a_proxy(
     root_path: str, passed_on: str
 ) -> None:
     """`passed_on`: what is left of the root path when the request arrives."""
-    async with a_bare_app(root_path=root_path or None) as app:
+    async with an_app(root_path=root_path or None) as app:
         html = (await app.client.get(f"{passed_on}/docs")).text
         links = [each for each in re.findall(r'(?:src|href)="([^"]+)"', html) if each != "data:,"]
         files = [urljoin(f"{root_path}/docs", link) for link in links]
@@ -70,7 +87,7 @@ async def test_serves_no_other_file(app: App, name: str) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/page.js", "/openapi.json"])
 async def test_returns_404_if_the_setting_turns_it_off(path: str) -> None:
-    async with a_bare_app(docs=False) as app:
+    async with an_app(docs=False) as app:
         response = await app.client.get(path)
 
     assert (response.status_code, error_of(response)["code"]) == (404, "NOT_FOUND")
