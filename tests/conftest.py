@@ -17,6 +17,7 @@ from service.bootstrap import logs
 from service.dev import postgres as embedded
 from service.dev.direct_connections import connect_directly
 from tests import optional_programs
+from tests.conformance import assert_all_conform
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
 from tests.running import (
@@ -83,6 +84,12 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("both_loops"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"real": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def _every_answer_is_as_described() -> Iterator[None]:
+    yield
+    assert_all_conform()
 
 
 @pytest.fixture

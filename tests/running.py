@@ -30,6 +30,7 @@ from service.domain.session import Session
 from service.persistence.engine import create_engine
 from service.persistence.tables import sessions as sessions_table
 from tests.builders import SECRET, a_session, a_token, bearer
+from tests.conformance import describing
 
 TRIES = 1000
 
@@ -265,7 +266,7 @@ class App:
 @asynccontextmanager
 async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
     async with (
-        serving(create_app(settings, **parts), settings) as url,
+        serving(describing(create_app(settings, **parts), settings.root_path), settings) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_AUTHORITIES) as client,
     ):
         yield App(url, client)

@@ -6,7 +6,7 @@ Not from `typing`: before Python 3.12, pydantic needs the typed dictionaries of 
 from datetime import datetime
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from service.domain.session import REPETITIONS_MAX, RPE_MAX, SETS_MAX, SessionStatus
@@ -162,5 +162,7 @@ class ReadinessAnswer(TypedDict):
 
 class Description(TypedDict):
     """A document of OpenAPI."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it here
 
     openapi: str

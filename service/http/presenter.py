@@ -1,15 +1,16 @@
 """Builds the JSON of sessions and events, whose times are in UTC. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from service.application.ports import HistoryEvent
 from service.domain.session import Session
+from service.http.dtos import SessionDTO
 
 
-def envelope(data: dict[str, Any], *, next_cursor: str | None = None) -> bytes:
+def envelope(data: Mapping[str, Any], *, next_cursor: str | None = None) -> bytes:
     meta = {"nextCursor": next_cursor} if next_cursor else {}
     return orjson.dumps({"data": data, "meta": meta}, option=orjson.OPT_UTC_Z)
 
@@ -18,7 +19,7 @@ def session_envelope(session: Session) -> bytes:
     return envelope({"session": session_dto(session)})
 
 
-def session_dto(session: Session) -> dict[str, Any]:
+def session_dto(session: Session) -> SessionDTO:
     return {
         "id": str(session.id),
         "status": session.status,

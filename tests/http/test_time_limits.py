@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from service.bootstrap.api import create_app
+from tests.conformance import describing
 from tests.http.bare import (
     HOST,
     LIVEZ,
@@ -246,7 +247,7 @@ async def test_aborts_a_closing_connection_whose_client_reads_no_answer(
     )
     loop = asyncio.get_running_loop()
     app = create_app(settings)
-    async with serving(app, settings, send_buffer_bytes=SMALL_BUFFER) as url:
+    async with serving(describing(app, None), settings, send_buffer_bytes=SMALL_BUFFER) as url:
         port = urlsplit(url).port
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)

@@ -20,6 +20,7 @@ import httpx2
 import psutil
 
 from tests.builders import SECRET
+from tests.conformance import HELD
 from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,7 @@ async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[P
             timeout=PATIENCE_SECONDS,
             limits=httpx2.Limits(max_connections=None),
             verify=NO_AUTHORITIES,
+            event_hooks=HELD,
         ) as client:
             yield process, App(url, client)
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from service.http.connection.limits import HEAD_MAX_BYTES
+from tests.conformance import HELD
 from tests.http.bare import HOST, LIVEZ, BareConnection, a_post, assert_refuses, connected
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import (
@@ -37,7 +38,9 @@ async def a_service_with_open_files(number: int) -> AsyncIterator[tuple[Process,
     environment = serve_environment(NOWHERE)
     async with started("serve", environment=environment, command=limited) as process:
         url = await listening_url(process)
-        async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
+        async with httpx2.AsyncClient(
+            base_url=url, timeout=PATIENCE_SECONDS, event_hooks=HELD
+        ) as client:
             yield process, App(url, client)
 
 

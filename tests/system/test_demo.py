@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from service.dev.demo import usable_port
+from tests.conformance import hold
 from tests.http.bare import LIVEZ, assert_refuses, connected
 from tests.running import eventually
 from tests.system.processes import (
@@ -110,7 +111,9 @@ def replayed(curl: list[str]) -> httpx2.Response:
     options = list(zip(rest[::2], rest[1::2], strict=True))
     headers = dict(value.split(": ", 1) for name, value in options if name == "-H")
     body = "".join(value for name, value in options if name == "-d")
-    return httpx2.request(method, url, headers=headers, content=body, timeout=PATIENCE_SECONDS)
+    answer = httpx2.request(method, url, headers=headers, content=body, timeout=PATIENCE_SECONDS)
+    hold(answer)
+    return answer
 
 
 @pytest.fixture

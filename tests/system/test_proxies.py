@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.builders import SECRET, bearer
+from tests.conformance import HELD
 from tests.conftest import StartApp
 from tests.http.issuer import an_es256_key, an_issuer
 from tests.running import NO_AUTHORITIES, TestDatabase, serving, test_settings
@@ -142,7 +143,9 @@ async def _status_of_a_read(environment: dict[str, str]) -> int:
     """The status for a session that is not there: 404 if the key set could be fetched."""
     async with (
         started("serve", environment=environment) as process,
-        httpx2.AsyncClient(base_url=await listening_url(process), verify=NO_AUTHORITIES) as client,
+        httpx2.AsyncClient(
+            base_url=await listening_url(process), verify=NO_AUTHORITIES, event_hooks=HELD
+        ) as client,
     ):
         answer = await client.get(f"/sessions/{uuid4()}", headers=bearer(KEY.token()))
         return answer.status_code

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from service.dev import postgres as embedded
 from tests import nats_server
 from tests.builders import bearer
+from tests.conformance import HELD
 from tests.running import Cluster, TestDatabase, eventually
 from tests.system.compose import CONFIGS, ENTRYPOINT, HEALTH_CHECK, IMAGE_ENVIRONMENT, SERVICES
 from tests.system.processes import (
@@ -176,5 +177,7 @@ async def _api(environment: dict[str, str]) -> AsyncIterator[httpx2.AsyncClient]
     command = SERVICES["api"]["command"]
     async with started(*command, command=ENTRYPOINT, environment=environment) as process:
         url = await listening_url(process)
-        async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
+        async with httpx2.AsyncClient(
+            base_url=url, timeout=PATIENCE_SECONDS, event_hooks=HELD
+        ) as client:
             yield client
