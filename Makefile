@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines mutants screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ swagger-ui: ## take the newest Swagger UI for the page of the API (needs npm)
 	rm -r package swagger-ui-dist-*.tgz
 
 SWAGGER_UI = service/http/docs/swagger_ui
+
+typescript: $(VENV)/.dev ## compile TypeScript types made from the description of the API (needs Node 20)
+	$(RUN) service openapi > tests/typescript/openapi.json
+	cd tests/typescript && npm ci --silent && npm run --silent check
 
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(RUN) benchmarks $(ARGS)
@@ -82,7 +86,8 @@ LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 clean: ## remove what the other commands made, the demo's data included
 	@$(if $(BROKEN),$(PYTHON),$(VENV)/bin/python) -m service.dev.clean .data
 	@rm -f .venv*/.demo .venv*/.dev .venv*/.bench .venv*/.mutants
-	rm -rf .venv* .data .coverage* mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf tests/typescript/node_modules tests/typescript/openapi.json tests/typescript/api.d.ts
+	rm -rf .venv* .data .coverage* mutants .hypothesis .schemathesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache
 
 # Not empty if an installation was broken off, or if the Python of the environment is gone.

@@ -59,7 +59,9 @@ Statuses = Annotated[
     frozenset[SessionStatus],
     WithJsonSchema({"type": "array", "items": {"enum": [*SessionStatus], "type": "string"}}),
 ]
-_CURSOR_TEXT = WithJsonSchema({"type": "string", "format": "cursor"})
+_CURSOR_TEXT = WithJsonSchema(
+    {"type": "string", "format": "cursor", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"}
+)
 _CURSOR = "`meta.nextCursor` of an answer to the same query: continues after its last item."
 
 

@@ -26,7 +26,7 @@ from service.http.openapi.refusals import (
     refusals,
     unknown_path,
 )
-from service.http.openapi.schemas import component_schemas, reference
+from service.http.openapi.schemas import component_schemas, inlined_schema, reference
 
 
 def render(operations: Iterable[Operation], root_path: str) -> bytes:
@@ -107,7 +107,7 @@ def _parameters(operation: Operation) -> Iterator[dict[str, Any]]:
 
 def _body(operation: Operation) -> dict[str, Any]:
     return {
-        "required": False,
+        "required": "minProperties" in inlined_schema(operation.body),  # an absent body means {}
         "description": "An absent body means `{}`.",
         "content": {
             "application/json": {
