@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT
 
 try: $(VENV)/.demo ## play the life of several sessions against `make run`, and print it (PORT=8000)
 	@$(BLOCK_CTRL_C) $(RUN) service try --port "$(PORT)"
+
+consume: $(VENV)/.demo ## print the events of `make run` as a consumer gets them (NATS, relay, example)
+	@$(BLOCK_CTRL_C) $(RUN) service consume
 
 test: $(VENV)/.dev ## run the tests, side by side (ARGS="tests/unit/test_text.py" for one file)
 	$(RUN) pytest $(SIDE_BY_SIDE) $(ARGS)

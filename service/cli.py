@@ -1,4 +1,4 @@
-"""python -m service demo | try | serve | relay | migrate | token | openapi
+"""python -m service demo | try | consume | serve | relay | migrate | token | openapi
 
 Each command imports its modules when it runs, so the relay loads no web framework.
 """
@@ -162,6 +162,12 @@ def _try(options: argparse.Namespace) -> int:
     return tour.run(url, options.data)
 
 
+def _consume(options: argparse.Namespace) -> int:
+    from service.dev import consume  # noqa: PLC0415  its servers are not installed in production
+
+    return consume.run(options.data)
+
+
 def _port(given: str) -> int:
     if re.fullmatch("[0-9]{1,5}", given) and int(given) <= PORT_MAX:
         return int(given)
@@ -222,6 +228,17 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=Path(".data"), help="data of the demo (%(default)s)"
     )
     tour.set_defaults(run=_try)
+
+    consumer = commands.add_parser(
+        "consume",
+        help="print the events of the demo as a consumer gets them",
+        description="Starts a nats-server, the relay and the example of a consumer beside a running"
+        " demo. Ctrl-C stops all three and keeps their data.",
+    )
+    consumer.add_argument(
+        "--data", type=Path, default=Path(".data"), help="data of the demo (%(default)s)"
+    )
+    consumer.set_defaults(run=_consume)
 
     serve = commands.add_parser(
         "serve",

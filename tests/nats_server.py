@@ -166,6 +166,15 @@ class NatsServer:
         async with self.client() as client:
             return (await client.jetstream().stream_info(STREAM)).state.messages
 
+    async def has_acknowledged(self, durable: str) -> bool:
+        """True if this consumer was sent every message of the stream, and has settled each."""
+        async with self.client() as client:
+            try:
+                info = await client.jetstream().consumer_info(STREAM, durable)
+            except NotFoundError:
+                return False
+            return not info.num_pending and not info.num_ack_pending
+
     async def stored(self) -> list[Stored]:
         """All events of the stream, in its order."""
         return [

@@ -15,37 +15,28 @@ from uuid import UUID, uuid4
 
 import uvicorn
 from pydantic import SecretStr
-from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from service.application.commands import PlanSession
 from service.bootstrap import logs
 from service.bootstrap.api import compose_commands, compose_database, compose_engine, create_app
-from service.bootstrap.migrations import create_unpooled_engine, migrate
+from service.bootstrap.migrations import migrate
 from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
 from service.dev.homes import EmbeddedPostgresError
+from service.dev.logins import API_ROLE, make_login
 from service.dev.page import add_page
 from service.dev.stopping import StopRequest, StopRequestedError
 from service.dev.tokens import mint
 from service.dev.welcome import DEFAULT_PORT, HOST, render_welcome
 from service.urls import PORT_MAX
 
-API_ROLE = "training_api"
 HOSTS = (HOST, "localhost")
 UNPRIVILEGED_PORT = 1024
 TOKEN_LIFETIME = timedelta(days=7)
 GRACE_SECONDS = 2
 SECRET_LENGTH = 64
-
-_MAKE_API_ROLE = text(f"""
-    DO $$ BEGIN
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{API_ROLE}') THEN
-            CREATE ROLE {API_ROLE} LOGIN;
-        END IF;
-    END $$
-""")
 
 
 class PortTakenError(Exception):
@@ -161,13 +152,8 @@ class _DemoServer(uvicorn.Server):
 
 def _migrate(url: str) -> None:
     settings = load(DatabaseSettings, database_url=SecretStr(url))
-    asyncio.run(_make_api_role(settings))
+    asyncio.run(make_login(settings, API_ROLE))
     migrate(settings, grant_to=API_ROLE)
-
-
-async def _make_api_role(settings: DatabaseSettings) -> None:
-    async with create_unpooled_engine(settings).begin() as connection:
-        await connection.execute(_MAKE_API_ROLE)
 
 
 async def _start_session(settings: Settings, user_id: UUID) -> UUID:

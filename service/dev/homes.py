@@ -57,7 +57,7 @@ def make_reachable(home: Path) -> Path:
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path, *, used_by: str = "make run") -> Iterator[None]:
     """Raises DataInUseError if another process uses the data."""
     try:
         lock = (home / "lock").open("w")
@@ -69,7 +69,7 @@ def locked(home: Path) -> Iterator[None]:
         except BlockingIOError:
             raise DataInUseError(
                 f"Another process is using the data in {home}."
-                " Is `make run` open in another terminal?"
+                f" Is `{used_by}` open in another terminal?"
             ) from None
         for each in home.glob(f"{UNFINISHED}*"):  # a killed process has left it
             shutil.rmtree(each, ignore_errors=True)

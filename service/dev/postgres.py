@@ -43,7 +43,11 @@ class Server:
     binaries: Path
 
     def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
-        return f"postgresql://{user}@/{database}?host={self.socket_dir}"
+        return server_url(self.socket_dir, database, user)
+
+
+def server_url(socket_dir: Path, database: str = "postgres", user: str = SUPERUSER) -> str:
+    return f"postgresql://{user}@/{database}?host={socket_dir}"
 
 
 @contextmanager
@@ -98,7 +102,12 @@ def _make_cluster(binaries: Path, data: Path, arguments: Sequence[str]) -> None:
 
 
 def is_running(data: Path) -> bool:
-    """True if a server still answers, because the process that started it was killed.
+    """True if a server answers; it may do so after the process that started it was killed."""
+    return find_socket_dir(data) is not None
+
+
+def find_socket_dir(data: Path) -> Path | None:
+    """The directory of the socket on which a server answers, or None.
 
     The process id in `postmaster.pid` proves nothing: another process may have that id by now.
     """
@@ -107,8 +116,8 @@ def is_running(data: Path) -> bool:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(f"{socket_dir}/.s.PGSQL.{port}")
     except (OSError, ValueError):
-        return False
-    return True
+        return None
+    return Path(socket_dir)
 
 
 def _start(pg_ctl: Sequence[str], log: Path) -> None:

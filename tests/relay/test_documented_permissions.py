@@ -1,36 +1,36 @@
-"""The permissions that docs/events.md lists are enough for the relay and all of its commands."""
+"""The documented permissions are enough: for the relay and its commands, and for the example."""
 
 import re
 import signal
+import sys
 from pathlib import Path
 
 from tests.nats_server import a_nats_server
 from tests.relay.conftest import StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, eventually
+from tests.system.processes import started
 
-EVENTS_PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+CONSUMER = (sys.executable, "docs/examples/consumer.py")
 LOGIN = "coach:whistle"
 SINCE = ("--since", "2026-01-01T00:00:00Z")
 
 
-def documented_permissions() -> str:
-    found = re.search(r"```\n(publish: \{.*?\n)```", EVENTS_PAGE, re.DOTALL)
+def server_settings(page: str) -> str:
+    """Gives the user of LOGIN the permissions that the page lists, and others every permission."""
+    found = re.search(r"```\n(publish: \{.*?\n)```", (DOCS / page).read_text(), re.DOTALL)
     assert found
-    return found[1]
-
-
-def server_settings() -> str:
-    relay = f'{{user: coach, password: "whistle", permissions: {{\n{documented_permissions()}}}}}'
+    limited = f'{{user: coach, password: "whistle", permissions: {{\n{found[1]}}}}}'
     owner = '{user: owner, password: "any"}'
-    return f"authorization {{ users: [{relay}, {owner}] }}\nno_auth_user: owner"
+    return f"authorization {{ users: [{limited}, {owner}] }}\nno_auth_user: owner"
 
 
 async def test_the_documented_permissions_are_enough(
     database: TestDatabase, a_relay: StartRelay
 ) -> None:
     event_id = await an_event(database, await database.a_session(), 1)
-    async with a_nats_server(server_settings()) as server:
+    async with a_nats_server(server_settings("events.md")) as server:
         url = server.url_with(LOGIN)
         async with a_relay("--ensure-stream", nats_url=url) as process:
             await eventually(lambda: is_empty(database))
@@ -41,3 +41,19 @@ async def test_the_documented_permissions_are_enough(
                 assert await process.end() == 0, process.output
 
         assert await server.ids() == [str(event_id)]
+
+
+async def test_the_documented_permissions_are_enough_for_the_example_of_a_consumer(
+    database: TestDatabase,
+) -> None:
+    async with a_nats_server(server_settings("consumers.md")) as server:
+        await server.make_stream()
+        await server.publish("training.session.v1.gym.3.failed", b"a knee that hurts")
+        environment = {
+            "CONSUMER_NATS_URL": server.url_with(LOGIN),
+            "CONSUMER_DATABASE_URL": database.url,
+        }
+        async with started(command=CONSUMER, environment=environment) as consumer:
+            await consumer.line("message 1 is rejected")
+            await eventually(lambda: server.has_acknowledged("totals"))
+            assert "ermission" not in consumer.output

@@ -28,7 +28,7 @@ async def test_installs_once_and_says_how_much(checkout: Checkout) -> None:
 
     assert (first.code, first.err) == (0, "")
     assert first.out == (
-        f"Installing into .venv, once: about 170 MB, in a minute or two ...\n{READY}"
+        f"Installing into .venv, once: about 190 MB, in a minute or two ...\n{READY}"
     )
     assert second.out == READY
 
