@@ -130,7 +130,7 @@ class KeySet:
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > KEY_SET_MAX_BYTES:
-                    raise ValueError("the key set is too large")
+                    raise ValueError  # the caller logs its type
         return json.loads(body)
 
 

@@ -50,7 +50,9 @@ async def test_records_the_event_and_changes_no_other_field_of_the_session(
     session = await database.a_session()
     before = await database.row(session)
 
-    await app.fail(session, reason="shoulder pain", headers={"X-Request-Id": "phone-7"})
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    headers = {"X-Request-Id": "phone-7", "traceparent": trace}
+    await app.fail(session, reason="shoulder pain", headers=headers)
 
     after = await database.row(session)
     [event] = await database.events(session)
@@ -63,7 +65,8 @@ async def test_records_the_event_and_changes_no_other_field_of_the_session(
     assert event["event_type"] == "session_failed"
     assert event["event_data"] == {"reason": "shoulder pain"}
     assert (event["user_id"], event["session_version"]) == (session.user_id, 2)
-    assert (event["request_id"], event["idempotency_key"]) == ("phone-7", None)
+    assert (event["request_id"], event["traceparent"]) == ("phone-7", trace)
+    assert event["idempotency_key"] is None
     assert await database.outbox() == [event["id"]]
 
 

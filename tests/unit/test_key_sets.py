@@ -138,3 +138,16 @@ async def test_reads_a_key_set_of_the_largest_size_in_parts() -> None:
 async def _stream(parts: list[bytes]) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
+
+
+async def test_names_the_dependency_if_a_key_cannot_be_looked_for() -> None:
+    answers = iter([httpx2.Response(200, json={"keys": [KEY]}), httpx2.Response(500)])
+    transport = httpx2.MockTransport(lambda _: next(answers))
+    async with httpx2.AsyncClient(transport=transport, verify=NO_AUTHORITIES) as client:
+        key_set = KeySet(client, ISSUER, lifetime=9, outage=9, cooldown=0, timeout=30, clock=float)
+        assert await key_set.find("autumn")
+
+        with pytest.raises(DependencyUnavailable) as caught:
+            await key_set.find("winter")
+
+    assert caught.value.dependency == "key set"
