@@ -27,7 +27,7 @@ Addresses = tuple[tuple[str, int], ...]
 DEFAULT_PORT = 5432
 CONNECT_TIMEOUT_MAX = 3600
 
-_LOCAL_SERVER = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108
+_LOCAL_SERVER = ("/run/postgresql", "/var/run/postgresql", "/tmp", "localhost")  # noqa: S108  libpq looks there
 """Where a server of this machine may listen, for a URL without a host."""
 
 _SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")

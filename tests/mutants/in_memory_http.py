@@ -197,7 +197,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 in_memory.InMemoryReader = Reader  # type: ignore[misc]  # the database makes its readers by it
-running.a_database = a_database  # type: ignore[assignment]
+running.a_database = a_database  # type: ignore[assignment]  # has what tests of the API use
 running.a_template = a_template
 running.running_app = running_app
 Cluster.make_logins = make_logins  # type: ignore[assignment, method-assign]

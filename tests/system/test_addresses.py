@@ -32,7 +32,7 @@ def _has_ipv6() -> bool:
         return True
 
 
-REACHED_BY = {"127.0.0.1": {IPV4}, "0.0.0.0": {IPV4}, "localhost": {IPV4}}  # noqa: S104
+REACHED_BY = {"127.0.0.1": {IPV4}, "0.0.0.0": {IPV4}, "localhost": {IPV4}}  # noqa: S104  the case
 if socket.has_ipv6 and _has_ipv6():
     REACHED_BY |= {"::1": {IPV6}, "::": {IPV4, IPV6}}
     LOCALHOST = {place[0] for *_, place in socket.getaddrinfo("localhost", None)}

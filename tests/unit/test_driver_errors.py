@@ -109,7 +109,7 @@ def an_error(state: str, severity: str = "ERROR", **fields: str) -> asyncpg.Post
 
 
 def as_sqlalchemy_raises(error: Exception) -> DBAPIError:
-    driver: Any = AsyncAdapt_asyncpg_dbapi(asyncpg)  # type: ignore[no-untyped-call]
+    driver: Any = AsyncAdapt_asyncpg_dbapi(asyncpg)  # type: ignore[no-untyped-call]  # SQLAlchemy's
     adapted = driver.Error(str(error), error)
     adapted.__cause__ = error
     return DBAPIError("SELECT 1", None, adapted)

@@ -114,4 +114,4 @@ async def test_thousands_of_connections_share_a_timer() -> None:
         waiting.add(connection)
         waiting.discard(connection)
 
-    assert len(loop._scheduled) == before + 1  # type: ignore[attr-defined]  # noqa: SLF001
+    assert len(loop._scheduled) == before + 1  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own

@@ -58,7 +58,7 @@ class ConnectionLifetime(HttpToolsProtocol):
     def _is_ending(self) -> bool:
         return self._is_shut_down or self._client_has_finished
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
         self._socket = transport
         self.flow: HeldFlow = HeldFlow(transport)

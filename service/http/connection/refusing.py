@@ -103,4 +103,4 @@ class RefusingConnection(ConnectionLifetime):
                 raise self._failure
             return message
 
-        cycle.receive = receive_or_fail  # type: ignore[method-assign]
+        cycle.receive = receive_or_fail  # type: ignore[method-assign]  # of this request alone
