@@ -167,13 +167,26 @@ class NatsServer:
             return (await client.jetstream().stream_info(STREAM)).state.messages
 
     async def has_acknowledged(self, durable: str) -> bool:
-        """True if this consumer was sent every message of the stream, and has settled each."""
+        """True if this consumer was sent every message of the stream, and has settled each.
+
+        The broker's count of pending messages may still be 0 when the consumer is new.
+        """
         async with self.client() as client:
+            jetstream = client.jetstream()
             try:
-                info = await client.jetstream().consumer_info(STREAM, durable)
+                settled = (await jetstream.consumer_info(STREAM, durable)).ack_floor
             except NotFoundError:
                 return False
-            return not info.num_pending and not info.num_ack_pending
+            last = (await jetstream.stream_info(STREAM)).state.last_seq
+            return settled is not None and settled.stream_seq >= last
+
+    async def has_consumer(self, durable: str) -> bool:
+        async with self.client() as client:
+            try:
+                await client.jetstream().consumer_info(STREAM, durable)
+            except NotFoundError:
+                return False
+            return True
 
     async def stored(self) -> list[Stored]:
         """All events of the stream, in its order."""

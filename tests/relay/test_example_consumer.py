@@ -263,7 +263,7 @@ async def test_goes_on_after_an_outage_of_its_database(
     database: TestDatabase, stream: NatsServer, relay: Relay, a_consumer: StartConsumer
 ) -> None:
     async with a_consumer() as consumer:
-        await eventually(lambda: has_table(database, "totals"))
+        await eventually(lambda: stream.has_consumer("totals"))
         await database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -16,7 +16,8 @@ from tests.logins import Gate
 from tests.running import App, TestDatabase
 from tests.system.processes import Process, a_service
 
-MANY = 50
+MANY = 30
+"""Fewer than the commands of one user that may wait."""
 
 
 def outages(process: Process, dependency: str) -> list[str | None]:
