@@ -238,7 +238,7 @@ async def test_cuts_a_connection_whose_server_does_not_answer_the_commit(
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()
     """)
     limits = replace(
-        LIMITS, lock_timeout=0.1, statement_timeout=0.2, idle_in_transaction_timeout=0.3
+        LIMITS, lock_timeout=0.1, statement_timeout=1.5, idle_in_transaction_timeout=1.6
     )
 
     async with database.connection.transaction():

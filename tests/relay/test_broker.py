@@ -126,7 +126,11 @@ async def test_an_answer_of_a_subscriber_that_is_not_jetstream_is_an_outage(
         async def respond(message: Msg) -> None:
             await message.respond(answer)
 
+        async def has_sent_its_subscription() -> bool:
+            return client.pending_data_size == 0
+
         await client.subscribe(SUBJECTS, cb=respond)
+        await eventually(has_sent_its_subscription)  # the PING of `flush` would overtake it
         await client.flush()
 
         with pytest.raises(BrokerUnavailable, match="something that is not JetStream answers"):
