@@ -11,6 +11,9 @@ from service.application.commands import Command, FailSession
 from service.domain.session import Session, SessionStatus
 
 SECRET = "a secret of the tests that is long enough"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+"""The URL of a server that does not exist."""
+
 MORNING = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 A_MINUTE = timedelta(minutes=1)
 

@@ -92,10 +92,11 @@ class Contract:
         self, declared: dict[str, Any], method: str, content_type: str | None, body: bytes
     ) -> Iterator[str]:
         content: dict[str, Any] = declared.get("content", {})
-        if content_type not in (content or {None}):
+        media_type = content_type.partition(";")[0] if content_type else None
+        if media_type not in (content or {None}):
             yield f"the content type {content_type} is not declared"
-        elif content_type == "application/json" and method != "HEAD":
-            schema = content[content_type]["schema"]
+        elif media_type == "application/json" and method != "HEAD":
+            schema = content[media_type]["schema"]
             try:
                 yield from self._problems_of(schema, orjson.loads(body), "body")
             except orjson.JSONDecodeError as exc:

@@ -24,7 +24,7 @@ from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
 from service.http.auth import Authenticator
 from service.http.cors import allow_origins
-from service.http.docs.page import docs_routes
+from service.http.docs.page import asset_routes
 from service.http.endpoints import AppResources
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.key_set import KeySet
@@ -84,7 +84,8 @@ def create_app(
             }
 
     app = Starlette(
-        routes=routes_of(operations, root_path) + (docs_routes(root_path) if settings.docs else []),
+        routes=routes_of(operations, root_path)
+        + (asset_routes(root_path) if settings.docs else []),
         middleware=[Middleware(RequestMiddleware, allow_origins(settings.allowed_origins))],
         exception_handlers={
             ServiceError: respond_to_service_error,

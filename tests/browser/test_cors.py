@@ -15,11 +15,10 @@ from starlette.routing import Route
 
 from service.bootstrap.api import create_app
 from tests.browser.chromium import Watched, a_page
-from tests.builders import a_session, a_token, bearer
+from tests.builders import NOWHERE, a_session, a_token, bearer
 from tests.http.responses import JSON
 from tests.running import TestDatabase, serving, test_settings
 
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 ANOTHER_SITE = Starlette(
     routes=[Route("/", lambda _request: HTMLResponse("<link rel=icon href=data:,>"))]
 )

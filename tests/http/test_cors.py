@@ -17,7 +17,6 @@ from tests.running import App, TestDatabase
 LISTED = "https://gym.example"
 OTHER = "https://evil.example"
 EXPOSED = "ETag, Location, Content-Location, Retry-After, X-Request-Id, Idempotent-Replayed"
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 METHODS = ["GET", "HEAD", "POST", "PATCH"]
 REQUEST_HEADERS = [
     "authorization",

@@ -14,6 +14,7 @@ import pytest
 
 from service.bootstrap.api import create_app
 from service.http.docs import page
+from tests.builders import NOWHERE
 from tests.http.responses import error_of
 from tests.running import NO_AUTHORITIES, App, serving, test_settings
 
@@ -21,12 +22,9 @@ SWAGGER_UI = Path(page.__file__).parent / "swagger_ui"
 SUMS = [line.split() for line in (SWAGGER_UI / "SHA256SUMS").read_text().splitlines()]
 
 
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
-
-
 @asynccontextmanager
 async def an_app(**overrides: Any) -> AsyncIterator[App]:
-    """Not by `running_app`: the page is for people, and no part of the description of the API."""
+    """Not by `running_app`: the files of the page are no part of the description of the API."""
     settings = test_settings(database_url=NOWHERE, **overrides)
     async with (
         serving(create_app(settings), settings) as url,

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from service.http.connection.limits import HEAD_MAX_BYTES
+from tests.builders import NOWHERE
 from tests.conformance import HELD
 from tests.http.bare import HOST, LIVEZ, BareConnection, a_post, assert_refuses, connected
 from tests.running import App, TestDatabase, eventually
@@ -26,7 +27,6 @@ from tests.system.processes import (
     started,
 )
 
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 START = b"GET /livez HTTP/1.1\r\n" + HOST
 OPEN_FILES = 256
 IDLE = 300

@@ -28,7 +28,10 @@ _DIRECTIVES = {
     "form-action": "'none'",  # no injected form sends a token elsewhere
     "frame-ancestors": "'none'",  # no other page lays itself over this one
 }
-CONTENT_SECURITY_POLICY = "; ".join(" ".join(each) for each in _DIRECTIVES.items())
+PAGE_HEADERS = {
+    "Content-Security-Policy": "; ".join(" ".join(each) for each in _DIRECTIVES.items()),
+    "Referrer-Policy": "no-referrer",
+}
 
 _ASSETS = {
     "page.js": ("page.js", "text/javascript", {}),
@@ -42,13 +45,9 @@ def page_endpoint(given: str | None = None) -> Endpoint:
     """The page. `given`: the URL of the values that it begins with, such as a token."""
     attribute = f' data-given="{given}"' if given else ""
     html = _read("page.html").replace(b"<body", b"<body" + attribute.encode())
-    headers = {
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-        "Referrer-Policy": "no-referrer",
-    }
 
     async def endpoint(_request: Request[Any]) -> Response:
-        return Response(html, media_type="text/html", headers=headers)
+        return Response(html, media_type="text/html", headers=PAGE_HEADERS)
 
     return endpoint
 
@@ -67,12 +66,5 @@ def _read(file: str) -> bytes:
     return (_HERE / file).read_bytes()
 
 
-def docs_routes(root_path: str) -> list[Route]:
-    return [
-        route
-        for prefix in prefixes(root_path)
-        for route in (
-            Route(f"{prefix}/docs", page_endpoint()),
-            Route(f"{prefix}/docs/{{name}}", asset),
-        )
-    ]
+def asset_routes(root_path: str) -> list[Route]:
+    return [Route(f"{prefix}/docs/{{name}}", asset) for prefix in prefixes(root_path)]

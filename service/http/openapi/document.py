@@ -133,6 +133,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
     if answer.content:
         json = {"schema": reference(answer.content), "example": orjson.loads(answer.example)}
         described["content"] = {"application/json": json}
+    if answer.is_html:
+        described["content"] = {"text/html": {"schema": {"type": "string"}}}
     if answer.links:
         described["links"] = {
             name: {"operationId": target, "parameters": dict(parameters)}

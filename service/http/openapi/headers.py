@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from service.http.docs.page import PAGE_HEADERS
 from service.http.error_responses import challenge
 from service.http.headers import IDEMPOTENCY_KEY_PATTERN
 from service.http.openapi.examples import REQUEST_ID, SESSION_ID
@@ -87,6 +88,12 @@ RESPONSE_HEADERS = {
         {"type": "string", "enum": [challenge(token_given=given) for given in (False, True)]},
         challenge(token_given=False),
     ),
+    **{
+        name: Header(
+            "For browsers: what the page may do.", {"type": "string", "const": value}, value
+        )
+        for name, value in PAGE_HEADERS.items()
+    },
     "Allow": Header("The methods of this path.", _TEXT, "GET, HEAD, POST"),
     "Accept-Encoding": Header(
         "Present if the `Content-Encoding` of the body was refused.",

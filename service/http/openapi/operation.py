@@ -17,7 +17,7 @@ Endpoint = Callable[[Request[Any]], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A success. `content`: the type of its JSON; None if it has no body.
+    """A success. `content`: the type of its JSON; None if it has no body, or is a page (`is_html`).
 
     `headers`: those besides the headers of every answer. `links` lead on: the name of each, the id
     of its operation and the parameters, as runtime expressions of OpenAPI.
@@ -26,6 +26,7 @@ class Answer:
     status: HTTPStatus = HTTPStatus.OK
     summary: str
     content: Any = None
+    is_html: bool = False
     example: bytes = b""
     headers: tuple[str, ...] = ()
     links: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Health and description, as operations: they need no token."""
 
 from service.http import endpoints
+from service.http.docs.page import PAGE_HEADERS, page_endpoint
 from service.http.dtos import Description, LivenessAnswer, ReadinessAnswer
 from service.http.errors import NotReady
 from service.http.openapi.operation import Answer, Operation
@@ -51,5 +52,15 @@ SERVICE = (
                 example=b'{"openapi": "3.1.1"}',
             ),
         ),
+    ),
+    Operation(
+        id="getPage",
+        method="GET",
+        path="/docs",
+        endpoint=page_endpoint(),
+        tag="Service",
+        summary="A page on which the API can be tried",
+        needs_token=False,
+        answers=(Answer(summary="The page.", is_html=True, headers=tuple(PAGE_HEADERS)),),
     ),
 )

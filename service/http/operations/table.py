@@ -5,5 +5,5 @@ from service.http.operations.queries import QUERIES
 from service.http.operations.service import SERVICE
 
 OPERATIONS = (*COMMANDS, *QUERIES, *SERVICE)
-UNDESCRIBED = tuple(each for each in OPERATIONS if each.path != "/openapi.json")
+UNDESCRIBED = tuple(each for each in OPERATIONS if each.path not in {"/openapi.json", "/docs"})
 """Those of a service that does not publish the description."""
