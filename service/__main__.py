@@ -6,6 +6,6 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # the Makefile blocks it
 
-    from service.cli import main
+    from service.cli.main import main
 
     sys.exit(main())

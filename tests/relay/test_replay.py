@@ -7,7 +7,7 @@ import pytest
 from service.application.errors import ConnectionLost
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
-from service.cli import main
+from service.cli.main import main
 from service.relay.lease import Lease
 from service.relay.replay import Replayed
 from tests.nats_server import NatsServer

@@ -23,7 +23,8 @@ IMPORTED_BY_COMMANDS = (
     "service.bootstrap.migrations",
     "service.bootstrap.relay",
     "service.bootstrap.server",
-    "service.cli",
+    "service.cli.api",
+    "service.cli.events",
     "service.dev.tokens",
     "service.dev.tour",
 )
@@ -86,7 +87,7 @@ def _run(arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
 
 def _execute(arguments: list[str], environment: dict[str, str]) -> int:
     """As the interpreter does for `python -m service`: with a traceback if all else fails."""
-    from service.cli import main  # noqa: PLC0415  the tests' process only starts this one
+    from service.cli.main import main  # noqa: PLC0415  the tests' process only starts this one
 
     signal.alarm(TIME_LIMIT_SECONDS)
     os.environ.update(environment)

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.cli import main
+from service.cli.main import main
 from tests.builders import SECRET, bearer
 from tests.conftest import StartApp
 from tests.running import TestDatabase

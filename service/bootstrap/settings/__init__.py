@@ -1,0 +1,26 @@
+"""Settings from environment variables, read once when a process starts."""
+
+from service.bootstrap.settings.api import Settings
+from service.bootstrap.settings.environment import PREFIX
+from service.bootstrap.settings.loading import TESTS_PREFIX, WrongSettings, all_settings, load
+from service.bootstrap.settings.relay import RelaySettings
+from service.bootstrap.settings.shared import (
+    DatabaseSettings,
+    LogSettings,
+    PathSettings,
+    TokenSettings,
+)
+
+__all__ = [
+    "PREFIX",
+    "TESTS_PREFIX",
+    "DatabaseSettings",
+    "LogSettings",
+    "PathSettings",
+    "RelaySettings",
+    "Settings",
+    "TokenSettings",
+    "WrongSettings",
+    "all_settings",
+    "load",
+]

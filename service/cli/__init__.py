@@ -1,0 +1,1 @@
+"""The command line. Each command imports its modules when it runs."""

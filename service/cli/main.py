@@ -1,0 +1,43 @@
+"""python -m service demo | try | consume | serve | relay | migrate | token | openapi
+
+Each command imports its modules when it runs, so the relay loads no web framework.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from service.bootstrap.settings import WrongSettings
+from service.cli import api, database, development, events
+
+DESCRIPTION = """\
+Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
+
+Settings are environment variables with the prefix SERVICE_; docs/configuration.md lists them.
+To try the service on this machine without setup:  python -m service demo
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0; 1 after a failure; 2 for a wrong setting or argument."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except WrongSettings as exc:
+        print(exc, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    development.add_to(commands)
+    api.add_to(commands)
+    database.add_to(commands)
+    events.add_to(commands)
+    return parser
