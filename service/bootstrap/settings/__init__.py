@@ -7,6 +7,7 @@ from service.bootstrap.settings.relay import RelaySettings
 from service.bootstrap.settings.shared import (
     DatabaseSettings,
     LogSettings,
+    MetricsSettings,
     PathSettings,
     TokenSettings,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "TESTS_PREFIX",
     "DatabaseSettings",
     "LogSettings",
+    "MetricsSettings",
     "PathSettings",
     "RelaySettings",
     "Settings",

@@ -9,13 +9,14 @@ from service.bootstrap.settings.environment import Seconds, setting
 from service.bootstrap.settings.shared import (
     DatabaseSettings,
     LogSettings,
+    MetricsSettings,
     PathSettings,
     TokenSettings,
 )
 from service.bootstrap.settings.urls import check_http_url
 
 
-class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings):
+class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings, MetricsSettings):
     """Settings of `serve`."""
 
     jwks_url: Annotated[SecretStr, AfterValidator(check_http_url)] | None = setting(

@@ -42,6 +42,13 @@ class LogSettings(Environment):
     )
 
 
+class MetricsSettings(Environment):
+    metrics_port: int | None = setting(
+        None, "Port for Prometheus; if not set, there are no metrics.", ge=0, le=65_535
+    )
+    metrics_host: str = setting("127.0.0.1", "Address or host name to listen on for Prometheus.")
+
+
 class TokenSettings(Environment):
     jwt_secret: Annotated[SecretStr, AfterValidator(check_secret)] | None = setting(
         None, "Secret that verifies HS256 tokens."
