@@ -11,7 +11,12 @@ from service.application.errors import (
     Overloaded,
     TransactionFailed,
 )
-from service.application.group_commit.pending import ObserveGroup, PendingRead, ignore_group
+from service.application.group_commit.pending import (
+    ObserveGroup,
+    PendingRead,
+    RequestTimes,
+    ignore_group,
+)
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.ports import (
     HistoryEvent,
@@ -48,11 +53,13 @@ class Queries:
         self._scheduler: Scheduler[PendingRead] = Scheduler(self._read_group, limits, observe)
         self.close = self._scheduler.close
 
-    async def session(self, user_id: UUID, session_id: UUID) -> Session:
+    async def session(
+        self, user_id: UUID, session_id: UUID, times: RequestTimes | None = None
+    ) -> Session:
         """Raises SessionNotFound, also for another user's session."""
         pending = PendingRead(key=(user_id, session_id))
         self._scheduler.submit(pending)
-        session = await pending.answer
+        session = await pending.timed_answer(times)
         if session is None:
             raise SessionNotFound
         return session

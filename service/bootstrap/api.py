@@ -19,6 +19,7 @@ from service.application.ports import CheckReadiness, Clock, NewId, ReadinessRep
 from service.application.queries import Queries
 from service.bootstrap.clock import now
 from service.bootstrap.proxies import client_options
+from service.bootstrap.pseudonyms import Pseudonyms
 from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
@@ -86,7 +87,7 @@ def create_app(
     app = Starlette(
         routes=routes_of(operations, root_path)
         + (asset_routes(root_path) if settings.docs else []),
-        middleware=[Middleware(RequestMiddleware, allow_origins(settings.allowed_origins))],
+        middleware=[compose_middleware(settings)],
         exception_handlers={
             ServiceError: respond_to_service_error,
             HTTPException: respond_to_http_exception,
@@ -95,6 +96,16 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def compose_middleware(settings: Settings) -> Middleware:
+    is_timed, key = settings.server_timing, settings.log_user_key
+    return Middleware(
+        RequestMiddleware,
+        allow_origins(settings.allowed_origins, server_timing=is_timed),
+        pseudonym=Pseudonyms(key.get_secret_value()) if key else None,
+        server_timing=is_timed,
+    )
 
 
 def compose_engine(settings: Settings) -> AsyncEngine:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from service.application.errors import UserGone
 from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.pending import RequestTimes
 from service.application.ports import CheckReadiness, NewId, Outcome, SessionFilter
 from service.application.queries import Queries
 from service.domain.errors import PreconditionFailed
@@ -50,9 +51,14 @@ class AppResources(TypedDict):
 
 
 class RequestResources(AppResources):
-    """The resources of the app, with those of one request."""
+    """The resources of the app, with the facts of one request.
+
+    `user_id` is there when its token has been accepted. `times`: None if nobody wants to know them.
+    """
 
     request_id: str
+    user_id: UUID
+    times: RequestTimes | None
 
 
 def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
@@ -68,7 +74,7 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
         if_match = request.headers.getlist("if-match")
         command = body.command(fields, parse_if_match(if_match))
         try:
-            outcome = await state["commands"].execute(command)
+            outcome = await state["commands"].execute(command, state["times"])
         except PreconditionFailed as exc:
             raise explain_mismatch(exc, if_match) from None
         except UserGone:
@@ -82,7 +88,8 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
 
 async def get_session(request: Request[RequestResources]) -> Response:
     user_id = await _authenticate(request)
-    session = await request.state["queries"].session(user_id, parse_session_id(request))
+    session_id, times = parse_session_id(request), request.state["times"]
+    session = await request.state["queries"].session(user_id, session_id, times)
     if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
         return Response(status_code=304, headers={"ETag": etag(session.version)})
     return _session_response(session)
@@ -129,7 +136,9 @@ async def openapi(request: Request[RequestResources]) -> Response:
 
 async def _authenticate(request: Request[RequestResources]) -> UUID:
     authenticator = request.state["authenticator"]
-    return await authenticator.authenticate(request.headers.getlist("authorization"))
+    user_id = await authenticator.authenticate(request.headers.getlist("authorization"))
+    request.state["user_id"] = user_id  # for the line of the request in the log
+    return user_id
 
 
 def _parse_command_fields(request: Request[RequestResources], user_id: UUID) -> CommandFields:

@@ -3,7 +3,9 @@
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import structlog
 from starlette.datastructures import Headers
@@ -12,15 +14,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from service.application.errors import DependencyUnavailable
+from service.application.group_commit.pending import RequestTimes
 from service.domain.errors import ServiceError
 from service.http.cors import AllowOrigins, allow_no_origin
 from service.http.error_responses import error_response
 from service.http.errors import InternalError
+from service.http.headers import parse_traceparent
+from service.http.server_timing import timing_headers
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SAFE_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _CLIENT_CLOSED_REQUEST = 499
 """Not a status of HTTP: nginx logs it when the client has closed the connection."""
+
+Pseudonym = Callable[[UUID], str]
 
 log = structlog.get_logger("service.http")
 
@@ -30,10 +37,22 @@ class RequestMiddleware:
 
     CORS is inside it, around the app and around each answer that is made here, so that a browser
     also lets its page read those, and that preflights get the headers and the line of all others.
+
+    `pseudonym`: the name of a user in the log; None leaves users out. `server_timing`: answers say
+    where their time went.
     """
 
-    def __init__(self, app: ASGIApp, allow_origins: AllowOrigins = allow_no_origin) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        allow_origins: AllowOrigins = allow_no_origin,
+        *,
+        pseudonym: Pseudonym | None = None,
+        server_timing: bool = False,
+    ) -> None:
         self._allow_origins = allow_origins
+        self._pseudonym = pseudonym
+        self._server_timing = server_timing
         self._app = allow_origins(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,9 +60,11 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
+        state["times"] = times = RequestTimes() if self._server_timing else None
         refusal = state.get("refusal")
         app = self._answer(refusal, state) if refusal else self._app
         status = _CLIENT_CLOSED_REQUEST
@@ -54,6 +75,9 @@ class RequestMiddleware:
                 status = int(message["status"])
                 id_header = (b"x-request-id", request_id.encode())
                 message["headers"] = [*message["headers"], id_header, *_SAFE_HEADERS]
+                if times:
+                    total = time.perf_counter() - started
+                    message["headers"] += timing_headers(times, total, message["headers"])
             await send(message)
 
         try:
@@ -77,11 +101,27 @@ class RequestMiddleware:
             code=state.get("error_code"),
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             request_id=request_id,
+            **self._known_facts(state, headers),
         )
+
+    def _known_facts(self, state: dict[str, Any], headers: Headers) -> dict[str, str]:
+        """The trace of the request and its user, if they are known and wanted."""
+        facts = {}
+        if trace_id := state.get("trace_id") or _trace_id(headers):
+            facts["trace_id"] = trace_id
+        if self._pseudonym and "user_id" in state:
+            facts["user"] = self._pseudonym(state["user_id"])
+        return facts
 
     def _answer(self, error: ServiceError, state: dict[str, Any]) -> ASGIApp:
         state["error_code"] = error.code
         return self._allow_origins(error_response(error, state["request_id"]))
+
+
+def _trace_id(headers: Headers) -> str | None:
+    """Of the caller's trace, if this process is not traced itself."""
+    traceparent = parse_traceparent(headers.getlist("traceparent"))
+    return traceparent.split("-")[1] if traceparent else None
 
 
 def _request_id(headers: Headers) -> str:

@@ -62,6 +62,7 @@ JWKS_URLS = (
     "https:coach:{}@127.0.0.1:1/keys",
 )
 JWT_SECRETS = ("{}", "{}{}{}{}", "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----")
+LOG_USER_KEYS = ("{}", "{}{}{}{}")
 
 NASTY = (
     f"[{MARKER}]",
@@ -160,6 +161,7 @@ CASES: list[Case] = [
         ("SERVICE_NATS_URL", NATS_URLS, (f"relay --replay --since {SINCE}",)),
         ("SERVICE_JWT_SECRET", JWT_SECRETS, ("serve", "token", "try --url http://127.0.0.1:1")),
         ("SERVICE_JWKS_URL", JWKS_URLS, ("serve",)),
+        ("SERVICE_LOG_USER_KEY", LOG_USER_KEYS, ("serve",)),
     )
     for command in commands
 ]

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -19,6 +20,8 @@ from service.domain.errors import ServiceError
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.errors import UriTooLong
 from service.http.middleware import RequestMiddleware
+
+TRACE, CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -40,7 +43,13 @@ async def _nothing_more() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def ask(app: ASGIApp, *, refusal: ServiceError | None = None) -> list[dict[str, Any]]:
+async def ask(
+    app: ASGIApp,
+    *,
+    refusal: ServiceError | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    **options: Any,
+) -> list[dict[str, Any]]:
     """The messages that the server gets; the request has the id `phone-7`."""
     sent: list[dict[str, Any]] = []
 
@@ -51,10 +60,10 @@ async def ask(app: ASGIApp, *, refusal: ServiceError | None = None) -> list[dict
         "type": "http",
         "method": "GET",
         "path": "/sessions",
-        "headers": [(b"x-request-id", b"phone-7")],
+        "headers": [(b"x-request-id", b"phone-7"), *headers],
         "state": {} if refusal is None else {"refusal": refusal},
     }
-    await RequestMiddleware(app)(scope, _nothing_more, send)
+    await RequestMiddleware(app, **options)(scope, _nothing_more, send)
     return sent
 
 
@@ -123,6 +132,56 @@ async def test_logs_the_route_and_the_milliseconds(
     await ask(app)
 
     assert (lines[0]["route"], lines[0]["duration_ms"]) == ("/sessions/{session_id}", 1234.57)
+
+
+async def know_the_user(scope: Scope, receive: Receive, send: Send) -> None:
+    scope["state"]["user_id"] = UUID(int=7)
+    await Response()(scope, receive, send)
+
+
+async def be_traced(scope: Scope, receive: Receive, send: Send) -> None:
+    scope["state"]["trace_id"] = TRACE
+    await Response()(scope, receive, send)
+
+
+async def test_logs_the_name_that_the_user_has_in_the_log(lines: list[Any]) -> None:
+    await ask(know_the_user, pseudonym=lambda user_id: f"user {user_id.int}")
+
+    assert lines[0]["user"] == "user 7"
+
+
+@pytest.mark.parametrize(
+    ("app", "options"),
+    [(know_the_user, {}), (Response(), {"pseudonym": str})],
+    ids=["not wanted", "not known"],
+)
+async def test_logs_no_user_that_is_not_wanted_or_not_known(
+    lines: list[Any], app: ASGIApp, options: dict[str, Any]
+) -> None:
+    await ask(app, **options)
+
+    assert "user" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("app", "traceparent", "logged"),
+    [
+        (be_traced, None, TRACE),
+        (be_traced, f"00-{CALLERS}-00f067aa0ba902b7-01", TRACE),
+        (Response(), f"00-{CALLERS}-00f067aa0ba902b7-01", CALLERS),
+        (Response(), f"00-{CALLERS}-00f067aa0ba902b7", None),
+        (Response(), None, None),
+    ],
+    ids=["own", "own and caller's", "caller's", "not valid", "none"],
+)
+async def test_logs_the_trace_where_there_is_one(
+    lines: list[Any], app: ASGIApp, traceparent: str | None, logged: str | None
+) -> None:
+    headers = [(b"traceparent", traceparent.encode())] if traceparent else []
+
+    await ask(app, headers=headers)
+
+    assert lines[0].get("trace_id") == logged
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
 """Group commit: commands that arrive together share one transaction."""
 
 from service.application.commands import Command
-from service.application.group_commit.pending import ObserveGroup, PendingCommand, ignore_group
+from service.application.group_commit.pending import (
+    ObserveGroup,
+    PendingCommand,
+    RequestTimes,
+    ignore_group,
+)
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.group_commit.transaction import GroupRunner
 from service.application.ports import Clock, NewId, Outcome, RunUnitOfWork
@@ -25,7 +30,7 @@ class GroupCommit:
         self.require_user_room = self._scheduler.require_user_room
         self.close = self._scheduler.close
 
-    async def execute(self, command: Command) -> Outcome:
+    async def execute(self, command: Command, times: RequestTimes | None = None) -> Outcome:
         """The session as committed. A caller that goes away does not cancel the command.
 
         Raises the domain's refusals, Overloaded and TooManyRequests (the command was certainly not
@@ -33,4 +38,4 @@ class GroupCommit:
         """
         pending = PendingCommand(command=command, event_id=self._new_id())
         self._scheduler.submit(pending)
-        return await pending.answer
+        return await pending.timed_answer(times)

@@ -15,11 +15,23 @@ from service.domain.session import Session
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class RequestTimes:
+    """Seconds: the wait until the group began that answered, and the time until its answer.
+
+    0 for a request that no group took.
+    """
+
+    queue: float = 0
+    group: float = 0
+
+
 @dataclass(eq=False, kw_only=True)
 class Pending(ABC, Generic[T]):
     """A request that was accepted; compared by identity.
 
-    `arrived`: seconds of the event loop's clock. `retried`: an earlier attempt failed. `isolate`:
+    `arrived`, `begun`: seconds of the event loop's clock; `begun` is when the last attempt began,
+    None before the first. `retried`: an earlier attempt failed. `isolate`:
     the next attempt needs a group of its own, because this request may be why its group failed.
     `refusal`: why a transaction could not begin or go on, last time; the answer if time runs out.
     """
@@ -28,6 +40,7 @@ class Pending(ABC, Generic[T]):
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     arrived: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    begun: float | None = None
     retried: bool = False
     isolate: bool = False
     refusal: DependencyUnavailable | Overloaded | None = None
@@ -39,6 +52,17 @@ class Pending(ABC, Generic[T]):
     @property
     def may_have_committed(self) -> bool:
         return False
+
+    async def timed_answer(self, times: RequestTimes | None) -> T:
+        """The answer, also if it is an error; the times are written to `times`."""
+        if times is None:
+            return await self.answer
+        try:
+            return await self.answer
+        finally:
+            now = asyncio.get_running_loop().time()
+            begun = now if self.begun is None else self.begun
+            times.queue, times.group = begun - self.arrived, now - begun
 
     def settle(self, result: T | Exception) -> None:
         """Answers the caller, unless the caller has gone or has its answer already."""

@@ -130,6 +130,8 @@ class Scheduler(Generic[P]):
     async def _attempt(self, group: list[P]) -> list[P]:
         loop = asyncio.get_running_loop()
         started = loop.time()
+        for pending in group:
+            pending.begun = started
         to_retry = await self._run_group(group)
         for pending in to_retry:
             pending.retried = True

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, SecretStr, model_validator
 
 from service.bootstrap.origins import check_origins, parse_origins
+from service.bootstrap.pseudonyms import check_pseudonym_key
 from service.bootstrap.settings.environment import Seconds, setting
 from service.bootstrap.settings.shared import (
     DatabaseSettings,
@@ -65,6 +66,12 @@ class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings, Metri
         None,
         "Origins whose pages may call the API, separated by commas, such as"
         " `https://app.example.com`; `*` allows all.",
+    )
+    server_timing: bool = setting(
+        False, "Answers say where their time went, in the header `Server-Timing`."
+    )
+    log_user_key: Annotated[SecretStr, AfterValidator(check_pseudonym_key)] | None = setting(
+        None, "Key of the names that users get in the log; if not set, the log names no user."
     )
     workers: int = setting(1, "Worker processes.", ge=1, le=256)
     connections_max: int = setting(

@@ -70,6 +70,17 @@ RESPONSE_HEADERS = {
         {"type": "string", "const": "nosniff"},
         "nosniff",
     ),
+    "Server-Timing": Header(
+        "Milliseconds: `queue`, the wait until the group of the request began; `group`, the time"
+        " of its transaction; `total`. Present if the service is set up to say it.",
+        _TEXT,
+        "queue;dur=1.20, group;dur=2.85, total;dur=4.51",
+    ),
+    "Timing-Allow-Origin": Header(
+        "The origin whose page may read `Server-Timing` of this answer by the Resource Timing API.",
+        _TEXT,
+        "https://app.example.com",
+    ),
     "ETag": Header("Strong: the version of the session.", _TAG, '"2"'),
     "Location": Header("The new session.", _LINK, f"/sessions/{SESSION_ID}"),
     "Content-Location": Header(
@@ -102,10 +113,16 @@ RESPONSE_HEADERS = {
     ),
 }
 
-OPTIONAL = {"Idempotent-Replayed", "Accept-Encoding"}
+OPTIONAL = {"Idempotent-Replayed", "Accept-Encoding", "Server-Timing", "Timing-Allow-Origin"}
 """Not in every answer that may have it."""
 
-EVERY_ANSWER = ("X-Request-Id", "Cache-Control", "X-Content-Type-Options")
+EVERY_ANSWER = (
+    "X-Request-Id",
+    "Cache-Control",
+    "X-Content-Type-Options",
+    "Server-Timing",
+    "Timing-Allow-Origin",
+)
 
 
 def parameter(name: str) -> dict[str, Any]:
