@@ -53,6 +53,10 @@ class Queries:
         self._scheduler: Scheduler[PendingRead] = Scheduler(self._read_group, limits, observe)
         self.close = self._scheduler.close
 
+    @property
+    def waiting(self) -> int:
+        return self._scheduler.waiting
+
     async def session(
         self, user_id: UUID, session_id: UUID, times: RequestTimes | None = None
     ) -> Session:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
-import httpx2
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,22 +12,20 @@ from starlette.middleware import Middleware
 from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.group_commit.pending import ObserveGroup, ignore_group
 from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import CheckReadiness, Clock, NewId, ReadinessReport
 from service.application.queries import Queries
+from service.bootstrap.authentication import compose_authenticator
 from service.bootstrap.clock import now
-from service.bootstrap.proxies import client_options
+from service.bootstrap.observers import NO_OBSERVERS, Observers, Parts
 from service.bootstrap.pseudonyms import Pseudonyms
 from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
-from service.http.auth import Authenticator
 from service.http.cors import allow_origins
 from service.http.docs.page import asset_routes
 from service.http.endpoints import AppResources
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
-from service.http.key_set import KeySet
 from service.http.middleware import RequestMiddleware
 from service.http.openapi.document import render
 from service.http.operations.table import OPERATIONS, UNDESCRIBED
@@ -47,7 +44,7 @@ def create_app(
     *,
     clock: Clock = now,
     new_id: NewId = uuid7,
-    observe: ObserveGroup = ignore_group,
+    observers: Observers = NO_OBSERVERS,
     shutdown: GracefulShutdown | None = None,
 ) -> Starlette:
     root_path = settings.root_path or ""
@@ -59,6 +56,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             if shutdown:
                 stack.enter_context(shutdown.intercept_sigterm())
+            watch = await stack.enter_async_context(observers.lifetime())
             engine = compose_engine(settings)
             stack.push_async_callback(engine.dispose)
             outages = compose_outages(settings)
@@ -66,15 +64,27 @@ def create_app(
             readiness = Readiness(engine, outages)
             readiness.start_watch()
             stack.push_async_callback(readiness.close)
-            commands = compose_commands(settings, database, clock, new_id, observe)
-            queries = Queries(database.run_read, compose_limits(settings))
+            commands = compose_commands(settings, database, clock, new_id, observers)
+            queries = Queries(
+                database.run_read, compose_limits(settings), observers.groups_of_reads
+            )
             stack.push_async_callback(
                 _close, commands, queries, within=database.limits.transaction_max
             )
             refused = RefusedTokens()
             stack.callback(refused.close)
+            authenticator = await compose_authenticator(settings, stack, refused, observers)
+            watch(
+                Parts(
+                    commands=commands,
+                    queries=queries,
+                    database=database,
+                    engine=engine,
+                    is_ready=lambda: readiness.was_ready and not _shuts_down(shutdown),
+                )
+            )
             yield {
-                "authenticator": await _authenticator(settings, stack, refused),
+                "authenticator": authenticator,
                 "refused_tokens": refused,
                 "commands": commands,
                 "queries": queries,
@@ -87,7 +97,7 @@ def create_app(
     app = Starlette(
         routes=routes_of(operations, root_path)
         + (asset_routes(root_path) if settings.docs else []),
-        middleware=[compose_middleware(settings)],
+        middleware=[compose_middleware(settings, observers)],
         exception_handlers={
             ServiceError: respond_to_service_error,
             HTTPException: respond_to_http_exception,
@@ -98,13 +108,14 @@ def create_app(
     return app
 
 
-def compose_middleware(settings: Settings) -> Middleware:
+def compose_middleware(settings: Settings, observers: Observers = NO_OBSERVERS) -> Middleware:
     is_timed, key = settings.server_timing, settings.log_user_key
     return Middleware(
         RequestMiddleware,
         allow_origins(settings.allowed_origins, server_timing=is_timed),
         pseudonym=Pseudonyms(key.get_secret_value()) if key else None,
         server_timing=is_timed,
+        observe=observers.requests,
     )
 
 
@@ -139,14 +150,21 @@ def compose_commands(
     database: Database,
     clock: Clock = now,
     new_id: NewId = uuid7,
-    observe: ObserveGroup = ignore_group,
+    observers: Observers = NO_OBSERVERS,
 ) -> GroupCommit:
     limits = replace(
         compose_limits(settings),
         resolve_timeout=2 * database.limits.transaction_max,
         user_queue_max=settings.user_queue_max,
     )
-    return GroupCommit(database.run_unit_of_work, clock, new_id, limits, observe)
+    return GroupCommit(
+        database.run_unit_of_work,
+        clock,
+        new_id,
+        limits,
+        observers.groups_of_commands,
+        observe_commands=observers.commands,
+    )
 
 
 def compose_limits(settings: Settings) -> SchedulerLimits:
@@ -158,9 +176,13 @@ def compose_limits(settings: Settings) -> SchedulerLimits:
     )
 
 
+def _shuts_down(shutdown: GracefulShutdown | None) -> bool:
+    return shutdown is not None and shutdown.is_announced
+
+
 def _readiness(readiness: Readiness, shutdown: GracefulShutdown | None) -> CheckReadiness:
     async def check() -> ReadinessReport:
-        if shutdown and shutdown.is_announced:
+        if _shuts_down(shutdown):
             return ReadinessReport({"process": "shuts down"}, is_ready=False)
         return await readiness.report()
 
@@ -173,33 +195,3 @@ async def _close(commands: GroupCommit, queries: Queries, *, within: float) -> N
         async with asyncio.timeout(within):
             await commands.close()
             await queries.close()
-
-
-async def _authenticator(
-    settings: Settings, stack: AsyncExitStack, refused: RefusedTokens
-) -> Authenticator:
-    secret = settings.jwt_secret
-    return Authenticator(
-        secret=secret.get_secret_value() if secret else None,
-        key_set=await _key_set(settings, stack),
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-        refused=refused,
-    )
-
-
-async def _key_set(settings: Settings, stack: AsyncExitStack) -> KeySet | None:
-    if settings.jwks_url is None:
-        return None
-    url = settings.jwks_url.get_secret_value()
-    client = await stack.enter_async_context(httpx2.AsyncClient(**client_options(url)))
-    key_set = KeySet(
-        client,
-        url,
-        lifetime=settings.jwks_lifetime_seconds,
-        outage=settings.jwks_outage_seconds,
-        cooldown=settings.jwks_cooldown_seconds,
-        timeout=settings.jwks_timeout_seconds,
-    )
-    stack.push_async_callback(key_set.close)
-    return key_set

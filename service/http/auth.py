@@ -13,10 +13,12 @@ from uuid import UUID
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
+from service.application.errors import DependencyUnavailable
 from service.http.errors import Unauthenticated
 from service.http.fields import parse_canonical_uuid
 from service.http.jwks import ASYMMETRIC_ALGORITHMS
 from service.http.key_set import KeySet
+from service.http.observing import ObserveTokenCheck, TokenCheck, ignore
 from service.http.token_refusals import RefusedTokens, TokenRefusal
 from service.http.verification_errors import has_numeric_dates, refusal_of, refusal_of_role
 
@@ -51,7 +53,8 @@ class Authenticator:
     """Checks tokens with `secret` (HS256), with keys of `key_set` (ES256, RS256), or both.
 
     The origin of a key fixes its algorithm; the header of a token only chooses among the keys.
-    `issuer` None accepts any issuer. `refused` counts the refused tokens by reason.
+    `issuer` None accepts any issuer. `refused` counts the refused tokens by reason; `observe` is
+    told how each check ended.
 
     Clients use a token many times, so up to `VERIFIED_TOKENS_MAX` verified tokens are kept. A kept
     token is accepted until it expires or its key is no longer the issuer's.
@@ -66,8 +69,10 @@ class Authenticator:
         issuer: str | None,
         refused: RefusedTokens,
         clock: Callable[[], float] = time.time,
+        observe: ObserveTokenCheck = ignore,
     ) -> None:
         self._refused = refused
+        self._observe = observe
         self._clock = clock
         self._verified: dict[bytes, VerifiedToken] = {}
         self._secret = _symmetric_key(secret) if secret else None
@@ -84,12 +89,19 @@ class Authenticator:
             token = _parse_bearer_token(authorization)
             digest = hashlib.sha256(token.encode()).digest()
             verified = self._verified.get(digest)
+            check = TokenCheck.KNOWN
             if verified is None or not await self._is_still_valid(verified):
                 verified = await self._verify(token)
                 self._keep(digest, verified)
+                check = TokenCheck.VERIFIED
         except Unauthenticated as exc:
             self._refused.count(exc.refusal)
+            self._observe(TokenCheck.REFUSED)
             raise
+        except DependencyUnavailable:
+            self._observe(TokenCheck.UNAVAILABLE)
+            raise
+        self._observe(check)
         return verified.user_id
 
     async def _is_still_valid(self, verified: VerifiedToken) -> bool:

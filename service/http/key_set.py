@@ -12,6 +12,7 @@ from jwt import PyJWK
 
 from service.application.errors import DependencyUnavailable
 from service.http.jwks import IgnoredKey, read_keys
+from service.http.observing import KeySetFetch, ObserveKeySetFetch, ignore
 
 KEY_SET_MAX_BYTES = 256 * 1024
 LOGGED = 10
@@ -39,8 +40,10 @@ class KeySet:
         cooldown: float,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        observe: ObserveKeySetFetch = ignore,
     ) -> None:
         self._client = client
+        self._observe = observe
         self._url = url
         self._lifetime = lifetime
         self._outage = outage
@@ -109,10 +112,12 @@ class KeySet:
                 self._keep(*read_keys(await self._download()))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as exc:
             self._failed_at = self._clock()
+            self._observe(KeySetFetch.FAILED)
             log.warning("key set not fetched", error=type(exc).__name__, status=_status(exc))
         else:
             self._fetched_at = self._clock()
             self._failed_at = None
+            self._observe(KeySetFetch.OK)
         finally:
             self._fetch = None
 

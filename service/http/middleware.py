@@ -20,6 +20,7 @@ from service.http.cors import AllowOrigins, allow_no_origin
 from service.http.error_responses import error_response
 from service.http.errors import InternalError
 from service.http.headers import parse_traceparent
+from service.http.observing import ObservedRequest, ObserveRequest, ignore
 from service.http.server_timing import timing_headers
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -39,7 +40,7 @@ class RequestMiddleware:
     also lets its page read those, and that preflights get the headers and the line of all others.
 
     `pseudonym`: the name of a user in the log; None leaves users out. `server_timing`: answers say
-    where their time went.
+    where their time went. `observe` is told of every request.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class RequestMiddleware:
         *,
         pseudonym: Pseudonym | None = None,
         server_timing: bool = False,
+        observe: ObserveRequest = ignore,
     ) -> None:
+        self._observe = observe
         self._allow_origins = allow_origins
         self._pseudonym = pseudonym
         self._server_timing = server_timing
@@ -93,13 +96,21 @@ class RequestMiddleware:
             answer = self._answer(InternalError(), state)
             if status == _CLIENT_CLOSED_REQUEST:
                 await answer(scope, receive, send_with_headers)
-        log.info(
-            "request",
+        observed = ObservedRequest(
             method=scope["method"] or None,  # of a request line that is not valid
             route=getattr(scope.get("route"), "path", None),
             status=status,
             code=state.get("error_code"),
-            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            seconds=time.perf_counter() - started,
+        )
+        self._observe(observed)
+        log.info(
+            "request",
+            method=observed.method,
+            route=observed.route,
+            status=status,
+            code=observed.code,
+            duration_ms=round(observed.seconds * 1000, 2),
             request_id=request_id,
             **self._known_facts(state, headers),
         )

@@ -60,6 +60,8 @@ class Database:
         self._engine = engine.sync_engine
         self._outages = outages or Outages()
         self.limits = limits
+        self.waiting = 0
+        """How many transactions wait for a connection."""
         self._free = asyncio.Semaphore(limits.pool_size - RESERVED_CONNECTIONS)
         self._settings = {
             "role": SERVICE_ROLE,
@@ -115,11 +117,14 @@ class Database:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
+        self.waiting += 1
         try:
             async with asyncio.timeout(self.limits.pool_timeout):
                 await self._free.acquire()
         except TimeoutError:
             raise Overloaded from None
+        finally:
+            self.waiting -= 1
         try:
             yield
         finally:

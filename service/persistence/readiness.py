@@ -32,8 +32,14 @@ class Readiness:
     def __init__(self, engine: AsyncEngine, outages: Outages | None = None) -> None:
         self._engine = engine
         self._outages = outages or Outages()
+        self._has_checked = False
         self._check: asyncio.Task[dict[str, str]] | None = None
         self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def was_ready(self) -> bool:
+        """As far as is known: by the last check and the transactions since. Asks nothing."""
+        return self._has_checked and not self._outages.is_ongoing(_NEEDED)
 
     async def report(self) -> ReadinessReport:
         """Not being able to write is no reason to send no reads."""
@@ -80,6 +86,7 @@ class Readiness:
         finally:
             self._check = None
         self._note(checks)
+        self._has_checked = True
         return checks
 
     def _note(self, checks: dict[str, str]) -> None:

@@ -9,13 +9,15 @@ import jwt
 import pytest
 import pytest_asyncio
 
+from service.application.errors import DependencyUnavailable
 from service.http import auth
 from service.http.auth import LEEWAY_SECONDS, Authenticator
 from service.http.errors import Unauthenticated
 from service.http.key_set import KeySet
+from service.http.observing import KeySetFetch, ObserveTokenCheck, TokenCheck, ignore
 from service.http.token_refusals import RefusedTokens
 from tests.builders import SECRET, a_token
-from tests.http.issuer import NewIssuer, an_es256_key, issuers
+from tests.http.issuer import NewIssuer, an_es256_key, break_off, issuers
 from tests.running import NO_AUTHORITIES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +42,11 @@ async def new_issuer() -> AsyncIterator[NewIssuer]:
 
 
 def an_authenticator(
-    clock: HandClock, key_set: KeySet | None = None, *, secret: str = SECRET
+    clock: HandClock,
+    key_set: KeySet | None = None,
+    *,
+    secret: str = SECRET,
+    observe: ObserveTokenCheck = ignore,
 ) -> Authenticator:
     return Authenticator(
         secret=secret,
@@ -49,7 +55,44 @@ def an_authenticator(
         issuer=None,
         refused=RefusedTokens(),
         clock=clock,
+        observe=observe,
     )
+
+
+async def test_tells_how_each_check_ended() -> None:
+    seen: list[TokenCheck] = []
+    clock, token = HandClock(NOW), a_token(exp=NOW + LIFETIME)
+    authenticator = an_authenticator(clock, observe=seen.append)
+    for _ in range(2):
+        await authenticator.authenticate([f"Bearer {token}"])
+    clock.now = NOW + LIFETIME + LEEWAY_SECONDS
+
+    for refused in ([f"Bearer {token}"], []):
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate(refused)
+
+    assert seen == ["verified", "known", "refused", "refused"]
+
+
+async def test_tells_of_fetches_and_of_tokens_that_no_key_set_can_check(
+    new_issuer: NewIssuer,
+) -> None:
+    fetches: list[KeySetFetch] = []
+    checks: list[TokenCheck] = []
+    issuer = new_issuer(KEY)
+    async with httpx2.AsyncClient(verify=NO_AUTHORITIES) as client:
+        key_set = KeySet(
+            client, issuer.url, lifetime=600, outage=0, cooldown=60, timeout=5,
+            observe=fetches.append,
+        )  # fmt: skip
+        authenticator = an_authenticator(HandClock(NOW), key_set, observe=checks.append)
+        await authenticator.authenticate([f"Bearer {KEY.token()}"])
+        issuer.answer = break_off
+        with pytest.raises(DependencyUnavailable):
+            await authenticator.authenticate([f"Bearer {an_es256_key('winter').token()}"])
+
+    assert fetches == ["ok", "failed"]
+    assert checks == ["verified", "unavailable"]
 
 
 @pytest.mark.parametrize("secret", ["W" * 33, "=" * 32, "é" * 20], ids=["W", "=", "accents"])

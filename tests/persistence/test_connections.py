@@ -201,10 +201,12 @@ async def test_transactions_get_connections_in_order_of_arrival(
     async with open_reader(units, frozenset({uuid4()})):
         waiting = [asyncio.create_task(take(number)) for number in range(5)]
         await asyncio.sleep(0)
+        assert units.waiting == 5
     await take(5)  # it asks when a connection is free, and after all others
     await asyncio.gather(*waiting)
 
     assert served == [0, 1, 2, 3, 4, 5]
+    assert units.waiting == 0
 
 
 async def test_readiness_has_a_connection_while_all_others_are_in_use(

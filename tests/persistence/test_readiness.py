@@ -138,10 +138,21 @@ async def test_names_role_and_schema_if_the_login_may_not_become_the_role(
 
 async def test_names_the_database_if_no_server_listens() -> None:
     engine = create_engine("postgresql://nobody@127.0.0.1:1/nothing", connect_timeout=5)
+    readiness = Readiness(engine)
 
-    checks = await Readiness(engine).checks()
+    checks = await readiness.checks()
 
     assert checks == UNREACHABLE | LAST_ATTEMPTS
+    assert not readiness.was_ready
+
+
+async def test_was_not_ready_before_the_first_check(engine: AsyncEngine) -> None:
+    readiness = Readiness(engine)
+    assert not readiness.was_ready
+
+    await readiness.checks()
+
+    assert readiness.was_ready
 
 
 async def test_names_the_database_if_it_refuses_the_login(database: TestDatabase) -> None:

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from service.application.commands import Command, SessionKey, StartSession
 from service.application.errors import CommitUnknown
 from service.application.group_commit.group_commit import GroupCommit
+from service.application.group_commit.observing import ObserveCommands, ignore_commands
 from service.application.group_commit.pending import ObserveGroup, ignore_group
 from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import (
@@ -178,6 +179,7 @@ def commands_on(
     database: InMemoryDatabase,
     clock: Clock = lambda: MORNING,
     observe: ObserveGroup = ignore_group,
+    observe_commands: ObserveCommands = ignore_commands,
     **overrides: Any,
 ) -> GroupCommit:
     limits: dict[str, Any] = {
@@ -188,7 +190,12 @@ def commands_on(
         "resolve_timeout": 60.0,
     }
     return GroupCommit(
-        database.run_unit_of_work, clock, uuid7, SchedulerLimits(**limits | overrides), observe
+        database.run_unit_of_work,
+        clock,
+        uuid7,
+        SchedulerLimits(**limits | overrides),
+        observe,
+        observe_commands=observe_commands,
     )
 
 

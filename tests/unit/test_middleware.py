@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import structlog.testing
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,6 +20,7 @@ from service.domain.errors import ServiceError
 from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.errors import UriTooLong
 from service.http.middleware import RequestMiddleware
+from service.http.observing import ObservedRequest
 
 TRACE, CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c"
 
@@ -32,6 +33,10 @@ async def break_down(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 async def be_cancelled(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise asyncio.CancelledError
+
+
+async def lose_the_client(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise ClientDisconnect
 
 
 async def break_down_after_the_head(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -98,6 +103,19 @@ async def test_logs_an_unexpected_error_with_the_request_id(lines: list[Any]) ->
 
     assert (lines[0]["event"], lines[0]["request_id"]) == ("unhandled", "phone-7")
     assert lines[0]["exc_info"]
+
+
+async def test_tells_observers_of_a_refusal_and_of_a_client_that_went_away() -> None:
+    seen = list[ObservedRequest]()
+
+    await ask(break_down, refusal=UriTooLong(8192), observe=seen.append)
+    await ask(lose_the_client, observe=seen.append)
+
+    assert [each[:4] for each in seen] == [
+        ("GET", None, 414, "URI_TOO_LONG"),
+        ("GET", None, 499, None),
+    ]
+    assert all(each.seconds >= 0 for each in seen)
 
 
 async def test_answers_with_the_refusal_of_the_connection(lines: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """Group commit: commands that arrive together share one transaction."""
 
 from service.application.commands import Command
+from service.application.group_commit.observing import ObserveCommands, ignore_commands
 from service.application.group_commit.pending import (
     ObserveGroup,
     PendingCommand,
@@ -22,13 +23,21 @@ class GroupCommit:
         new_id: NewId,
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
+        *,
+        observe_commands: ObserveCommands = ignore_commands,
     ) -> None:
         self._new_id = new_id
-        runner = GroupRunner(run_unit_of_work, clock, new_id)
-        self._scheduler: Scheduler[PendingCommand] = Scheduler(runner.run, limits, observe)
+        runner = GroupRunner(run_unit_of_work, clock, new_id, observe_commands)
+        self._scheduler: Scheduler[PendingCommand] = Scheduler(
+            runner.run, limits, observe, expire=runner.expire
+        )
         self.require_room = self._scheduler.require_room
         self.require_user_room = self._scheduler.require_user_room
         self.close = self._scheduler.close
+
+    @property
+    def waiting(self) -> int:
+        return self._scheduler.waiting
 
     async def execute(self, command: Command, times: RequestTimes | None = None) -> Outcome:
         """The session as committed. A caller that goes away does not cancel the command.

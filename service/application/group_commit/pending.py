@@ -10,6 +10,7 @@ from uuid import UUID
 from service.application.commands import Command, SessionKey
 from service.application.errors import DependencyUnavailable, Overloaded
 from service.application.ports import LoadRequest, Outcome
+from service.domain.events import SessionEvent
 from service.domain.session import Session
 
 T = TypeVar("T")
@@ -92,12 +93,14 @@ class PendingCommand(Pending[Outcome]):
 
     `uncertain_outcome`: the outcome of an attempt whose COMMIT may or may not have happened. All
     attempts write the same event id, so a later one can commit only if the earlier ones were
-    rolled back: one outcome is enough.
+    rolled back: one outcome is enough. `uncertain_events`: what that attempt wrote; none if it
+    repeated another command.
     """
 
     command: Command
     event_id: UUID
     uncertain_outcome: Outcome | None = None
+    uncertain_events: tuple[SessionEvent, ...] = ()
 
     @property
     def user_id(self) -> UUID:
@@ -124,14 +127,19 @@ class PendingRead(Pending[Session | None]):
 
 @dataclass(frozen=True, slots=True)
 class GroupMetrics:
-    """A group that has run. Times in seconds: each request's wait in the queue, and the run."""
+    """A group that has run. Times in seconds.
+
+    `waits`: in the queue, of each request that was attempted for the first time. `retries`: the
+    number of the others. `duration`: of the run.
+    """
 
     waits: tuple[float, ...]
     duration: float
+    retries: int = 0
 
     @property
     def size(self) -> int:
-        return len(self.waits)
+        return len(self.waits) + self.retries
 
 
 ObserveGroup = Callable[[GroupMetrics], None]

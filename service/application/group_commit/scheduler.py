@@ -46,8 +46,8 @@ class SchedulerLimits:
 class Scheduler(Generic[P]):
     """Runs requests in groups.
 
-    `run_group` answers what it can, returns the requests to retry, and raises nothing. `observe` is
-    told of every group, retries included.
+    `run_group` answers what it can, returns the requests to retry, and raises nothing. `expire`
+    answers a request whose time is over. `observe` is told of every group, retries included.
     """
 
     def __init__(
@@ -55,8 +55,11 @@ class Scheduler(Generic[P]):
         run_group: Callable[[list[P]], Awaitable[list[P]]],
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
+        *,
+        expire: Callable[[P], None] = Pending.expire,
     ) -> None:
         self._run_group = run_group
+        self._expire = expire
         self._limits = limits
         self._idle_slots = limits.groups_in_flight
         self._observe = observe
@@ -69,9 +72,14 @@ class Scheduler(Generic[P]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their first attempt or for another one."""
+        return len(self._queue) + len(self._retries)
+
     def require_room(self) -> None:
         """Raises Overloaded, as `submit` would; callers may ask before they read a request."""
-        if self._is_closed or len(self._queue) + len(self._retries) >= self._limits.queue_max:
+        if self._is_closed or self.waiting >= self._limits.queue_max:
             raise Overloaded
 
     def submit(self, pending: P) -> None:
@@ -117,7 +125,7 @@ class Scheduler(Generic[P]):
         self._expiry = None
         now = asyncio.get_running_loop().time()
         while self._queue and self._queue[0].arrived + self._limits.timeout <= now:
-            self._leave_queue().expire()
+            self._expire(self._leave_queue())
         self._schedule_expiry()
 
     async def _run_in_slot(self, group: list[P]) -> None:
@@ -132,12 +140,13 @@ class Scheduler(Generic[P]):
         started = loop.time()
         for pending in group:
             pending.begun = started
+        waits = tuple(started - pending.arrived for pending in group if not pending.retried)
         to_retry = await self._run_group(group)
         for pending in to_retry:
             pending.retried = True
-        waits = tuple(started - pending.arrived for pending in group)
+        metrics = GroupMetrics(waits, loop.time() - started, len(group) - len(waits))
         # Called by the loop, so that an observer that raises does not take the group with it.
-        loop.call_soon(self._observe, GroupMetrics(waits, loop.time() - started))
+        loop.call_soon(self._observe, metrics)
         return to_retry
 
     def _retry(self, to_retry: list[P]) -> None:
@@ -171,7 +180,7 @@ class Scheduler(Generic[P]):
             if self._expires_at(pending) > now:
                 waiting.append(pending)
             else:
-                pending.expire()
+                self._expire(pending)
         self._set_retries(waiting)
         return bool(waiting)
 
