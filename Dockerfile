@@ -1,4 +1,4 @@
-FROM python:3.13.15-slim-bookworm
+FROM python:3.14.10-slim-trixie
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SIZES_MB = {"demo": 190, "bench": 360, "dev": 500, "mutants": 530}
+SIZES_MB = {"demo": 190, "bench": 360, "dev": 800, "mutants": 830}
 """The size of an environment with these requirements."""
 
 MARK = ".installing"

@@ -100,16 +100,25 @@ async def started(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = SERVICE,
+    place: Path = ROOT,
+    user: int | None = None,
 ) -> AsyncIterator[Process]:
-    """Runs a command, and kills it and its workers at the end of the block."""
+    """Runs a command, and kills it and its workers at the end of the block.
+
+    `place`: its working directory. `user`: root only; it then has no group but the one of this
+    number.
+    """
     running = await asyncio.create_subprocess_exec(
         *command,
         *arguments,
         env=without_settings() | dict(environment or {}),
-        cwd=ROOT,
+        cwd=place,
         stdout=PIPE,
         stderr=PIPE,
         start_new_session=True,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
     )
     process = Process(running)
     process.follow(running.stdout, process.out)
