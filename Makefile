@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports coverage lock clean
+.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports advisories coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ typescript: $(VENV)/.dev ## compile TypeScript types made from the description o
 bench: $(VENV)/.bench ## measure this service against others (ARGS=--quick to try it)
 	$(RUN) benchmarks $(ARGS)
 
-check: formatted lint types imports coverage ## all gates: format, lint, types, imports, and the tests with their coverage
+check: formatted lint types imports advisories coverage ## all gates: format, lint, types, imports, advisories, and the tests with their coverage
 
 format: $(VENV)/.dev ## format the code
 	$(RUN) ruff format
@@ -69,6 +69,9 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()'
+
+advisories: $(VENV)/.dev
+	$(VENV)/bin/python requirements/advisories.py requirements/runtime.txt
 
 coverage: $(VENV)/.dev
 	@rm -f .coverage .coverage.*
