@@ -6,10 +6,10 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui bench check format formatted lint types imports advisories coverage lock clean
+.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui grafana-schemas bench check format formatted lint types imports advisories coverage lock clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.demo ## run the service on this machine, PostgreSQL included (PORT=8000)
 	@$(BLOCK_CTRL_C) $(RUN) service demo --port "$(PORT)"
@@ -45,6 +45,9 @@ swagger-ui: ## take the newest Swagger UI for the page of the API (needs npm)
 	rm -r package swagger-ui-dist-*.tgz
 
 SWAGGER_UI = service/http/docs/swagger_ui
+
+grafana-schemas: ## make the schemas that dashboards are held against from Grafana's types (needs npm)
+	cd tests/monitoring/grafana && npm ci --silent && node schemas.mjs > ../grafana_schemas.json
 
 typescript: $(VENV)/.dev ## compile TypeScript types made from the description of the API (needs Node 20)
 	$(RUN) service openapi > tests/typescript/openapi.json
@@ -92,6 +95,7 @@ LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 clean: ## remove what the other commands made, the demo's data included
 	@$(if $(BROKEN),$(PYTHON),$(VENV)/bin/python) -m service.dev.clean .data
 	@rm -f .venv*/.demo .venv*/.dev .venv*/.bench .venv*/.mutants
+	rm -rf tests/monitoring/grafana/node_modules
 	rm -rf tests/typescript/node_modules tests/typescript/openapi.json tests/typescript/api.d.ts
 	rm -rf .venv* .data .coverage* mutants .hypothesis .schemathesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache

@@ -43,7 +43,16 @@ CHROMIUM = OptionalProgram(
     tests=TESTS / "browser",
     install="On Debian and Ubuntu: sudo apt install chromium",
 )
-PROGRAMS = (CHROMIUM,)
+PROMETHEUS, PROMTOOL = (
+    OptionalProgram(
+        name=name,
+        commands=(name,),
+        tests=TESTS / "prometheus",
+        install="On Debian and Ubuntu: sudo apt install prometheus",
+    )
+    for name in ("prometheus", "promtool")
+)
+PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL)
 
 
 def missing() -> list[OptionalProgram]:

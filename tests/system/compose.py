@@ -45,7 +45,10 @@ def interpolated(node: Any, environment: Mapping[str, str]) -> Any:
 
 STACK = interpolated(COMPOSE, EXAMPLE)
 SERVICES = STACK["services"]
-CONFIGS = {name: config["content"] for name, config in STACK["configs"].items()}
+CONFIGS = {
+    name: config["content"] if "content" in config else (ROOT / config["file"]).read_text()
+    for name, config in STACK["configs"].items()
+}
 
 
 class Instruction(NamedTuple):
