@@ -9,8 +9,9 @@ from uuid_utils.compat import uuid7
 
 from service.application.commands import Command, FailSession
 from service.domain.session import Session, SessionStatus
+from tests.leaks import never_log_words, never_logged
 
-SECRET = "a secret of the tests that is long enough"
+SECRET = never_logged("a secret of the tests that is long enough")
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 """The URL of a server that does not exist."""
 
@@ -34,7 +35,9 @@ def a_session(**overrides: Any) -> Session:
         "created_at": MORNING,
         "updated_at": MORNING,
     }
-    return Session(**facts | overrides)
+    session = Session(**facts | overrides)
+    never_log_words(session.notes or "")
+    return session
 
 
 def a_command(

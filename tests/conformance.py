@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.openapi.document import describe
 from service.http.operations.table import OPERATIONS
+from tests import leaks
 
 PROTOCOL_HEADERS = re.compile(
     "connection|content-length|content-type|date|transfer-encoding|vary|access-control-.*"
@@ -157,7 +158,14 @@ def describing(app: ASGIApp, root_path: str | None) -> ASGIApp:
             await app(scope, receive, send)
             return
         start: Message = {}
-        body = bytearray()
+        body, sent = bytearray(), bytearray()
+
+        async def receive_and_note() -> Message:
+            message = await receive()
+            sent.extend(message.get("body", b""))
+            if message["type"] == "http.request" and not message.get("more_body"):
+                leaks.never_log_body(bytes(sent))
+            return message
 
         async def send_and_hold(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -170,7 +178,7 @@ def describing(app: ASGIApp, root_path: str | None) -> ASGIApp:
                     _hold(scope["method"], path, start["status"], headers, bytes(body))
             await send(message)
 
-        await app(scope, receive, send_and_hold)
+        await app(scope, receive_and_note, send_and_hold)
 
     return held
 
@@ -186,5 +194,12 @@ async def hold_response(response: httpx2.Response) -> None:
     hold(response)
 
 
-HELD = {"response": [hold_response]}
-"""The hooks of a client whose answers are held against the description."""
+async def note_body(request: httpx2.Request) -> None:
+    leaks.never_log_body(await request.aread())
+
+
+HELD: Mapping[str, list[Any]] = {"request": [note_body], "response": [hold_response]}
+"""The hooks of a client whose answers are held against the description.
+
+What users wrote in its requests must come into no log.
+"""

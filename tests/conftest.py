@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import pytest
 import structlog
@@ -16,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from service.bootstrap import logs
 from service.dev import postgres as embedded
 from service.dev.direct_connections import connect_directly
-from tests import optional_programs
+from tests import leaks, optional_programs
 from tests.conformance import assert_all_conform
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
@@ -40,8 +41,15 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 connect_directly()
 hypothesis_settings.register_profile("tests", derandomize=True, deadline=None, database=None)
 hypothesis_settings.load_profile("tests")
-LOG_LEVEL = "info"
-logs.configure(LOG_LEVEL)
+LOG_LEVEL = "debug"
+
+
+def configure_logs() -> None:
+    with redirect_stdout(cast("TextIO", leaks.Watched(sys.stdout))):
+        logs.configure(LOG_LEVEL)
+
+
+configure_logs()
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 WORKERS_MAX = 4
@@ -92,6 +100,12 @@ def _every_answer_is_as_described() -> Iterator[None]:
     assert_all_conform()
 
 
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged() -> Iterator[None]:
+    yield
+    leaks.assert_none()
+
+
 @pytest.fixture
 def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Restores the logging after a test that redirected it to its captured output.
@@ -102,7 +116,7 @@ def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     before = structlog.get_config()
     yield
     with capsys.disabled():
-        logs.configure(LOG_LEVEL)
+        configure_logs()
         structlog.configure(**before)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from service.dev import postgres as embedded
+from tests.leaks import never_logged
 from tests.system.processes import a_public_directory, free_port
 
-PASSWORD = "whistle"
+PASSWORD = never_logged("whistle")
 DOTTED = "swimmer.abc"
 """A login like those of Supabase's poolers; each test of it sets its password."""
 

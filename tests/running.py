@@ -31,6 +31,7 @@ from service.persistence.engine import create_engine
 from service.persistence.tables import sessions as sessions_table
 from tests.builders import SECRET, a_session, a_token, bearer
 from tests.conformance import describing
+from tests.leaks import never_logged
 
 TRIES = 1000
 
@@ -45,7 +46,7 @@ class Cluster:
     admin_url: str
     api_role: str = "training_api_of_tests"
     relay_role: str = "training_relay_of_tests"
-    password: str = "training"
+    password: str = never_logged("warm up first")
 
     def url(self, database: str) -> str:
         return urlsplit(self.admin_url)._replace(path=f"/{database}").geturl()

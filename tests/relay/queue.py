@@ -1,11 +1,13 @@
 """Inserts events and their outbox rows, as the service does."""
 
+import json
 from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from service.domain.session import Session
+from tests.leaks import never_log_body
 from tests.running import TestDatabase
 
 INSERT = """
@@ -56,6 +58,7 @@ async def an_event(
 ) -> UUID:
     event_id = event_id or uuid7()
     data = {"reason": "shoulder pain"} if data is None else data
+    never_log_body(json.dumps(data).encode())
     given = (session.user_id, event_id, session.id, version, type, data)
     await database.execute(INSERT, *given)
     return event_id

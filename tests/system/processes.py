@@ -21,6 +21,7 @@ import psutil
 
 from tests.builders import SECRET
 from tests.conformance import HELD
+from tests.leaks import look
 from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -39,11 +40,16 @@ LONG_TIME_LIMITS = {
 """Settings with which a command waits for a lock until the test releases it."""
 
 
+LOGGING = {"serve", "relay", "migrate", "check"}
+"""Commands whose output is a log; others, such as `demo`, show tokens and answers to a person."""
+
+
 @dataclass
 class Process:
-    """`out` and `err`: the lines that it has printed so far."""
+    """`out` and `err`: the lines that it has printed so far. `logs`: they are a log."""
 
     running: asyncio.subprocess.Process
+    logs: bool = False
     out: list[str] = field(default_factory=list)
     err: list[str] = field(default_factory=list)
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
@@ -88,6 +94,8 @@ class Process:
     async def _read(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
         async for line in stream:
             lines.append(line.decode())
+            if self.logs:
+                look(lines[-1])
             await self._notify()
 
     async def _notify(self) -> None:
@@ -120,7 +128,7 @@ async def started(
         group=user,
         extra_groups=None if user is None else [],
     )
-    process = Process(running)
+    process = Process(running, logs=not LOGGING.isdisjoint(arguments))
     process.follow(running.stdout, process.out)
     process.follow(running.stderr, process.err)
     try:
@@ -155,7 +163,8 @@ def without_settings() -> dict[str, str]:
 
 def serve_environment(database_url: str, **settings: str) -> dict[str, str]:
     """The environment of `serve`, with a SERVICE_SOME_SETTING for each keyword `some_setting`."""
-    facts = {"database_url": database_url, "jwt_secret": SECRET, "port": "0"} | settings
+    facts = {"database_url": database_url, "jwt_secret": SECRET, "port": "0"}
+    facts |= {"log_level": "debug"} | settings
     return {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
 
 
