@@ -38,7 +38,7 @@ async def a_relay(
     settings: RelaySettings, *, ensure_stream: bool = False, observe: ObserveTurn = ignore_turn
 ) -> AsyncIterator[Relay]:
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
-    async with _outbox(settings) as outbox, _broker(settings) as broker:
+    async with open_outbox(settings) as outbox, open_broker(settings) as broker:
         yield Relay(
             outbox.leadership,
             outbox.turn,
@@ -57,12 +57,12 @@ async def a_relay(
 
 
 async def parked(settings: RelaySettings) -> list[ParkedEvent]:
-    async with _outbox(settings) as outbox:
+    async with open_outbox(settings) as outbox:
         return await outbox.parked()
 
 
 async def retry_parked(settings: RelaySettings) -> int:
-    async with _outbox(settings) as outbox, outbox.long_turn() as turn:
+    async with open_outbox(settings) as outbox, outbox.long_turn() as turn:
         count = await turn.retry_parked()
         await turn.commit()
         return count
@@ -76,7 +76,7 @@ async def publish_history(
     Creates a missing stream in the same turn, before the relay publishes new events to it.
     """
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
-    async with _outbox(settings) as outbox, _broker(settings) as broker:
+    async with open_outbox(settings) as outbox, open_broker(settings) as broker:
         await broker.wait_until_connected()
         async with outbox.long_turn() as turn:
             return await replay(
@@ -91,12 +91,12 @@ async def publish_history(
 
 async def audit_stream(settings: RelaySettings, since: datetime, report: Report) -> Audited:
     """Raises BrokerUnavailable."""
-    async with _outbox(settings) as outbox, _broker(settings) as broker:
+    async with open_outbox(settings) as outbox, open_broker(settings) as broker:
         return await audit(outbox, broker, since=since, clock=now, report=report)
 
 
 @asynccontextmanager
-async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
+async def open_outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
     engine = create_engine(
         settings.database_url.get_secret_value(),
         connect_timeout=settings.database_connect_timeout_seconds,
@@ -114,10 +114,18 @@ async def _outbox(settings: RelaySettings) -> AsyncIterator[Outbox]:
 
 
 @asynccontextmanager
-async def _broker(settings: RelaySettings) -> AsyncIterator[Broker]:
+async def open_broker(settings: RelaySettings) -> AsyncIterator[Broker]:
     servers = parse_servers(settings.nats_url.get_secret_value())
     async with Connection(servers, seconds=settings.nats_timeout_seconds).open() as connection:
         yield Broker(connection, stream=settings.nats_stream, source=settings.events_source)
+
+
+def wanted_stream(settings: RelaySettings) -> Stream:
+    return Stream(
+        name=settings.nats_stream,
+        replicas=settings.nats_stream_replicas,
+        duplicate_window=settings.nats_duplicate_window_seconds,
+    )
 
 
 def _stream_check(
@@ -125,11 +133,7 @@ def _stream_check(
 ) -> Callable[[Broker], Awaitable[None]]:
     """Creates a stream only once: a stream that goes missing later needs its history first."""
     may_create = ensure_stream
-    wanted = Stream(
-        name=settings.nats_stream,
-        replicas=settings.nats_stream_replicas,
-        duplicate_window=settings.nats_duplicate_window_seconds,
-    )
+    wanted = wanted_stream(settings)
 
     async def check(broker: Broker) -> None:
         nonlocal may_create

@@ -1,4 +1,4 @@
-"""python -m service demo | try | consume | serve | relay | migrate | token | openapi
+"""python -m service demo | try | consume | serve | relay | migrate | check | token | openapi
 
 Each command imports its modules when it runs, so the relay loads no web framework.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from service.bootstrap.settings import WrongSettings
-from service.cli import api, database, development, events
+from service.cli import api, check, database, development, events
 
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
@@ -39,5 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     development.add_to(commands)
     api.add_to(commands)
     database.add_to(commands)
+    check.add_to(commands)
     events.add_to(commands)
     return parser

@@ -1,10 +1,8 @@
 """The JSON Web Key Set (RFC 7517) that verifies tokens: fetched, kept, refreshed."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 import httpx2
 import structlog
@@ -12,9 +10,9 @@ from jwt import PyJWK
 
 from service.application.errors import DependencyUnavailable
 from service.http.jwks import IgnoredKey, read_keys
+from service.http.key_set_download import FETCH_ERRORS, download, status_of
 from service.http.observing import KeySetFetch, ObserveKeySetFetch, ignore
 
-KEY_SET_MAX_BYTES = 256 * 1024
 LOGGED = 10
 """Most keys that a line of the log names."""
 
@@ -109,11 +107,11 @@ class KeySet:
     async def _fetch_and_keep(self) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                self._keep(*read_keys(await self._download()))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RecursionError) as exc:
+                self._keep(*read_keys(await download(self._client, self._url)))
+        except FETCH_ERRORS as exc:
             self._failed_at = self._clock()
             self._observe(KeySetFetch.FAILED)
-            log.warning("key set not fetched", error=type(exc).__name__, status=_status(exc))
+            log.warning("key set not fetched", error=type(exc).__name__, status=status_of(exc))
         else:
             self._fetched_at = self._clock()
             self._failed_at = None
@@ -126,18 +124,3 @@ class KeySet:
         if ignored != self._ignored and (ignored or not usable):
             log.warning("keys of the key set ignored", usable=len(usable), ignored=ignored[:LOGGED])
         self._keys, self._ignored = usable, ignored
-
-    async def _download(self) -> Any:
-        body = b""
-        # The caller limits the time of the whole fetch.
-        async with self._client.stream("GET", self._url, timeout=None) as response:
-            response.raise_for_status()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > KEY_SET_MAX_BYTES:
-                    raise ValueError  # the caller logs its type
-        return json.loads(body)
-
-
-def _status(error: Exception) -> int | None:
-    return error.response.status_code if isinstance(error, httpx2.HTTPStatusError) else None

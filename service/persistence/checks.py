@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.persistence.engine import leave_server
-from service.persistence.errors import DATABASE, is_wrong_installation
+from service.persistence.errors import DATABASE, is_forbidden, is_wrong_installation
 from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE, problem_of_login
 from service.persistence.sessions import CHANGING
 from service.persistence.tables import metadata
@@ -147,9 +147,15 @@ async def _schema(connection: AsyncConnection) -> str:
     except DBAPIError as exc:
         if not is_wrong_installation(exc):
             raise
-        return "no migration has run"
+        is_role = is_forbidden(exc)
+        return f"cannot be read as {SERVICE_ROLE}" if is_role else "no migration has run"
     if not re.fullmatch(r"\d{4}", revision or "") or revision < REVISION:
         return f"at revision {revision}, which is not {REVISION} or later"
+    return await check_tables(connection)
+
+
+async def check_tables(connection: AsyncConnection) -> str:
+    """Also for a login that may not read the revision, such as the relay's."""
     missing = await _missing_columns(connection)
     return f"{', '.join(missing)} cannot be found" if missing else OK
 

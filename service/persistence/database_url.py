@@ -13,7 +13,13 @@ from service.persistence.libpq_environment import (
     protecting_parameters,
     variables_of,
 )
-from service.persistence.tls import check_choice, check_readable, tls_arguments, unverified
+from service.persistence.tls import (
+    check_choice,
+    check_readable,
+    mode_of,
+    tls_arguments,
+    unverified,
+)
 from service.persistence.url_parameters import (
     SERVER_SETTINGS,
     STATEMENT_CACHES,
@@ -48,6 +54,11 @@ class DatabaseTarget:
     transaction_pooler: bool
     arguments: Mapping[str, Any]
     ignored: tuple[str, ...]
+
+    @property
+    def tls_mode(self) -> str:
+        """As `sslmode` in libpq. On Unix sockets there is no TLS."""
+        return mode_of(self.arguments)
 
 
 def parse_database_url(text: str, environment: Mapping[str, str] = os.environ) -> DatabaseTarget:

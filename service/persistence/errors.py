@@ -179,6 +179,10 @@ def is_wrong_installation(exc: DBAPIError) -> bool:
     return state.startswith(_WRONG_INSTALLATION) and state not in _CONTENDED
 
 
+def is_forbidden(exc: DBAPIError) -> bool:
+    return _sqlstate(_driver_error(exc)) == "42501"  # insufficient_privilege
+
+
 def discreet(cause: str) -> str:
     """What of a cause anyone may read, without a token."""
     return cause if cause.partition(" (")[0] in _DISCREET else "fail; the log says why"

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from service.urls import WrongUrl
 
@@ -34,6 +34,14 @@ def tls_arguments(given: Mapping[str, str]) -> dict[str, Any]:
             "direct_tls": given.get("sslnegotiation") == "direct",
         }
     return {"dsn": f"postgresql://?{urlencode({**given, 'sslmode': mode})}"}
+
+
+def mode_of(arguments: Mapping[str, Any]) -> str:
+    """The mode of these arguments of `asyncpg.connect`."""
+    if "dsn" in arguments:
+        given = dict(parse_qsl(str(arguments["dsn"]).partition("?")[2]))
+        return given["sslmode"]
+    return "verify-full" if arguments["ssl"] else "disable"
 
 
 def unverified(given: Mapping[str, str]) -> set[str]:

@@ -9,7 +9,7 @@ from service.application.outbox import OutboxEvent
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, StreamMissing
 from service.relay.link import Link
-from service.relay.messages import SUBJECTS, Message, build_message
+from service.relay.messages import SUBJECT, SUBJECTS, Message, build_message
 from service.relay.stored import StoredMessage, find_difference
 from service.relay.stream_api import (
     StreamApi,
@@ -21,6 +21,9 @@ from service.relay.stream_api import (
 
 _EXPECT_NO_MESSAGE = "Nats-Expected-Last-Subject-Sequence: 0\r\n"
 """Stores a message only if its subject has none, so that a late duplicate is refused too."""
+
+_EXPECT_IMPOSSIBLE = f"Nats-Expected-Last-Subject-Sequence: {2**63 - 1}\r\n"
+_PROBE_SUBJECT = SUBJECT.replace("*", "check")
 
 _WRONG_LAST_SEQUENCE = 10071
 _MESSAGE_TOO_LARGE = 10054
@@ -55,6 +58,18 @@ class Broker:
     async def wait_until_connected(self) -> None:
         """Waits until every server was tried once. Raises BrokerUnavailable."""
         await self._connection.wait_until_connected()
+
+    async def require_permission(self) -> None:
+        """Raises BrokerUnavailable if the login may not publish events.
+
+        Sends a message that no stream stores, since its subject would need an impossible sequence.
+        """
+        link = self._connection.require()
+        probe = Message(_PROBE_SUBJECT, f"NATS/1.0\r\n{_EXPECT_IMPOSSIBLE}\r\n".encode(), b"")
+        reply = link.new_reply()
+        ack = await self._ask(link, probe.publish_command(reply=reply), reply, probe.subject)
+        if error_code(ack) != _WRONG_LAST_SEQUENCE:
+            raise BrokerUnavailable("its stream does not heed the sequence that a message expects")
 
     async def publish(self, event: OutboxEvent) -> bool:
         """True if the stream had the event already.

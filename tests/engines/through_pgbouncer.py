@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from service.bootstrap.check import running
 from tests.builders import a_session
 from tests.engines.programs import program
 from tests.nats_server import a_nats_server
@@ -147,6 +148,17 @@ async def test_two_relays_publish_every_event(
 
 async def test_readyz_returns_200_through_the_pooler(replicas: list[App]) -> None:
     assert (await replicas[0].client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize(("is_set", "result"), [(True, "ok"), (False, "not ok")])
+async def test_check_finds_that_the_setting_for_the_pooler_is_missing(
+    pooled_url: str, is_set: bool, result: str
+) -> None:
+    settings = test_settings(database_url=pooled_url, database_transaction_pooler=is_set)
+
+    found = {each.check: each.result for each in await running.look(settings, None)}
+
+    assert found["pooler"] == result
 
 
 @asynccontextmanager

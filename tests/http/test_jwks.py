@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from service.application.errors import DependencyUnavailable
-from service.http.key_set import KEY_SET_MAX_BYTES, KeySet
+from service.http.key_set import KeySet
+from service.http.key_set_download import KEY_SET_MAX_BYTES
 from tests.builders import a_token, bearer
 from tests.conftest import StartApp
 from tests.http.issuer import (

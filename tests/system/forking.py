@@ -20,6 +20,7 @@ TIME_LIMIT_SECONDS = 60
 IMPORTED_BY_COMMANDS = (
     "alembic.command",
     "httpx2",
+    "service.bootstrap.check.running",
     "service.bootstrap.migrations",
     "service.bootstrap.relay",
     "service.bootstrap.server",

@@ -157,10 +157,14 @@ def test_the_check_sees_all_that_a_command_prints(forker: Forker) -> None:
 CASES: list[Case] = [
     (name, templates, command)
     for name, templates, commands in (
-        ("SERVICE_DATABASE_URL", DATABASE_URLS, ("serve", "migrate", "relay --parked")),
-        ("SERVICE_NATS_URL", NATS_URLS, (f"relay --replay --since {SINCE}",)),
+        (
+            "SERVICE_DATABASE_URL",
+            DATABASE_URLS,
+            ("serve", "migrate", "relay --parked", "check serve"),
+        ),
+        ("SERVICE_NATS_URL", NATS_URLS, (f"relay --replay --since {SINCE}", "check relay --json")),
         ("SERVICE_JWT_SECRET", JWT_SECRETS, ("serve", "token", "try --url http://127.0.0.1:1")),
-        ("SERVICE_JWKS_URL", JWKS_URLS, ("serve",)),
+        ("SERVICE_JWKS_URL", JWKS_URLS, ("serve", "check serve --json")),
         ("SERVICE_LOG_USER_KEY", LOG_USER_KEYS, ("serve",)),
     )
     for command in commands

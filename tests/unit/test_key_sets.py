@@ -12,7 +12,8 @@ from jwt import get_algorithm_by_name
 
 from service.application.errors import DependencyUnavailable
 from service.http.jwks import KEY_ID_SHOWN, read_keys
-from service.http.key_set import KEY_SET_MAX_BYTES, KeySet
+from service.http.key_set import KeySet
+from service.http.key_set_download import KEY_SET_MAX_BYTES
 from tests.http.issuer import an_es256_key, an_rs256_key
 from tests.running import NO_AUTHORITIES
 

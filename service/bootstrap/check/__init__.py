@@ -1,0 +1,1 @@
+"""Looks at a configuration and its servers as `serve` and `relay` would, and says what to do."""
