@@ -131,7 +131,8 @@ class RequestMiddleware:
 
 def _trace_id(headers: Headers) -> str | None:
     """Of the caller's trace, if this process is not traced itself."""
-    traceparent = parse_traceparent(headers.getlist("traceparent"))
+    given = [value.decode("latin-1") for name, value in headers.raw if name == b"traceparent"]
+    traceparent = parse_traceparent(given) if given else None
     return traceparent.split("-")[1] if traceparent else None
 
 
