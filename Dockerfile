@@ -2,7 +2,8 @@ FROM python:3.14.10-slim-trixie
 
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    SERVICE_HOST=0.0.0.0
+    SERVICE_HOST=0.0.0.0 \
+    SERVICE_METRICS_HOST=0.0.0.0
 
 WORKDIR /app
 COPY requirements/runtime.txt requirements/
@@ -14,7 +15,7 @@ COPY service/ service/
 
 # A number lets an orchestrator verify that the user is not root.
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 9464
 
 # Follows SERVICE_HOST and SERVICE_PORT; ignores proxy settings of the container.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \

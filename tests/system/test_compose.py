@@ -14,6 +14,7 @@ from tests.system.compose import (
     COMPOSE,
     CONFIGS,
     EXAMPLE,
+    IMAGE_ENVIRONMENT,
     SECRETS,
     SERVICES,
     MissingVariable,
@@ -21,6 +22,7 @@ from tests.system.compose import (
     interpolated,
     the,
 )
+from tests.system.kubernetes import plain_environment
 from tests.system.processes import ROOT
 
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
@@ -164,6 +166,13 @@ def test_the_image_runs_as_a_numbered_user_other_than_root() -> None:
 
     assert user
     assert "0" not in user.groups()
+
+
+def test_the_image_listens_on_every_address_and_names_its_ports() -> None:
+    hosts = {name: value for name, value in IMAGE_ENVIRONMENT.items() if name.endswith("_HOST")}
+
+    assert hosts == {"SERVICE_HOST": "0.0.0.0", "SERVICE_METRICS_HOST": "0.0.0.0"}  # noqa: S104
+    assert the("EXPOSE") == f"{DEFAULTS['port']} {plain_environment('api')['SERVICE_METRICS_PORT']}"
 
 
 def test_no_package_index_is_named() -> None:
