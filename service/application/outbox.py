@@ -1,6 +1,6 @@
 """The relay's view of the database: events that are not published yet."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from service.application.commands import SessionKey
+
+BACKLOG_EXACT_MAX = 10_000
 
 EventKey = tuple[UUID, UUID]
 """The user and the event: ids of events are unique only within a user."""
@@ -70,10 +72,16 @@ class ParkedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """The number of events in the queue, and of parked events."""
+    """The number of events in the queue, and of parked events.
+
+    Exact up to BACKLOG_EXACT_MAX, so that a long queue does not take long to count: beyond it,
+    `pending` counts the gaps between positions too, and `parked` goes no further.
+    `oldest_at`: the time of the first event in the queue, unless it was deleted.
+    """
 
     pending: int
     parked: int
+    oldest_at: datetime | None
 
 
 class Leadership(Protocol):
@@ -131,3 +139,6 @@ OpenLeadership = Callable[[], AbstractAsyncContextManager[Leadership | None]]
 
 OpenTurn = Callable[[], AbstractAsyncContextManager[Turn | None]]
 """None if another process has a turn. Raises as `OpenLeadership` does."""
+
+CountBacklog = Callable[[], Awaitable[Backlog]]
+"""In a transaction of its own, without the lock of the queue. Raises as `OpenLeadership` does."""

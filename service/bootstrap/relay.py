@@ -9,6 +9,7 @@ from datetime import datetime
 from service.application.outbox import ParkedEvent
 from service.bootstrap.clock import now
 from service.bootstrap.memory import freeze_startup_objects
+from service.bootstrap.relay_pages import Observers, observing
 from service.bootstrap.settings import RelaySettings
 from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
@@ -17,17 +18,25 @@ from service.relay.audit import Audited, audit
 from service.relay.broker import Broker
 from service.relay.connection import Connection
 from service.relay.findings import Report
-from service.relay.observing import ObserveTurn, ignore_turn
-from service.relay.relay import Pace, Relay
+from service.relay.observing import ObserveStep, ObserveTurn, ignore_step, ignore_turn
+from service.relay.pace import Pace
+from service.relay.relay import Relay
 from service.relay.replay import Replayed, replay
 from service.relay.servers import parse_servers
 from service.relay.stream import Stream
 
 
 async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
-    """Runs the relay until SIGTERM or SIGINT. Raises WrongStream."""
+    """Runs the relay until SIGTERM or SIGINT. Raises WrongStream and CannotListen."""
     freeze_startup_objects()
-    async with a_relay(settings, ensure_stream=ensure_stream) as relay:
+    with observing(settings) as observers:
+        await _run(settings, observers, ensure_stream=ensure_stream)
+
+
+async def _run(settings: RelaySettings, observers: Observers, *, ensure_stream: bool) -> None:
+    async with a_relay(
+        settings, ensure_stream=ensure_stream, observe=observers.turn, step=observers.step
+    ) as relay:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, relay.stop)
         await relay.run()
@@ -35,13 +44,18 @@ async def run(settings: RelaySettings, *, ensure_stream: bool = False) -> None:
 
 @asynccontextmanager
 async def a_relay(
-    settings: RelaySettings, *, ensure_stream: bool = False, observe: ObserveTurn = ignore_turn
+    settings: RelaySettings,
+    *,
+    ensure_stream: bool = False,
+    observe: ObserveTurn = ignore_turn,
+    step: ObserveStep = ignore_step,
 ) -> AsyncIterator[Relay]:
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
     async with open_outbox(settings) as outbox, open_broker(settings) as broker:
         yield Relay(
             outbox.leadership,
             outbox.turn,
+            outbox.backlog,
             broker,
             lambda: check_stream(broker),
             clock=now,
@@ -53,6 +67,7 @@ async def a_relay(
                 lease=settings.relay_lease_seconds,
             ),
             observe=observe,
+            step=step,
         )
 
 

@@ -58,6 +58,7 @@ def _relay(options: argparse.Namespace) -> int:
 
     from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
 
+    from service.bootstrap.metrics import CannotListen  # noqa: PLC0415  the server, too
     from service.persistence.errors import DRIVER_ERRORS, explain  # noqa: PLC0415  as SQLAlchemy
 
     try:
@@ -65,7 +66,7 @@ def _relay(options: argparse.Namespace) -> int:
             return runner.run(_relay_command(options, settings))
     except BrokerUnavailable as exc:
         return fail(f"The broker is not available: {exc}.")
-    except (WrongStream, WrongLogin) as exc:
+    except (WrongStream, WrongLogin, CannotListen) as exc:
         return fail(str(exc))
     except (DependencyUnavailable, TransactionFailed, *DRIVER_ERRORS) as exc:
         return fail(explain(exc))

@@ -7,7 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
+from service.application.outbox import (
+    BACKLOG_EXACT_MAX,
+    Backlog,
+    EventToPark,
+    OutboxEvent,
+    QueuedEvent,
+)
 from service.persistence.engine import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors
 from service.persistence.history import EVENT_COLUMNS, read_page
@@ -72,9 +78,28 @@ _RETRY_PARKED = sa.text("""
     RETURNING position
 """)
 
+_counted = sa.select(outbox.c.position).limit(BACKLOG_EXACT_MAX).subquery()
+_some_parked = sa.select(parked_events.c.position).limit(BACKLOG_EXACT_MAX).subquery()
+_first_position, _last_position = (
+    sa.select(outbox.c.position).order_by(order).limit(1).scalar_subquery()
+    for order in (outbox.c.position, outbox.c.position.desc())  # min() would read all rows
+)
+_head = (
+    sa.select(outbox.c.user_id, outbox.c.event_id).order_by(outbox.c.position).limit(1).subquery()
+)
+_oldest_at = (
+    sa.select(events.c.occurred_at)
+    .where(events.c.user_id == _head.c.user_id, events.c.id == _head.c.event_id)
+    .scalar_subquery()
+)
+_pending = sa.case(
+    (sa.func.count() < BACKLOG_EXACT_MAX, sa.func.count()),
+    else_=_last_position - _first_position + 1,
+)
 _BACKLOG = sa.select(
-    sa.select(sa.func.count()).select_from(outbox).scalar_subquery().label("pending"),
-    sa.select(sa.func.count()).select_from(parked_events).scalar_subquery().label("parked"),
+    sa.select(_pending).select_from(_counted).scalar_subquery().label("pending"),
+    sa.select(sa.func.count()).select_from(_some_parked).scalar_subquery().label("parked"),
+    sa.select(_oldest_at).select_from(_head).scalar_subquery().label("oldest_at"),
 )
 
 _NOTHING = sa.text("SELECT 1")

@@ -1,21 +1,32 @@
 """The relay: takes turns as long as it leads; in each, publishes events and removes them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
 
 from service.application.errors import DependencyUnavailable, TransactionFailed, WrongInstallation
-from service.application.outbox import Backlog, EventToPark, OpenLeadership, OpenTurn, Turn
+from service.application.outbox import (
+    CountBacklog,
+    OpenLeadership,
+    OpenTurn,
+    Turn,
+)
 from service.application.ports import Clock
 from service.relay.batch import Batch
-from service.relay.conflicts import log_conflicts
-from service.relay.delivery import ATOMIC_MIN, Delivery, Publisher, deliver
+from service.relay.delivery import Delivery, Publisher, deliver
 from service.relay.errors import BrokerUnavailable
 from service.relay.lease import Lease
-from service.relay.observing import ObservedTurn, ObserveTurn, RelayState
+from service.relay.observing import (
+    ObservedTurn,
+    ObserveStep,
+    ObserveTurn,
+    RelayState,
+    ignore_step,
+)
+from service.relay.pace import Pace
+from service.relay.turn import TakenTurn, settle
 from service.relay.waiting import wait_for
 
 BACK_OFF_MAX_SECONDS = 1.0
@@ -33,49 +44,29 @@ class ConnectedPublisher(Publisher, Protocol):
 log = structlog.get_logger("service.relay")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """Times in seconds. `lease`: after so long without a sign of life another relay takes over."""
-
-    batch_size: int
-    in_flight: int
-    poll_min: float
-    poll_max: float
-    lease: float
-
-    def pause_after(self, taken: int, before: float) -> float:
-        """The pause after a turn. `taken`: the events it read; `before`: the pause before it.
-
-        A busy relay waits for more events, because a large batch costs less per event.
-        """
-        if taken == self.batch_size:
-            return 0
-        if taken >= ATOMIC_MIN:
-            return self.poll_max
-        if taken:
-            return self.poll_min
-        return min(max(2 * before, self.poll_min), self.poll_max)
-
-
 class Relay:
     def __init__(
         self,
         open_leadership: OpenLeadership,
         open_turn: OpenTurn,
+        count_backlog: CountBacklog,
         publisher: ConnectedPublisher,
         require_stream: RequireStream,
         *,
         clock: Clock,
         pace: Pace,
         observe: ObserveTurn,
+        step: ObserveStep = ignore_step,
     ) -> None:
         self._open_leadership = open_leadership
         self._open_turn = open_turn
+        self._count_backlog = count_backlog
         self._publisher = publisher
         self._require_stream = require_stream
         self._clock = clock
         self._pace = pace
         self._observe = observe
+        self._step = step
         self._stop = asyncio.Event()
         self._last_logged: tuple[RelayState, str | None] | None = None
         self._is_stream_checked = False
@@ -92,6 +83,7 @@ class Relay:
         Raises WrongStream, WrongLogin and WrongInstallation.
         """
         while not self._stop.is_set():
+            self._step()
             try:
                 await self._lead_or_stand_by()
             except BrokerUnavailable as exc:
@@ -100,17 +92,20 @@ class Relay:
                 raise
             except (TransactionFailed, DependencyUnavailable) as exc:
                 self._back_off(RelayState.DATABASE_UNAVAILABLE, exc.cause)
+                self._count_at = 0
                 self._observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))
             await wait_for(self._stop, within=self._pause)
 
     async def _lead_or_stand_by(self) -> None:
         outage = await self._check_broker()
+        self._step()
         async with self._open_leadership() as leadership:
             if leadership is None:
                 self._stand_by(outage)
                 return
             async with Lease(leadership, self._pace.lease) as lease:
                 while lease.is_held() and not self._stop.is_set():
+                    self._step()
                     await self._take_turn(outage or await self._check_broker())
                     await wait_for(self._stop, within=self._pause)
 
@@ -119,21 +114,49 @@ class Relay:
 
         Another relay may then lead, with a better connection to the broker.
         """
+        began = _now()
         async with self._open_turn() as turn:
-            if turn is None:  # an operator's command has its turn
-                self._pause = self._pace.poll_max
-                return
-            backlog = await self._backlog(turn)
-            batch = Batch(await turn.oldest(self._pace.batch_size))
-            # Deleted events are parked even while the broker is unavailable.
-            delivery = Delivery(outage=outage) if outage else await self._deliver(turn, batch)
-            await _settle(turn, batch, delivery)
-        self._observe_later(self._observed(batch, delivery, backlog))
-        if delivery.outage:
+            taken = await self._publish_batch(turn, outage) if turn else None
+        if taken is None:
+            await self._wait_for_turn(outage)
+            return
+        self._observe_later(taken.observed(seconds=_now() - began, now=self._clock()))
+        if taken.delivery.outage:
             self._is_stream_checked = False
-            raise delivery.outage
+            raise taken.delivery.outage
         self._log_state(RelayState.ACTIVE)
-        self._pause = self._pace.pause_after(len(batch.queued), self._pause)
+        self._pause = self._pace.pause_after(len(taken.batch.queued), self._pause)
+
+    async def _publish_batch(self, turn: Turn, outage: BrokerUnavailable | None) -> TakenTurn:
+        backlog = await turn.backlog() if self._is_count_due() else None
+        batch = Batch(await turn.oldest(self._pace.batch_size))
+        self._step()
+        # Deleted events are parked even while the broker is unavailable.
+        delivery = Delivery(outage=outage) if outage else await self._deliver(turn, batch)
+        await settle(turn, batch, delivery)
+        return TakenTurn(
+            batch=batch,
+            delivery=delivery,
+            backlog=backlog,
+            is_whole=len(batch.queued) < self._pace.batch_size,
+        )
+
+    async def _wait_for_turn(self, outage: BrokerUnavailable | None) -> None:
+        """An operator's command has its turn, perhaps for hours, and the queue grows meanwhile."""
+        self._pause = self._pace.poll_max
+        if self._is_count_due():
+            backlog = await self._count_backlog()
+            self._observe_later(
+                ObservedTurn(
+                    state=RelayState.BROKER_UNAVAILABLE if outage else RelayState.ACTIVE,
+                    leads=True,
+                    pending=backlog.pending,
+                    oldest_at=backlog.oldest_at,
+                    backlog=backlog,
+                )
+            )
+        if outage:
+            raise outage
 
     async def _check_broker(self) -> BrokerUnavailable | None:
         """Returns the outage, if any, also if there is nothing to publish.
@@ -151,12 +174,12 @@ class Relay:
         self._is_stream_checked = True
         return None
 
-    async def _backlog(self, turn: Turn) -> Backlog | None:
-        now = asyncio.get_running_loop().time()
+    def _is_count_due(self) -> bool:
+        now = _now()
         if now < self._count_at:
-            return None
+            return False
         self._count_at = now + COUNT_EVERY_SECONDS
-        return await turn.backlog()
+        return True
 
     async def _deliver(self, turn: Turn, batch: Batch) -> Delivery:
         if not batch.events:
@@ -166,11 +189,17 @@ class Relay:
                 batch.events,
                 self._publisher,
                 in_flight=self._pace.in_flight,
-                may_go_on=lambda: lease.is_held() and not self._stop.is_set(),
+                may_go_on=lambda: self._may_go_on(lease),
             )
 
+    def _may_go_on(self, lease: Lease) -> bool:
+        self._step()
+        return lease.is_held() and not self._stop.is_set()
+
     def _stand_by(self, outage: BrokerUnavailable | None) -> None:
+        self._count_at = 0
         if outage:
+            self._observe_later(ObservedTurn(state=RelayState.BROKER_UNAVAILABLE))
             raise outage
         self._pause = self._pace.poll_max
         self._log_state(RelayState.STANDBY)
@@ -194,37 +223,6 @@ class Relay:
         """Called by the loop, so that an observer that raises does not take the turn with it."""
         asyncio.get_running_loop().call_soon(self._observe, turn)
 
-    def _observed(self, batch: Batch, delivery: Delivery, backlog: Backlog | None) -> ObservedTurn:
-        now = self._clock()
-        waited = [(now - event.occurred_at).total_seconds() for event in delivery.published]
-        first = next((each.event for each in batch.queued if each.event), None)
-        return ObservedTurn(
-            state=RelayState.BROKER_UNAVAILABLE if delivery.outage else RelayState.ACTIVE,
-            published=len(delivery.published),
-            duplicates=len(delivery.duplicates),
-            parked=len(batch.to_park(delivery)),
-            conflicts=len(delivery.conflicts),
-            oldest_at=first.occurred_at if first else None,
-            seconds_to_ack=waited,
-            backlog=backlog,
-        )
 
-
-async def _settle(turn: Turn, batch: Batch, delivery: Delivery) -> None:
-    settled = batch.positions(delivery.acknowledged)
-    parked = batch.to_park(delivery)
-    if settled:
-        await turn.remove(settled)
-    if parked:
-        await turn.park(parked)
-    if settled or parked:
-        await turn.commit()
-    log_conflicts(delivery.conflicts)
-    _log_parked(parked, delivery)
-
-
-def _log_parked(parked: Sequence[EventToPark], delivery: Delivery) -> None:
-    in_conflict = {str(conflict) for _, conflict in delivery.conflicts}
-    others = [each.reason for each in parked if each.reason not in in_conflict]
-    if others:
-        log.warning("events parked", count=len(others), reasons=sorted(set(others)))
+def _now() -> float:
+    return asyncio.get_running_loop().time()

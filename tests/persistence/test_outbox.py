@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import ConnectionLost
-from service.application.outbox import EventToPark
+from service.application.outbox import BACKLOG_EXACT_MAX, Backlog, EventToPark
 from service.persistence.outbox import Outbox
 from service.persistence.relay_turn import DECLARE_OLDEST, FETCH_OLDEST, FETCH_SIZE, SqlTurn
 from tests.group_commit.proxy import Cut, a_proxy
@@ -24,6 +24,11 @@ SNAPSHOTS = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend'
         AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+"""
+
+ROWS = """
+    INSERT INTO outbox (user_id, event_id)
+    SELECT gen_random_uuid(), gen_random_uuid() FROM generate_series(1, $1)
 """
 
 
@@ -250,6 +255,37 @@ async def test_a_later_event_of_a_session_is_blocked_while_an_earlier_one_is_par
     assert (backlog.pending, backlog.parked) == (2, 1)
     [parked] = await outbox.parked()
     assert (parked.session_id, parked.reason) == (session.id, "it is too large")
+
+
+async def test_the_backlog_of_an_empty_queue_is_empty(engines: list[AsyncEngine]) -> None:
+    backlog = await an_outbox(engines[0]).backlog()
+
+    assert backlog == Backlog(pending=0, parked=0, oldest_at=None)
+
+
+async def test_the_oldest_event_of_the_backlog_is_the_first_of_the_queue(
+    database: TestDatabase, engines: list[AsyncEngine]
+) -> None:
+    first = await an_event(database, await database.a_session(), 1)
+    await an_event(database, await database.a_session(), 1)
+    at = await database.value("SELECT occurred_at FROM events WHERE id = $1", first)
+
+    backlog = await an_outbox(engines[0]).backlog()
+
+    assert backlog == Backlog(pending=2, parked=0, oldest_at=at)
+
+
+@pytest.mark.parametrize("rows", [BACKLOG_EXACT_MAX - 1, BACKLOG_EXACT_MAX])
+async def test_counts_a_long_queue_by_its_first_and_last_position(
+    database: TestDatabase, engines: list[AsyncEngine], rows: int
+) -> None:
+    await database.execute(ROWS, rows + 1)
+    await database.execute("DELETE FROM outbox WHERE position = 2")
+
+    backlog = await an_outbox(engines[0]).backlog()
+
+    is_exact = rows < BACKLOG_EXACT_MAX
+    assert backlog.pending == (rows if is_exact else rows + 1)
 
 
 async def test_a_parked_event_returns_to_its_former_position(

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 from service.application.outbox import Backlog, EventToPark, OutboxEvent, QueuedEvent
 from service.relay.errors import BrokerUnavailable
 from service.relay.observing import ObservedTurn
-from service.relay.relay import Pace, Relay
+from service.relay.pace import Pace
+from service.relay.relay import Relay
 from tests.builders import MORNING
 from tests.relay.publishing import an_outbox_event
 
@@ -73,6 +74,15 @@ class InMemoryOutbox:
             raise self.outage
         yield InMemoryTurn(self) if self.is_free else None
 
+    async def backlog(self) -> Backlog:
+        self.counted.append(now())
+        head = self.queue[0].event if self.queue else None
+        return Backlog(
+            pending=len(self.queue),
+            parked=len(self.parked),
+            oldest_at=head.occurred_at if head else None,
+        )
+
 
 @dataclass
 class InMemoryTurn:
@@ -94,8 +104,7 @@ class InMemoryTurn:
         self.to_park += parked
 
     async def backlog(self) -> Backlog:
-        self.outbox.counted.append(now())
-        return Backlog(pending=len(self.outbox.queue), parked=len(self.outbox.parked))
+        return await self.outbox.backlog()
 
     async def commit(self) -> None:
         self.outbox.commits += 1
@@ -154,22 +163,25 @@ class InMemoryBroker:
 
 @dataclass
 class World:
-    """A relay between an outbox and a broker, and the turns that it reported."""
+    """A relay between an outbox and a broker, and the turns and steps that it reported."""
 
     outbox: InMemoryOutbox = field(default_factory=InMemoryOutbox)
     broker: InMemoryBroker = field(default_factory=InMemoryBroker)
     observed: list[ObservedTurn] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
     clock: Callable[[], datetime] = lambda: MORNING
 
     def relay(self, pace: Pace = PACE) -> Relay:
         return Relay(
             self.outbox.leadership,
             self.outbox.turn,
+            self.outbox.backlog,
             self.broker,
             self.broker.require_stream,
             clock=self.clock,
             pace=pace,
             observe=self.observed.append,
+            step=lambda: self.steps.append(now()),
         )
 
     def running(self, pace: Pace = PACE) -> AbstractAsyncContextManager[Relay]:

@@ -5,7 +5,7 @@ from itertools import accumulate, repeat
 import pytest
 
 from service.relay.delivery import ATOMIC_MIN
-from service.relay.relay import Pace
+from service.relay.pace import Pace
 
 PACE = Pace(batch_size=1000, in_flight=256, poll_min=0.05, poll_max=0.25, lease=1)
 

@@ -288,7 +288,7 @@ async def test_reports_its_turns_its_batches_and_its_leadership(
     [turn] = seen
     assert (turn.state, turn.published, turn.duplicates, turn.parked) == ("active", 1, 1, 0)
     assert turn.oldest_at == at
-    assert turn.backlog == Backlog(pending=2, parked=0)
+    assert turn.backlog == Backlog(pending=2, parked=0, oldest_at=at)
     assert len(turn.seconds_to_ack) == 1
     assert turn.seconds_to_ack[0] > 0
 
@@ -306,7 +306,8 @@ async def test_reports_the_backlog_while_the_broker_is_down(
         relay.stop()
         await running
 
-    assert (turn.state, turn.backlog) == ("broker unavailable", Backlog(pending=1, parked=0))
+    backlog = Backlog(pending=1, parked=0, oldest_at=turn.oldest_at)
+    assert (turn.state, turn.leads, turn.backlog) == ("broker unavailable", True, backlog)
     assert turn.oldest_at is not None
 
 

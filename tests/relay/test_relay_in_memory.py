@@ -18,6 +18,7 @@ from service.application.errors import (
 )
 from service.application.outbox import Backlog
 from service.relay import relay as relay_module
+from service.relay import turn as turn_module
 from service.relay.batch import BLOCKED, GONE
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, WrongStream
 from service.relay.relay import BACK_OFF_MAX_SECONDS, COUNT_EVERY_SECONDS
@@ -40,7 +41,8 @@ async def world() -> World:
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     logger = CapturingLogger()
-    monkeypatch.setattr(relay_module, "log", logger)
+    for module in (relay_module, turn_module):
+        monkeypatch.setattr(module, "log", logger)
     return logger
 
 
@@ -102,6 +104,8 @@ async def test_tries_a_broker_that_is_down_less_often_up_to_the_longest_pause(
     assert world.outbox.commits == len(world.broker.published) == 0
     expected = {"state": "broker unavailable", "reason": "it is down"}
     assert states(logged) == [("warning", expected)]
+    assert {(each.state, each.leads) for each in world.observed} == {("broker unavailable", leads)}
+    assert len(world.observed) == len(world.broker.checks)
 
 
 async def test_goes_on_at_the_usual_pace_after_an_outage(world: World) -> None:
@@ -201,13 +205,40 @@ async def test_waits_while_an_operators_command_has_its_turn(world: World) -> No
     world.outbox.add()
     async with world.running():
         await asyncio.sleep(1)
-        assert (world.broker.published, world.observed) == ([], [])
+        assert world.broker.published == []
         assert set(pauses(world.outbox.turns)) == {PACE.poll_max}
         world.outbox.is_free = True
         await asyncio.sleep(PACE.poll_max)
 
     assert world.outbox.queue == []
     assert len(world.outbox.leaderships) == 1
+
+
+async def test_counts_the_queue_while_an_operators_command_has_its_turn(world: World) -> None:
+    world.outbox.is_free = False
+    async with world.running():
+        await asyncio.sleep(1)
+        world.outbox.add(30)
+        await asyncio.sleep(COUNT_EVERY_SECONDS)
+
+    first, second = world.observed
+    assert (first.state, first.leads, first.seconds) == ("active", True, None)
+    assert (first.pending, first.oldest_at) == (0, None)
+    assert (second.pending, second.oldest_at) == (30, MORNING)
+    assert max(pauses(world.steps)) == PACE.poll_max
+
+
+async def test_looks_at_the_broker_again_while_an_operators_command_has_its_turn(
+    world: World,
+) -> None:
+    world.outbox.is_free, world.broker.down = False, DOWN
+    async with world.running():
+        await asyncio.sleep(2 * COUNT_EVERY_SECONDS)
+        assert {each.state for each in world.observed} == {"broker unavailable"}
+        world.broker.down = None
+        await asyncio.sleep(2 * COUNT_EVERY_SECONDS)
+
+    assert world.observed[-1].state == "active"
 
 
 async def test_gives_up_leadership_when_the_database_is_silent_for_a_lease(world: World) -> None:
@@ -278,8 +309,66 @@ async def test_counts_the_backlog_at_once_and_then_every_few_seconds(world: Worl
     for number, counted in enumerate(since_start):
         earliest = number * COUNT_EVERY_SECONDS
         assert earliest <= counted <= earliest + number * PACE.poll_max
-    assert world.observed[0].backlog == Backlog(pending=30, parked=0)
+    assert world.observed[0].backlog == Backlog(pending=30, parked=0, oldest_at=MORNING)
     assert world.observed[1].backlog is None
+
+
+@pytest.mark.parametrize("outage", [None, ConnectionLost()], ids=["standby", "no database"])
+async def test_counts_at_once_when_it_leads_again(
+    world: World, outage: ConnectionLost | None
+) -> None:
+    async with world.running():
+        await asyncio.sleep(1)
+        world.outbox.answers.clear()
+        world.outbox.leads, world.outbox.outage = bool(outage), outage
+        await asyncio.sleep(PACE.lease)
+        world.outbox.answers.set()
+        await asyncio.sleep(BACK_OFF_MAX_SECONDS)
+        world.outbox.leads, world.outbox.outage = True, None
+        await asyncio.sleep(BACK_OFF_MAX_SECONDS)
+
+    assert len(world.outbox.counted) == 2
+    assert world.outbox.counted[1] - world.outbox.counted[0] < COUNT_EVERY_SECONDS
+
+
+@pytest.mark.parametrize(("events", "pending"), [(0, 0), (19, 19), (20, 20)])
+async def test_tells_how_many_events_the_queue_held(
+    world: World, events: int, pending: int
+) -> None:
+    world.outbox.add(events)
+    async with world.running():
+        await asyncio.sleep(0.01)
+
+    assert (world.observed[0].taken, world.observed[0].pending) == (events, pending)
+
+
+async def test_does_not_know_how_many_events_a_long_queue_holds_between_two_counts(
+    world: World,
+) -> None:
+    world.outbox.add(50)
+    async with world.running():
+        await asyncio.sleep(0.01)
+
+    assert [turn.pending for turn in world.observed] == [50, None, 10]
+
+
+async def test_measures_a_turn(world: World) -> None:
+    world.outbox.add()
+    world.broker.before = lambda: pass_time(0.5)
+    async with world.running():
+        await asyncio.sleep(1)
+
+    assert [round(turn.seconds or 0, 9) for turn in world.observed][:2] == [0.5, 0]
+
+
+async def test_gives_a_sign_at_every_step_of_a_long_turn(world: World) -> None:
+    world.outbox.add(10)
+    world.broker.before = lambda: pass_time(PACE.lease / 20)
+    async with world.running(replace(PACE, in_flight=1)):
+        await asyncio.sleep(0.01)
+
+    assert world.outbox.queue == []
+    assert max(pauses(world.steps)) == PACE.lease / 20
 
 
 async def test_parks_refused_blocked_and_deleted_events_with_their_reasons(
