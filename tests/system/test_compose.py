@@ -247,18 +247,29 @@ def test_nats_keeps_messages_on_its_volume_and_waits_for_the_disk() -> None:
 
 
 def test_prometheus_scrapes_services_of_the_stack_and_grafana_reads_prometheus() -> None:
-    jobs = yaml.safe_load(CONFIGS["prometheus"])["scrape_configs"]
-    targets = [
-        target for job in jobs for each in job["static_configs"] for target in each["targets"]
-    ]
+    jobs = {job["job_name"]: job for job in yaml.safe_load(CONFIGS["prometheus"])["scrape_configs"]}
     [source] = yaml.safe_load(CONFIGS["grafana-data-sources"])["datasources"]
     [provider] = yaml.safe_load(CONFIGS["grafana-dashboards"])["providers"]
     mounted = [each["target"] for each in SERVICES["grafana"]["configs"]]
 
-    assert targets == ["localhost:9090", "balancer:8404"]
+    assert set(jobs) == {"prometheus", "balancer", "api", "relay"}
+    assert jobs["balancer"]["static_configs"] == [{"targets": ["balancer:8404"]}]
     assert "bind :8404" in BALANCER
     assert source["url"] == "http://prometheus:9090"
     assert f"{provider['options']['path']}/dashboards.yaml" in mounted
+
+
+@pytest.mark.parametrize("name", ["api", "relay"])
+def test_prometheus_finds_every_replica_by_the_name_of_its_service(name: str) -> None:
+    [job] = [
+        job
+        for job in yaml.safe_load(CONFIGS["prometheus"])["scrape_configs"]
+        if job["job_name"] == name
+    ]
+    [lookup] = job["dns_sd_configs"]
+
+    assert lookup["names"] == [name]
+    assert str(lookup["port"]) == SERVICES[name]["environment"]["SERVICE_METRICS_PORT"]
 
 
 def _balancers(setting: str) -> str:

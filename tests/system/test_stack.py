@@ -169,6 +169,7 @@ def _environment(name: str, database: TestDatabase) -> dict[str, str]:
         "SERVICE_DATABASE_URL": url,
         "SERVICE_HOST": "127.0.0.1",
         "SERVICE_PORT": "0",
+        "SERVICE_METRICS_PORT": "0",
     }
 
 
