@@ -26,7 +26,8 @@ from tests.relay.queue import an_event
 from tests.running import TestDatabase, test_settings
 from tests.system.processes import Finished, finished, free_port
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "check.schema.json").read_text())
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA = json.loads((DOCS / "check.schema.json").read_text())
 
 OF_THE_SERVER = ["settings", "database", "tls", "pooler", "connections", "clock"]
 OF_SERVE = ["writable", "role of the API", "policies", "schema", "jwt secret"]
@@ -142,6 +143,13 @@ async def test_ends_with_2_for_a_wrong_setting_or_argument(
 
     assert (done.code, done.out) == (2, "")
     assert why in done.err
+
+
+def test_every_check_stands_in_the_documentation() -> None:
+    page = (DOCS / "check.md").read_text()
+    finding = SCHEMA["properties"]["findings"]["items"]["properties"]
+
+    assert [each for each in finding["check"]["enum"] if f"`{each}`" not in page] == []
 
 
 # The database
