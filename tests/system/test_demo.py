@@ -37,12 +37,12 @@ COLUMNS = 100
 WITH_OTHER_HOMES_OF_ROOT = """
 import sys
 from pathlib import Path
-from service import cli
+from service.cli.main import main
 from service.dev import homes
 
 _, place, *arguments = sys.argv
 homes.HOMES_OF_ROOT = Path(place)
-sys.exit(cli.main(arguments))
+sys.exit(main(arguments))
 """
 
 
