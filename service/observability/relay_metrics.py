@@ -15,8 +15,9 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class RelayMetrics(Collector):
-    """Only the leader knows the queue, so that a relay that no longer leads shows none of it.
+    """A relay shows the queue only while it leads: another one knows it better afterwards.
 
+    Without the broker, relays lead for a moment each, and are no leaders, but show the queue.
     Turns come from the event loop, and scrapes from threads.
     """
 
@@ -61,8 +62,9 @@ class RelayMetrics(Collector):
         self._oldest_at = turn.oldest_at.timestamp() if turn.oldest_at else None
 
     def _health_metrics(self, condition: Condition) -> Iterator[Metric]:
-        leads = self._leads and not condition.is_stuck
-        yield _gauge("training_relay_leader", "1 if this relay leads.", leads)
+        is_active = condition.state is RelayState.ACTIVE and condition.is_ready
+        leads = self._leads and is_active
+        yield _gauge("training_relay_leader", "1 if this relay leads, and can publish.", leads)
         state = GaugeMetricFamily(
             "training_relay_state", "1 for the state of this relay.", labels=["state"]
         )
