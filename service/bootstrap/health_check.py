@@ -1,6 +1,8 @@
 """python -m service.bootstrap.health_check: exit code 0 if /livez of this machine's API answers.
 
-For the image's HEALTHCHECK. It takes the address from the settings of `serve`, and imports little,
+With the argument `relay`: if /readyz of this machine's relay says that it is ready.
+
+For containers. It takes the address from the settings of `serve` or `relay`, and imports little,
 because it runs every few seconds. It asks directly, whatever proxy the environment names.
 """
 
@@ -18,23 +20,35 @@ LOOPBACK = dict.fromkeys(("0.0.0.0", ALL_ADDRESSES), "127.0.0.1")  # noqa: S104 
 
 def address() -> tuple[str, int]:
     """Where `serve` can be reached on this machine; an empty variable counts as not set."""
-    host = os.environ.get("SERVICE_HOST") or "127.0.0.1"
-    return LOOPBACK.get(host, host), int(os.environ.get("SERVICE_PORT") or 8000)
+    return _host("SERVICE_HOST"), int(os.environ.get("SERVICE_PORT") or 8000)
 
 
-def main() -> int:
-    host, port = address()
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/livez"
+def relay_address() -> tuple[str, int]:
+    """Where the probes of `relay` can be reached; port 0, which is never open, if it has none."""
+    return _host("SERVICE_METRICS_HOST"), int(os.environ.get("SERVICE_METRICS_PORT") or 0)
+
+
+def main(arguments: list[str]) -> int:
+    (host, port), path = (
+        (relay_address(), "/readyz") if arguments == ["relay"] else (address(), "/livez")
+    )
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{path}"
     connection = HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/livez")
-        status = connection.getresponse().status
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        text = answer.read().decode()
     except (OSError, HTTPException) as exc:
         print(f"{url} does not answer: {exc!r}")
         return 1
-    print(f"{url} answers {status}")
-    return int(status != HTTPStatus.OK)
+    print(f"{url} answers {answer.status} {text}".rstrip())
+    return int(answer.status != HTTPStatus.OK)
+
+
+def _host(name: str) -> str:
+    host = os.environ.get(name) or "127.0.0.1"
+    return LOOPBACK.get(host, host)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

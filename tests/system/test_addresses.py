@@ -124,15 +124,35 @@ def test_the_health_check_has_the_defaults_of_the_settings(
     assert health_check.address() == (fields["host"].default, fields["port"].default)
 
 
+@pytest.mark.parametrize("host", ["", "127.0.0.1", "0.0.0.0"])  # noqa: S104  not to listen
+def test_the_health_check_of_the_relay_asks_the_port_of_its_metrics(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("SERVICE_METRICS_HOST", host)
+    monkeypatch.setenv("SERVICE_METRICS_PORT", "9464")
+
+    assert health_check.relay_address() == (IPV4, 9464)
+
+
+async def test_the_health_check_of_a_relay_without_metrics_fails() -> None:
+    done = await _health({"SERVICE_METRICS_HOST": IPV4}, "relay")
+
+    assert done.code == 1
+    assert "http://127.0.0.1:0/readyz does not answer" in done.out
+
+
 def _environment(host: str) -> dict[str, str]:
     return serve_environment(DATABASE, host=host, port=str(free_port()))
 
 
-async def _health(environment: Mapping[str, str]) -> Finished:
+async def _health(environment: Mapping[str, str], *more: str) -> Finished:
     """Runs the health check of the image with this environment beside the image's own."""
     _, *arguments = HEALTH_CHECK
     return await finished(
-        *arguments, command=[sys.executable], environment=IMAGE_ENVIRONMENT | dict(environment)
+        *arguments,
+        *more,
+        command=[sys.executable],
+        environment=IMAGE_ENVIRONMENT | dict(environment),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import SECRET
 from tests.nats_server import a_nats_server
-from tests.running import NO_AUTHORITIES, TestDatabase
+from tests.running import NO_AUTHORITIES, TestDatabase, eventually
 from tests.system.compose import HEALTH_CHECK, the
 from tests.system.image import Image, an_image
 from tests.system.kubernetes import container, plain_environment, probes, secret_environment
@@ -68,13 +68,19 @@ async def test_the_api_answers_its_probes_as_the_images_user_and_ends_by_sigterm
     assert code == 0
 
 
-async def test_the_relay_becomes_active_as_the_images_user(
+async def test_the_relay_becomes_active_and_answers_its_probes_as_the_images_user(
     image: Image, database: TestDatabase
 ) -> None:
     async with a_nats_server() as broker:
         environment = _environment("relay", database_url=database.relay_url, nats_url=broker.url)
         async with _running(image, "relay", environment) as process:
             await process.line('"active"')
+            url = f"http://127.0.0.1:{environment['SERVICE_METRICS_PORT']}"
+
+            async def is_ready() -> bool:
+                return set((await _answers(url, probes("relay"))).values()) == {200}
+
+            await eventually(is_ready)
             process.running.terminate()
             code = await process.end()
 

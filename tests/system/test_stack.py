@@ -4,8 +4,9 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ from tests.system.processes import (
     started,
 )
 
+_, *RELAY_CHECK = SERVICES["relay"]["healthcheck"]["test"]
+
 
 async def test_the_stack_fails_a_session_and_its_event_is_in_the_stream() -> None:
     async with _postgres() as database, _nats() as nats_url:
@@ -42,12 +45,14 @@ async def test_the_stack_fails_a_session_and_its_event_is_in_the_stream() -> Non
         session = await database.a_session()
 
         environment = _environment("api", database)
-        async with _api(environment) as client, _relays(database, nats_url):
+        async with _api(environment) as client, _relays(database, nats_url) as relays:
             token = await finished("token", "--user", str(session.user_id), environment=environment)
             client.headers |= bearer(token.out.strip())
             answers = [await client.post(f"/sessions/{session.id}/fail") for _ in range(2)]
             ready = await client.get("/readyz")
-            health = await _health(str(client.base_url.port))
+            health = await _health(HEALTH_CHECK, SERVICE_PORT=client.base_url.port)
+            for port in relays:
+                await eventually(partial(_is_healthy, port))
             subject = f"training.session.v1.{session.id}.{session.version + 1}.failed"
             message = await _next_message(nats_url, subject)
 
@@ -62,13 +67,19 @@ async def test_the_stack_fails_a_session_and_its_event_is_in_the_stream() -> Non
 
 
 async def test_the_health_check_fails_where_nothing_listens() -> None:
-    assert await _health(str(free_port())) != 0
+    assert await _health(HEALTH_CHECK, SERVICE_PORT=free_port()) != 0
+    assert await _health(RELAY_CHECK, SERVICE_METRICS_PORT=free_port()) != 0
 
 
-async def _health(port: str) -> int:
-    _, *arguments = HEALTH_CHECK
-    done = await finished(*arguments, command=[sys.executable], environment={"SERVICE_PORT": port})
+async def _health(command: Sequence[str], **ports: object) -> int:
+    _, *arguments = command
+    environment = IMAGE_ENVIRONMENT | {name: str(port) for name, port in ports.items()}
+    done = await finished(*arguments, command=[sys.executable], environment=environment)
     return done.code
+
+
+async def _is_healthy(relay: int) -> bool:
+    return await _health(RELAY_CHECK, SERVICE_METRICS_PORT=relay) == 0
 
 
 @asynccontextmanager
@@ -132,14 +143,17 @@ async def _nats() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _relays(database: TestDatabase, nats_url: str) -> AsyncIterator[None]:
+async def _relays(database: TestDatabase, nats_url: str) -> AsyncIterator[list[int]]:
+    """The ports of their probes."""
     environment = _environment("relay", database) | {"SERVICE_NATS_URL": nats_url}
     command = SERVICES["relay"]["command"]
     async with AsyncExitStack() as stack:
-        for _ in range(SERVICES["relay"]["deploy"]["replicas"]):
-            relay = started(*command, command=ENTRYPOINT, environment=environment)
+        ports = [free_port() for _ in range(SERVICES["relay"]["deploy"]["replicas"])]
+        for port in ports:
+            own = environment | {"SERVICE_METRICS_PORT": str(port)}
+            relay = started(*command, command=ENTRYPOINT, environment=own)
             await stack.enter_async_context(relay)
-        yield
+        yield ports
 
 
 async def _next_message(url: str, subject: str) -> Msg:
@@ -170,6 +184,7 @@ def _environment(name: str, database: TestDatabase) -> dict[str, str]:
         "SERVICE_HOST": "127.0.0.1",
         "SERVICE_PORT": "0",
         "SERVICE_METRICS_PORT": "0",
+        "SERVICE_METRICS_HOST": "127.0.0.1",
     }
 
 
