@@ -84,10 +84,11 @@ coverage: $(VENV)/.dev
 
 lock: ## lock the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
+	uv pip compile $(LOCK) pyproject.toml --extra otel -o requirements/otel.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements/demo.txt
 	uv pip compile $(LOCK) pyproject.toml --extra demo --group bench -o requirements/bench.txt
-	uv pip compile $(LOCK) pyproject.toml --extra demo --group dev -o requirements/dev.txt
-	uv pip compile $(LOCK) pyproject.toml --extra demo --group mutants -o requirements/mutants.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo --extra otel --group dev -o requirements/dev.txt
+	uv pip compile $(LOCK) pyproject.toml --extra demo --extra otel --group mutants -o requirements/mutants.txt
 
 LOCK = --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate

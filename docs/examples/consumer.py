@@ -2,7 +2,8 @@
 
     CONSUMER_NATS_URL=nats://… CONSUMER_DATABASE_URL=postgresql://… python docs/examples/consumer.py
 
-`--retry` applies the events that have failed, and ends. docs/consumers.md explains it.
+`--retry` applies the events that have failed, and ends. With CONSUMER_TRACING=true, each event
+continues the trace of its request. docs/consumers.md explains it.
 """
 
 import asyncio
@@ -10,13 +11,14 @@ import json
 import logging
 import os
 import sys
+from contextlib import ExitStack
 
 import asyncpg
 from nats.aio.msg import Msg
 
 import inbox
 from inbox import FAILURES, OUTAGES, Connection, Event
-from subscription import RetryLaterError, Subscription, read
+from subscription import Handle, RetryLaterError, Subscription, read
 
 TRIES = 5
 """Deliveries of a message whose effect fails, before its event is set aside."""
@@ -99,7 +101,13 @@ async def main(arguments: list[str]) -> None:
             ack_wait=float(os.environ.get("CONSUMER_ACK_WAIT_SECONDS", "30")),
             batch=20,
         )
-        await read(subscription, Consumer(pool, retry_after).handle)
+        with ExitStack() as stack:
+            handle: Handle = Consumer(pool, retry_after).handle
+            if os.environ.get("CONSUMER_TRACING") == "true":
+                import tracing  # noqa: PLC0415  it needs OpenTelemetry
+
+                handle = tracing.traced(handle, stack.enter_context(tracing.exporting()))
+            await read(subscription, handle)
 
 
 if __name__ == "__main__":

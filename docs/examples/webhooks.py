@@ -28,6 +28,7 @@ TIMEOUT_SECONDS = 10
 """Shorter than `ack_wait`, or the message would be posted again meanwhile."""
 
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "datacontenttype")
+OPTIONAL = ("traceparent",)
 
 
 class Webhook:
@@ -44,7 +45,10 @@ class Webhook:
     async def post(self, message: Msg) -> None:
         """Any answer of 200 to 299 is success; 410 says that the event is not wanted."""
         body = render(message)
-        headers = self._sign((message.headers or {})["ce-id"], body)
+        given = message.headers or {}
+        headers = self._sign(given["ce-id"], body)
+        if "ce-traceparent" in given:
+            headers["traceparent"] = given["ce-traceparent"]
         try:
             answer = await self._client.post(self._url, content=body, headers=headers)
         except httpx2.TransportError as exc:
@@ -79,7 +83,8 @@ def render(message: Msg) -> bytes:
     """Raises RejectedError if the message is not an event."""
     headers = message.headers or {}
     try:
-        attributes = {name: headers[f"ce-{name}"] for name in ATTRIBUTES}
+        given = [name for name in OPTIONAL if f"ce-{name}" in headers]
+        attributes = {name: headers[f"ce-{name}"] for name in (*ATTRIBUTES, *given)}
         return json.dumps({**attributes, "data": json.loads(message.data)}).encode()
     except (KeyError, ValueError) as exc:
         raise RejectedError(f"it is not an event ({exc!r})") from None

@@ -15,7 +15,9 @@ from service.application.group_commit.pending import (
     ObserveGroup,
     PendingRead,
     RequestTimes,
+    WrapGroups,
     ignore_group,
+    leave_unwrapped,
 )
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.ports import (
@@ -48,9 +50,12 @@ class Queries:
         run_read: RunRead,
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
+        wrap: WrapGroups = leave_unwrapped,
     ) -> None:
         self._run_read = run_read
-        self._scheduler: Scheduler[PendingRead] = Scheduler(self._read_group, limits, observe)
+        self._scheduler: Scheduler[PendingRead] = Scheduler(
+            self._read_group, limits, observe, wrap=wrap
+        )
         self.close = self._scheduler.close
 
     @property
@@ -58,10 +63,14 @@ class Queries:
         return self._scheduler.waiting
 
     async def session(
-        self, user_id: UUID, session_id: UUID, times: RequestTimes | None = None
+        self,
+        user_id: UUID,
+        session_id: UUID,
+        times: RequestTimes | None = None,
+        traceparent: str | None = None,
     ) -> Session:
         """Raises SessionNotFound, also for another user's session."""
-        pending = PendingRead(key=(user_id, session_id))
+        pending = PendingRead(key=(user_id, session_id), traceparent=traceparent)
         self._scheduler.submit(pending)
         session = await pending.timed_answer(times)
         if session is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from service.bootstrap.authentication import compose_authenticator
 from service.bootstrap.clock import now
 from service.bootstrap.observers import NO_OBSERVERS, Observers, Parts
 from service.bootstrap.pseudonyms import Pseudonyms
+from service.bootstrap.request_tracing import NO_WRAPPERS, Wrappers, compose_wrappers
 from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
 from service.domain.errors import ServiceError
@@ -38,6 +40,9 @@ from service.persistence.engine import create_engine
 from service.persistence.outages import Outages
 from service.persistence.readiness import Readiness
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
 
 def create_app(
     settings: Settings,
@@ -46,16 +51,19 @@ def create_app(
     new_id: NewId = uuid7,
     observers: Observers = NO_OBSERVERS,
     shutdown: GracefulShutdown | None = None,
+    tracer_provider: "TracerProvider | None" = None,
 ) -> Starlette:
     root_path = settings.root_path or ""
     operations = OPERATIONS if settings.docs else UNDESCRIBED
     openapi = render(operations, root_path) if settings.docs else b""
+    wrappers = compose_wrappers(settings, tracer_provider)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[AppResources]:
         async with AsyncExitStack() as stack:
             if shutdown:
                 stack.enter_context(shutdown.intercept_sigterm())
+            await stack.enter_async_context(wrappers.lifetime())
             watch = await stack.enter_async_context(observers.lifetime())
             engine = compose_engine(settings)
             stack.push_async_callback(engine.dispose)
@@ -64,9 +72,14 @@ def create_app(
             readiness = Readiness(engine, outages)
             readiness.start_watch()
             stack.push_async_callback(readiness.close)
-            commands = compose_commands(settings, database, clock, new_id, observers)
+            commands = compose_commands(
+                settings, database, clock, new_id, observers, wrappers=wrappers
+            )
             queries = Queries(
-                database.run_read, compose_limits(settings), observers.groups_of_reads
+                wrappers.transactions(database.run_read),
+                compose_limits(settings),
+                observers.groups_of_reads,
+                wrappers.groups,
             )
             stack.push_async_callback(
                 _close, commands, queries, within=database.limits.transaction_max
@@ -97,7 +110,7 @@ def create_app(
     app = Starlette(
         routes=routes_of(operations, root_path)
         + (asset_routes(root_path) if settings.docs else []),
-        middleware=[compose_middleware(settings, observers)],
+        middleware=[*wrappers.middleware, compose_middleware(settings, observers)],
         exception_handlers={
             ServiceError: respond_to_service_error,
             HTTPException: respond_to_http_exception,
@@ -151,6 +164,8 @@ def compose_commands(
     clock: Clock = now,
     new_id: NewId = uuid7,
     observers: Observers = NO_OBSERVERS,
+    *,
+    wrappers: Wrappers = NO_WRAPPERS,
 ) -> GroupCommit:
     limits = replace(
         compose_limits(settings),
@@ -158,12 +173,13 @@ def compose_commands(
         user_queue_max=settings.user_queue_max,
     )
     return GroupCommit(
-        database.run_unit_of_work,
+        wrappers.transactions(database.run_unit_of_work),
         clock,
         new_id,
         limits,
         observers.groups_of_commands,
         observe_commands=observers.commands,
+        wrap=wrappers.groups,
     )
 
 

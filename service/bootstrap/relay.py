@@ -11,6 +11,7 @@ from service.bootstrap.clock import now
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.relay_pages import Observers, observing
 from service.bootstrap.settings import RelaySettings
+from service.bootstrap.tracing import traced_publisher
 from service.persistence.engine import create_engine
 from service.persistence.outbox import Outbox
 from service.relay import stream
@@ -51,12 +52,16 @@ async def a_relay(
     step: ObserveStep = ignore_step,
 ) -> AsyncIterator[Relay]:
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
-    async with open_outbox(settings) as outbox, open_broker(settings) as broker:
+    async with (
+        open_outbox(settings) as outbox,
+        open_broker(settings) as broker,
+        traced_publisher(settings, broker) as publisher,
+    ):
         yield Relay(
             outbox.leadership,
             outbox.turn,
             outbox.backlog,
-            broker,
+            publisher,
             lambda: check_stream(broker),
             clock=now,
             pace=Pace(
@@ -93,10 +98,10 @@ async def publish_history(
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
     async with open_outbox(settings) as outbox, open_broker(settings) as broker:
         await broker.wait_until_connected()
-        async with outbox.long_turn() as turn:
+        async with traced_publisher(settings, broker) as publisher, outbox.long_turn() as turn:
             return await replay(
                 turn,
-                broker,
+                publisher,
                 lambda: check_stream(broker),
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,

@@ -54,11 +54,13 @@ class RequestResources(AppResources):
     """The resources of the app, with the facts of one request.
 
     `user_id` is there when its token has been accepted. `times`: None if nobody wants to know them.
+    `traceparent`: of the request's own span; None if requests are not traced.
     """
 
     request_id: str
     user_id: UUID
     times: RequestTimes | None
+    traceparent: str | None
 
 
 def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
@@ -88,8 +90,10 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
 
 async def get_session(request: Request[RequestResources]) -> Response:
     user_id = await _authenticate(request)
-    session_id, times = parse_session_id(request), request.state["times"]
-    session = await request.state["queries"].session(user_id, session_id, times)
+    state, session_id = request.state, parse_session_id(request)
+    session = await state["queries"].session(
+        user_id, session_id, state["times"], state["traceparent"]
+    )
     if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
         return Response(status_code=304, headers={"ETag": etag(session.version)})
     return _session_response(session)
@@ -143,12 +147,14 @@ async def _authenticate(request: Request[RequestResources]) -> UUID:
 
 def _parse_command_fields(request: Request[RequestResources], user_id: UUID) -> CommandFields:
     """A new session gets its id here, because no path names it."""
+    state = request.state
     has_session_id = "session_id" in request.path_params
+    given_trace = request.headers.getlist("traceparent")
     return {
         "user_id": user_id,
-        "session_id": parse_session_id(request) if has_session_id else request.state["new_id"](),
-        "request_id": request.state["request_id"],
-        "traceparent": parse_traceparent(request.headers.getlist("traceparent")),
+        "session_id": parse_session_id(request) if has_session_id else state["new_id"](),
+        "request_id": state["request_id"],
+        "traceparent": state["traceparent"] or parse_traceparent(given_trace),
         "idempotency_key": parse_idempotency_key(request.headers.getlist("idempotency-key")),
     }
 

@@ -68,6 +68,7 @@ class RequestMiddleware:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["times"] = times = RequestTimes() if self._server_timing else None
+        state.setdefault("traceparent", None)
         refusal = state.get("refusal")
         app = self._answer(refusal, state) if refusal else self._app
         status = _CLIENT_CLOSED_REQUEST

@@ -151,6 +151,26 @@ async def test_does_not_post_again_what_the_receiver_does_not_want(
     assert len(receiver.posts) == 1
 
 
+async def test_posts_the_trace_of_an_event_in_its_body_and_in_a_header(
+    database: TestDatabase,
+    stream: NatsServer,
+    relay: Relay,
+    receiver: Receiver,
+    webhooks: StartWebhooks,
+) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for version, each in ((1, traceparent), (2, None)):
+        event_id = await an_event(database, await database.a_session(), version)
+        await database.execute("UPDATE events SET traceparent = $2 WHERE id = $1", event_id, each)
+    await relay()
+
+    async with webhooks():
+        await eventually(lambda: stream.has_acknowledged("webhooks"))
+
+    for post, given in zip(receiver.posts, (traceparent, None), strict=True):
+        assert post.event.get("traceparent") == post.headers.get("traceparent") == given
+
+
 async def test_rejects_a_message_that_is_no_event(
     stream: NatsServer, receiver: Receiver, webhooks: StartWebhooks
 ) -> None:

@@ -6,7 +6,9 @@ from service.application.group_commit.pending import (
     ObserveGroup,
     PendingCommand,
     RequestTimes,
+    WrapGroups,
     ignore_group,
+    leave_unwrapped,
 )
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.group_commit.transaction import GroupRunner
@@ -25,11 +27,12 @@ class GroupCommit:
         observe: ObserveGroup = ignore_group,
         *,
         observe_commands: ObserveCommands = ignore_commands,
+        wrap: WrapGroups = leave_unwrapped,
     ) -> None:
         self._new_id = new_id
         runner = GroupRunner(run_unit_of_work, clock, new_id, observe_commands)
         self._scheduler: Scheduler[PendingCommand] = Scheduler(
-            runner.run, limits, observe, expire=runner.expire
+            runner.run, limits, observe, expire=runner.expire, wrap=wrap
         )
         self.require_room = self._scheduler.require_room
         self.require_user_room = self._scheduler.require_user_room
@@ -45,6 +48,8 @@ class GroupCommit:
         Raises the domain's refusals, Overloaded and TooManyRequests (the command was certainly not
         executed) and DependencyUnavailable.
         """
-        pending = PendingCommand(command=command, event_id=self._new_id())
+        pending = PendingCommand(
+            command=command, event_id=self._new_id(), traceparent=command.traceparent
+        )
         self._scheduler.submit(pending)
         return await pending.timed_answer(times)

@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from service.application.commands import Command, SessionKey
@@ -35,6 +35,7 @@ class Pending(ABC, Generic[T]):
     None before the first. `retried`: an earlier attempt failed. `isolate`:
     the next attempt needs a group of its own, because this request may be why its group failed.
     `refusal`: why a transaction could not begin or go on, last time; the answer if time runs out.
+    `traceparent`: the trace that the request belongs to, if any (W3C Trace Context).
     """
 
     answer: asyncio.Future[T] = field(
@@ -45,6 +46,7 @@ class Pending(ABC, Generic[T]):
     retried: bool = False
     isolate: bool = False
     refusal: DependencyUnavailable | Overloaded | None = None
+    traceparent: str | None = None
 
     @property
     @abstractmethod
@@ -147,3 +149,18 @@ ObserveGroup = Callable[[GroupMetrics], None]
 
 def ignore_group(_metrics: GroupMetrics) -> None:
     pass
+
+
+P = TypeVar("P", bound=Pending[Any])
+
+RunGroup = Callable[[list[P]], Awaitable[list[P]]]
+"""Answers what it can, returns the requests to retry, and raises nothing."""
+
+
+class WrapGroups(Protocol):
+    def __call__(self, run: RunGroup[P], /) -> RunGroup[P]:
+        """The function that runs each group instead of `run`, and calls it."""
+
+
+def leave_unwrapped(run: RunGroup[P]) -> RunGroup[P]:
+    return run

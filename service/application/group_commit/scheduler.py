@@ -8,23 +8,25 @@ waits for its neighbour's retry.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic
 
 from service.application.errors import Overloaded
 from service.application.group_commit.pending import (
     GroupMetrics,
     ObserveGroup,
+    P,
     Pending,
+    RunGroup,
+    WrapGroups,
     ignore_group,
+    leave_unwrapped,
 )
 from service.application.group_commit.user_queues import UserQueues
 
 RETRY_PAUSE_SECONDS = 0.005
 RETRY_PAUSE_MAX_SECONDS = 0.1
-
-P = TypeVar("P", bound=Pending[Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +49,20 @@ class Scheduler(Generic[P]):
     """Runs requests in groups.
 
     `run_group` answers what it can, returns the requests to retry, and raises nothing. `expire`
-    answers a request whose time is over. `observe` is told of every group, retries included.
+    answers a request whose time is over. `observe` is told of every group, retries included. `wrap`
+    adds to `run_group` what is not its business.
     """
 
     def __init__(
         self,
-        run_group: Callable[[list[P]], Awaitable[list[P]]],
+        run_group: RunGroup[P],
         limits: SchedulerLimits,
         observe: ObserveGroup = ignore_group,
         *,
         expire: Callable[[P], None] = Pending.expire,
+        wrap: WrapGroups = leave_unwrapped,
     ) -> None:
-        self._run_group = run_group
+        self._run_group = wrap(run_group)
         self._expire = expire
         self._limits = limits
         self._idle_slots = limits.groups_in_flight

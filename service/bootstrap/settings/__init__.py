@@ -10,6 +10,7 @@ from service.bootstrap.settings.shared import (
     MetricsSettings,
     PathSettings,
     TokenSettings,
+    TracingSettings,
 )
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RelaySettings",
     "Settings",
     "TokenSettings",
+    "TracingSettings",
     "WrongSettings",
     "all_settings",
     "load",

@@ -13,11 +13,14 @@ from service.bootstrap.settings.shared import (
     MetricsSettings,
     PathSettings,
     TokenSettings,
+    TracingSettings,
 )
 from service.bootstrap.settings.urls import check_http_url
 
 
-class Settings(DatabaseSettings, TokenSettings, PathSettings, LogSettings, MetricsSettings):
+class Settings(
+    DatabaseSettings, TokenSettings, PathSettings, LogSettings, MetricsSettings, TracingSettings
+):
     """Settings of `serve`."""
 
     jwks_url: Annotated[SecretStr, AfterValidator(check_http_url)] | None = setting(

@@ -5,11 +5,16 @@ from typing import Annotated
 from pydantic import AfterValidator, SecretStr
 
 from service.bootstrap.settings.environment import Seconds, setting
-from service.bootstrap.settings.shared import DatabaseSettings, LogSettings, MetricsSettings
+from service.bootstrap.settings.shared import (
+    DatabaseSettings,
+    LogSettings,
+    MetricsSettings,
+    TracingSettings,
+)
 from service.bootstrap.settings.urls import check_nats_urls
 
 
-class RelaySettings(DatabaseSettings, LogSettings, MetricsSettings):
+class RelaySettings(DatabaseSettings, LogSettings, MetricsSettings, TracingSettings):
     """Settings of `relay`."""
 
     nats_url: Annotated[SecretStr, AfterValidator(check_nats_urls)] = setting(

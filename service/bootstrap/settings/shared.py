@@ -7,6 +7,7 @@ from pydantic import AfterValidator, SecretStr
 from service.bootstrap.poolers import PoolerDoubt, doubt_pooler
 from service.bootstrap.root_path import check_root_path
 from service.bootstrap.settings.environment import Environment, Seconds, setting
+from service.bootstrap.settings.tracing import check_tracing
 from service.bootstrap.settings.urls import check_database_url
 from service.bootstrap.token_settings import check_ends, check_secret
 from service.persistence.database_url import parse_database_url
@@ -47,6 +48,12 @@ class MetricsSettings(Environment):
         None, "Port for Prometheus; if not set, there are no metrics.", ge=0, le=65_535
     )
     metrics_host: str = setting("127.0.0.1", "Address or host name to listen on for Prometheus.")
+
+
+class TracingSettings(Environment):
+    tracing: Annotated[bool, AfterValidator(check_tracing)] = setting(
+        False, "Traces requests and events with OpenTelemetry; variables `OTEL_…` configure it."
+    )
 
 
 class TokenSettings(Environment):

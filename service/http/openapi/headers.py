@@ -48,8 +48,8 @@ REQUEST_HEADERS = {
         REQUEST_ID,
     ),
     "traceparent": Header(
-        "W3C Trace Context, version 00; stored in the event and published with it. An invalid"
-        " value is ignored.",
+        "W3C Trace Context, version 00; the event is published with it, or with that of its child"
+        " if the service is traced. An invalid value is ignored.",
         _TEXT,
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
     ),
