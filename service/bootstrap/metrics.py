@@ -12,7 +12,11 @@ log = structlog.get_logger("service.metrics")
 
 
 class CannotListen(Exception):
-    """The message is a sentence for the operator."""
+    """The message is a sentence for the operator; `facts` are for the log."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(f"{host}:{port} cannot serve metrics: {reason}.")
+        self.facts = {"host": host, "port": port, "reason": reason, "for": "metrics"}
 
 
 @contextmanager
@@ -23,8 +27,7 @@ def serving_pages(host: str, port: int, pages: Pages) -> Iterator[str]:
             listeners = listening.bind(host, port)
             stack.enter_context(serving(listeners, pages))
         except OSError as exc:  # also if another process begins to listen before this one
-            reason = exc.strerror or exc
-            raise CannotListen(f"{host}:{port} cannot serve metrics: {reason}.") from exc
+            raise CannotListen(host, port, exc.strerror or str(exc)) from exc
         url = listening.url_of(listeners[0])
         log.info("metrics", url=url, pages=list(pages))
         yield url

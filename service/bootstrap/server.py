@@ -4,7 +4,10 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,7 +18,10 @@ from uvicorn.supervisors import Multiprocess
 
 from service.bootstrap import listening, logs, open_files
 from service.bootstrap.api import create_app
+from service.bootstrap.api_metrics import collected, reporting_to, served
 from service.bootstrap.memory import freeze_startup_objects
+from service.bootstrap.metrics import CannotListen
+from service.bootstrap.observers import Observers
 from service.bootstrap.proxies import find_proxy
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
@@ -46,30 +52,38 @@ def serve(settings: Settings) -> None:
     # uvicorn shuts down and then raises the signal again, which would exit with a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: sys.exit(0))
-    config = uvicorn.Config(
-        "service.bootstrap.server:asgi",
-        factory=True,
-        workers=settings.workers,
-        **server_options(settings),
-    )
+    run = _run_workers if settings.workers > 1 else _run_here
     try:
         sockets = listening.bind(settings.host, settings.port)
         with suppress(KeyboardInterrupt):
-            _run(config, sockets)
+            run(settings, sockets)
+    except CannotListen as exc:
+        log.error("cannot_listen", **exc.facts)  # noqa: TRY400  the reason says it
+        sys.exit(STARTUP_FAILURE)
     except OSError as exc:  # also if another process begins to listen before this one
-        log.error("cannot_listen", host=settings.host, port=settings.port, reason=exc.strerror)  # noqa: TRY400  the reason says it
+        log.error("cannot_listen", host=settings.host, port=settings.port, reason=exc.strerror)  # noqa: TRY400  the same
         sys.exit(STARTUP_FAILURE)
 
 
-def _run(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    if config.workers > 1:
+def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
+    with collected(settings) as channel:
         _log_addresses(sockets)
-        Multiprocess(config, sockets).run()
-        return
-    server = _Server(config)
-    server.run(sockets)
+        workers = settings.workers
+        Multiprocess(_config(settings, _Worker(channel), workers=workers), sockets).run()
+
+
+def _run_here(settings: Settings, sockets: list[socket.socket]) -> None:
+    with served(settings) as observers:
+        server = _Server(_config(settings, partial(_app, settings, observers)))
+        server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _config(
+    settings: Settings, make_app: Callable[[], Starlette], *, workers: int = 1
+) -> uvicorn.Config:
+    return uvicorn.Config(make_app, factory=True, workers=workers, **server_options(settings))
 
 
 def _log_addresses(sockets: list[socket.socket]) -> None:
@@ -121,10 +135,23 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def asgi() -> Starlette:
-    """The app of one worker process, which reads its settings from the environment."""
-    settings = load(Settings)
-    logs.configure(settings.log_level)
-    app = create_app(settings, shutdown=GracefulShutdown(settings.shutdown_notice_seconds))
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """Makes the app of one worker process, which reads its settings from the environment.
+
+    uvicorn sends it to each process. `channel`: where to report metrics, if anywhere.
+    """
+
+    channel: socket.socket | None
+
+    def __call__(self) -> Starlette:
+        settings = load(Settings)
+        logs.configure(settings.log_level)
+        return _app(settings, reporting_to(self.channel, settings))
+
+
+def _app(settings: Settings, observers: Observers) -> Starlette:
+    shutdown = GracefulShutdown(settings.shutdown_notice_seconds)
+    app = create_app(settings, observers=observers, shutdown=shutdown)
     freeze_startup_objects()
     return app
