@@ -34,7 +34,7 @@ class Image:
         own = {"PYTHONPATH": str(self.packages), "HOME": "/"}
         return started(
             *command[1:],
-            command=[self.python],
+            command=[self.python, "-S"],  # without the packages of this machine
             environment={**IMAGE_ENVIRONMENT, **own, **environment},
             place=self.app,
             user=self.user,
