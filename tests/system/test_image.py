@@ -68,22 +68,20 @@ async def test_the_api_answers_its_probes_as_the_images_user_and_ends_by_sigterm
     assert code == 0
 
 
-async def test_the_relay_becomes_active_and_answers_its_probes_as_the_images_user(
+async def test_the_relay_answers_its_probes_as_the_images_user_and_ends_by_sigterm(
     image: Image, database: TestDatabase
 ) -> None:
     async with a_nats_server() as broker:
         environment = _environment("relay", database_url=database.relay_url, nats_url=broker.url)
+        url = f"http://127.0.0.1:{environment['SERVICE_METRICS_PORT']}"
         async with _running(image, "relay", environment) as process:
             await process.line('"active"')
-            url = f"http://127.0.0.1:{environment['SERVICE_METRICS_PORT']}"
-
-            async def is_ready() -> bool:
-                return set((await _answers(url, probes("relay"))).values()) == {200}
-
-            await eventually(is_ready)
+            await eventually(lambda: _is_ready(url))
+            answers = await _answers(url, probes("relay"))
             process.running.terminate()
             code = await process.end()
 
+    assert answers == {"startupProbe": 200, "livenessProbe": 200, "readinessProbe": 200}
     assert code == 0
 
 
@@ -112,6 +110,10 @@ async def _answers(url: str, probes: Mapping[str, Mapping[str, str]]) -> dict[st
         return {
             name: (await client.get(probe["path"])).status_code for name, probe in probes.items()
         }
+
+
+async def _is_ready(url: str) -> bool:
+    return set((await _answers(url, probes("relay"))).values()) == {200}
 
 
 async def _health_check(image: Image, url: str) -> int:
