@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.errors import WrongLogin
 
+ROLE_PREFIX = "session_"
+"""Of every role that a migration makes."""
+
 SERVICE_ROLE = "session_service"
 RELAY_ROLE = "session_relay"
 _OTHER_ROLE = {SERVICE_ROLE: RELAY_ROLE, RELAY_ROLE: SERVICE_ROLE}

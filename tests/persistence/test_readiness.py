@@ -106,6 +106,22 @@ async def test_names_the_check_that_fails(
     assert {name for name, result in checks.items() if result != OK} == {check}
 
 
+async def test_is_ready_beside_a_policy_for_the_role_of_a_later_migration(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    """A migration runs while its predecessor serves."""
+    role = f"session_later_{database.name}"
+    await database.execute(f"CREATE ROLE {role}")
+    await database.execute(f"CREATE POLICY later ON events TO {role} USING (true)")
+    try:
+        checks = await Readiness(engine).checks()
+    finally:
+        await database.execute(f"DROP OWNED BY {role}")
+        await database.execute(f"DROP ROLE {role}")
+
+    assert set(checks.values()) == {OK}
+
+
 async def test_names_role_policies_and_schema_on_an_empty_database(
     empty_database: TestDatabase,
 ) -> None:
