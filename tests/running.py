@@ -46,6 +46,7 @@ class Cluster:
     admin_url: str
     api_role: str = "training_api_of_tests"
     relay_role: str = "training_relay_of_tests"
+    eraser_role: str = "training_eraser_of_tests"
     password: str = never_logged("warm up first")
 
     def url(self, database: str) -> str:
@@ -75,7 +76,7 @@ class Cluster:
         await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     async def make_logins(self) -> None:
-        for login in (self.api_role, self.relay_role):
+        for login in (self.api_role, self.relay_role, self.eraser_role):
             await self.execute(
                 f"DROP ROLE IF EXISTS {login}",
                 f"CREATE ROLE {login} LOGIN PASSWORD '{self.password}'",
@@ -83,7 +84,12 @@ class Cluster:
 
     def migrate(self, database: str) -> None:
         """Must not be called from a running event loop."""
-        migrate(self.settings(database), grant_to=self.api_role, grant_relay_to=self.relay_role)
+        migrate(
+            self.settings(database),
+            grant_to=self.api_role,
+            grant_relay_to=self.relay_role,
+            grant_eraser_to=self.eraser_role,
+        )
 
 
 @dataclass
@@ -105,6 +111,10 @@ class TestDatabase:
     @property
     def relay_url(self) -> str:
         return self.cluster.login_url(self.cluster.relay_role, self.name)
+
+    @property
+    def eraser_url(self) -> str:
+        return self.cluster.login_url(self.cluster.eraser_role, self.name)
 
     @property
     def settings(self) -> DatabaseSettings:

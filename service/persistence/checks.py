@@ -10,11 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.persistence.engine import leave_server
 from service.persistence.errors import DATABASE, is_forbidden, is_wrong_installation
-from service.persistence.roles import RELAY_ROLE, ROLE_PREFIX, SERVICE_ROLE, problem_of_login
+from service.persistence.roles import (
+    ERASER_ROLE,
+    RELAY_ROLE,
+    ROLE_PREFIX,
+    ROLES,
+    SERVICE_ROLE,
+    problem_of_login,
+)
 from service.persistence.sessions import CHANGING
 from service.persistence.tables import metadata
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration that this code needs. Later ones only add, so they are accepted too."""
 
 OK = "ok"
@@ -22,6 +29,7 @@ NAMES = (DATABASE, "role", "policies", "schema")
 
 _ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
 _RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
+_ERASER = f"(CURRENT_USER = '{ERASER_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
 _POLICIES = {
     ("sessions", "service_acts_for_users", SERVICE_ROLE, "ALL", _ACTING, _ACTING),
@@ -30,6 +38,11 @@ _POLICIES = {
     ("events", "relay_reads_everything", RELAY_ROLE, "SELECT", _RELAY, None),
     ("outbox", "relay_empties_the_queue", RELAY_ROLE, "ALL", _RELAY, _RELAY),
     ("parked_events", "relay_parks", RELAY_ROLE, "ALL", _RELAY, _RELAY),
+    ("prunings", "relay_reads_prunings", RELAY_ROLE, "SELECT", _RELAY, None),
+    *(
+        (table, "eraser_erases", ERASER_ROLE, "ALL", _ERASER, _ERASER)
+        for table in ("sessions", "events", "outbox", "parked_events", "prunings")
+    ),
     ("sessions", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
     ("events", "users_read_their_own", "authenticated", "SELECT", _OWN, None),
 }
@@ -42,9 +55,9 @@ _ROLE_IS_POWERLESS = text("""
 """).bindparams(role=SERVICE_ROLE)
 
 _TABLES_ARE_GUARDED = text("""
-    SELECT count(*) = 4 FROM pg_class
+    SELECT count(*) = 5 FROM pg_class
     WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
-            to_regclass('parked_events'))
+            to_regclass('parked_events'), to_regclass('prunings'))
         AND relrowsecurity AND relforcerowsecurity AND NOT EXISTS (
             SELECT FROM pg_partition_tree(pg_class.oid) AS tree, pg_class AS part
             WHERE level > 0 AND part.oid = relid AND (
@@ -58,7 +71,7 @@ _PRESENT_POLICIES = text("""
     FROM pg_policies
     JOIN pg_class ON relname = tablename AND relnamespace = to_regnamespace(quote_ident(schemaname))
     WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
-            to_regclass('parked_events'))
+            to_regclass('parked_events'), to_regclass('prunings'))
         AND permissive = 'PERMISSIVE'
 """)
 
@@ -77,7 +90,7 @@ _PRESENT_GRANTS = text("""
         FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     ) AS granted, aclexplode(acl)
     WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
-            to_regclass('parked_events'))
+            to_regclass('parked_events'), to_regclass('prunings'))
         AND grantee IN (0, to_regrole(:role))  -- 0 is PUBLIC
 """).bindparams(role=SERVICE_ROLE)
 
@@ -171,10 +184,7 @@ def _is_known(table: str, column: str | None) -> bool:
 
 def _is_of_a_later_role(names: str) -> bool:
     """True if a later migration made the roles of a policy: it does not concern this version."""
-    return all(
-        name.startswith(ROLE_PREFIX) and name not in (SERVICE_ROLE, RELAY_ROLE)
-        for name in names.split(" ")
-    )
+    return all(name.startswith(ROLE_PREFIX) and name not in ROLES for name in names.split(" "))
 
 
 def _normal(row: Any) -> tuple[Any, ...]:

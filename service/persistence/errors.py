@@ -80,7 +80,10 @@ _WRONG_INSTALLATION = (
 )
 """Prefixes of SQLSTATEs: the statements are fixed, so the schema is not the one they need."""
 
-_MIGRATE = "run `migrate` of this version, with --grant-to or --grant-relay-to for the login"
+_MIGRATE = (
+    "run `migrate` of this version, with --grant-to, --grant-relay-to or --grant-eraser-to for"
+    " the login"
+)
 _POOLER = (
     "prepared statements do not stay with their connection: a pooler in transaction mode needs"
     " SERVICE_DATABASE_TRANSACTION_POOLER=true, and one in statement mode cannot be used"

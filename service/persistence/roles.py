@@ -1,4 +1,4 @@
-"""The roles of the API and of the relay: grants one to a login, and checks what a login may do.
+"""The roles of the API, the relay and the eraser: grants one, and checks what a login may do.
 
 A login acts through its role, which the policies bind. A login with other memberships, powers or
 rights could reach rows that its role does not see.
@@ -14,7 +14,15 @@ ROLE_PREFIX = "session_"
 
 SERVICE_ROLE = "session_service"
 RELAY_ROLE = "session_relay"
-_OTHER_ROLE = {SERVICE_ROLE: RELAY_ROLE, RELAY_ROLE: SERVICE_ROLE}
+ERASER_ROLE = "session_eraser"
+OPTIONS = {
+    SERVICE_ROLE: "--grant-to",
+    RELAY_ROLE: "--grant-relay-to",
+    ERASER_ROLE: "--grant-eraser-to",
+}
+"""The option of `migrate` that grants each role."""
+
+ROLES = tuple(OPTIONS)
 
 SET_OPTION_SINCE = (16,)
 """The version of PostgreSQL from which a member of a role may be unable to become the role."""
@@ -32,7 +40,7 @@ LOGIN_FACTS = text("""
     ), tables AS (
         SELECT oid, relowner, relnamespace FROM pg_class
         WHERE oid IN (to_regclass('sessions'), to_regclass('events'), to_regclass('outbox'),
-            to_regclass('parked_events'), to_regclass('alembic_version'))
+            to_regclass('parked_events'), to_regclass('prunings'), to_regclass('alembic_version'))
     )
     SELECT NOT rolcanlogin AS cannot_log_in,
         EXISTS (
@@ -44,7 +52,10 @@ LOGIN_FACTS = text("""
             SELECT FROM may_become, tables JOIN pg_namespace ON pg_namespace.oid = relnamespace
             WHERE may_become.oid IN (relowner, nspowner)
         ) AS may_own,
-        EXISTS (SELECT FROM may_become WHERE rolname = :other_role) AS may_become_other,
+        (
+            SELECT min(rolname::text) FROM may_become
+            WHERE rolname = ANY (CAST(:other_roles AS text[]))
+        ) AS may_become_other,
         EXISTS (
             SELECT FROM role, tables JOIN pg_attribute ON attrelid = tables.oid,
                 unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS privilege
@@ -69,7 +80,7 @@ PROBLEMS = {
     "has_powers": "is or may become a superuser, or a role with BYPASSRLS, CREATEROLE, REPLICATION"
     " or access to files of the server",
     "may_own": "owns the tables, their schema or the database, or may become their owner",
-    "may_become_other": "may become {other_role}",
+    "may_become_other": "may become {may_become_other}",
     "has_rights": "has rights on the tables beside those of {role}",
     "cannot_become_role": "cannot become {role}",
 }
@@ -90,28 +101,39 @@ async def problem_of_login(
 
     Without `login`, the login of the connection.
     """
-    names = {"role": role, "other_role": _OTHER_ROLE[role]}
     facts: RowMapping
-    [facts] = (await connection.execute(LOGIN_FACTS, {"login": login, **names})).mappings()
-    return next((words.format(**names) for fact, words in PROBLEMS.items() if facts[fact]), None)
+    given = {"login": login, "role": role, "other_roles": _others(role)}
+    [facts] = (await connection.execute(LOGIN_FACTS, given)).mappings()
+    problem = next((words for fact, words in PROBLEMS.items() if facts[fact]), None)
+    return problem and problem.format(role=role, may_become_other=facts["may_become_other"])
 
 
 async def grant_role(connection: AsyncConnection, role: str, login: str) -> str:
-    """Lets the login become this role and no longer the other. Returns a sentence that says so.
+    """Lets the login become this role and no longer another. Returns a sentence that says so.
 
     Raises WrongLogin if the login may do more than the role; the caller then rolls back.
     """
     quoted = connection.dialect.identifier_preparer.quote_identifier(login)
     options = " WITH SET TRUE" if _has_set_option(connection) else ""
     await connection.exec_driver_sql(f"GRANT {role} TO {quoted}{options}")
-    given = {"role": _OTHER_ROLE[role], "login": login}
+    revoked = [other for other in _others(role) if await _revoke(connection, other, login)]
+    if problem := await problem_of_login(connection, role, login):
+        raise WrongLogin(f"{login} {problem}")
+    no_longer = f", and no longer {' or '.join(revoked)}" if revoked else ""
+    return f"{login} may become {role}{no_longer}."
+
+
+async def _revoke(connection: AsyncConnection, role: str, login: str) -> bool:
+    """True if the login was a member of the role."""
+    given = {"role": role, "login": login}
     revocations = (await connection.scalars(_REVOCATIONS, given)).all()
     for revocation in revocations:
         await connection.exec_driver_sql(revocation)
-    if problem := await problem_of_login(connection, role, login):
-        raise WrongLogin(f"{login} {problem}")
-    revoked = f", and no longer {_OTHER_ROLE[role]}" if revocations else ""
-    return f"{login} may become {role}{revoked}."
+    return bool(revocations)
+
+
+def _others(role: str) -> list[str]:
+    return [each for each in ROLES if each != role]
 
 
 def _has_set_option(connection: AsyncConnection) -> bool:

@@ -115,3 +115,11 @@ parked_events = sa.Table(
     sa.PrimaryKeyConstraint("position"),
     sa.Index("parked_events_session_idx", "user_id", "session_id"),
 )
+
+prunings = sa.Table(
+    "prunings",
+    metadata,
+    sa.Column("events_before", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint("events_before"),
+)

@@ -7,7 +7,7 @@ roles everything. The owner of the project is not a superuser.
 from pydantic import SecretStr
 
 from service.bootstrap.settings import DatabaseSettings
-from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE
+from service.persistence.roles import ROLES
 from tests.running import TestDatabase
 
 API_ROLES = ("anon", "authenticated", "service_role")
@@ -41,12 +41,12 @@ _SUPABASE = f"""
 
 
 async def make_supabase(database: TestDatabase) -> None:
-    for name in (*SUPABASE_ROLES, SERVICE_ROLE, RELAY_ROLE):
+    for name in (*SUPABASE_ROLES, *ROLES):
         await database.execute(_MAKE_ROLE.format(name=name))
     password = database.cluster.password
     await database.execute(f"CREATE ROLE {PROJECT_OWNER} LOGIN CREATEROLE PASSWORD '{password}'")
     # The roles exist on this server already; roles that the owner had created, it could grant.
-    for role in (SERVICE_ROLE, RELAY_ROLE):
+    for role in ROLES:
         await database.execute(f"GRANT {role} TO {PROJECT_OWNER} WITH ADMIN OPTION")
         if await database.value("SELECT current_setting('server_version_num')::int >= 160000"):
             await database.execute(f"GRANT {role} TO {PROJECT_OWNER} WITH INHERIT FALSE, SET FALSE")
@@ -54,7 +54,7 @@ async def make_supabase(database: TestDatabase) -> None:
 
 
 async def drop_project_owner(database: TestDatabase) -> None:
-    for role in (SERVICE_ROLE, RELAY_ROLE):
+    for role in ROLES:
         await database.execute(f"REVOKE {role} FROM {PROJECT_OWNER} CASCADE")
     await database.execute(f"DROP OWNED BY {PROJECT_OWNER} CASCADE")
     await database.execute(f"DROP ROLE {PROJECT_OWNER}")

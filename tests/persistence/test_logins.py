@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -69,7 +70,7 @@ async def execute(database: TestDatabase, statement: str, login: str, other: str
     await database.execute(statement.format(other=other, **names))
 
 
-async def grant(database: TestDatabase, **logins: str) -> list[str]:
+async def grant(database: TestDatabase, **logins: Any) -> list[str]:
     return await asyncio.to_thread(migrate, database.settings, **logins)
 
 

@@ -12,7 +12,7 @@ import pytest
 from service.bootstrap.migrations import migrate
 from service.persistence.history import EVENT_COLUMNS
 from service.persistence.reader import HISTORY
-from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE
+from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, ROLES, SERVICE_ROLE
 from service.persistence.sessions import COLUMNS
 from tests.persistence.partitions import partitioning
 from tests.persistence.supabase import API_ROLES, as_project_owner
@@ -29,6 +29,7 @@ HIDDEN = {
     "events": "request_id idempotency_key command_fingerprint session_snapshot traceparent",
     "outbox": "position user_id event_id",
     "parked_events": "position user_id event_id session_id reason parked_at",
+    "prunings": "events_before begun_at",
     "alembic_version": "version_num",
 }
 
@@ -131,13 +132,13 @@ async def test_the_security_page_lists_the_privileges_of_every_role(project: Tes
         r"^\| `(\w+)` \| `(\w+)` \| (.+) \|$", SECURITY_PAGE.read_text(), re.MULTILINE
     )
     granted: dict[tuple[str, str], str] = {}
-    for role in (SERVICE_ROLE, RELAY_ROLE, *API_ROLES):
+    for role in (*ROLES, *API_ROLES):
         granted |= await described(project, role)
 
     assert {(role, table): words for role, table, words in rows} == granted
 
 
-@pytest.mark.parametrize("role", [*API_ROLES, SERVICE_ROLE, RELAY_ROLE, "public"])
+@pytest.mark.parametrize("role", [*API_ROLES, *ROLES, "public"])
 async def test_nobody_has_a_privilege_on_sequences_or_partitions(
     project: TestDatabase, role: str
 ) -> None:
@@ -159,7 +160,7 @@ async def test_only_the_service_calls_the_function_of_its_policies(project: Test
         SELECT oid::regprocedure::text AS function FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND has_function_privilege($1, oid, 'EXECUTE')
     """
-    for role in (*API_ROLES, RELAY_ROLE, "public"):
+    for role in (*API_ROLES, RELAY_ROLE, ERASER_ROLE, "public"):
         assert await project.fetch(functions, role) == []
     assert await project.fetch(functions, SERVICE_ROLE) == [{"function": "service_acting_users()"}]
 
@@ -227,6 +228,7 @@ async def test_a_client_reads_and_counts_its_own_rows(
         "SELECT id FROM events ORDER BY request_id",
         "SELECT position FROM outbox",
         "SELECT reason FROM parked_events",
+        "SELECT events_before FROM prunings",
         "SELECT version_num FROM alembic_version",
         "SELECT service_acting_users()",
         "SELECT last_value FROM outbox_position_seq",
