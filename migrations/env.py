@@ -1,10 +1,12 @@
 """Runs the migrations over asyncpg, all of them in one transaction."""
 
 import asyncio
+from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, func, select
 
+from service.application.progress import NO_PROGRESS, Progress
 from service.bootstrap.migrations import MIGRATION_LOCK, create_unpooled_engine
 from service.bootstrap.settings import DatabaseSettings
 from service.persistence.tables import metadata
@@ -13,14 +15,27 @@ SUPABASE_FOREIGN_KEY = "sessions_user_id_fkey"
 """Exists on Supabase alone, so the tables of the code do not have it."""
 
 
+def _begin(progress: Progress, revision: tuple[str, ...]) -> None:
+    """Counts the migrations to come; none if they are taken back."""
+    pending = list(context.script.iterate_revisions("heads", revision))
+    progress.begin("migrate", len(pending), "migrations")
+
+
 def _run(connection: Connection) -> None:
+    progress: Progress = context.config.attributes.get("progress", NO_PROGRESS)
+
+    def advance(*_: Any, **_facts: Any) -> None:
+        progress.advance(1)
+
     context.configure(
         connection=connection,
         target_metadata=metadata,
         include_object=lambda _object, name, *_rest: name != SUPABASE_FOREIGN_KEY,
+        on_version_apply=advance,
     )
     with context.begin_transaction():
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        _begin(progress, context.get_context().get_current_heads())
         context.run_migrations()
 
 
