@@ -110,6 +110,9 @@ class Turn(Leadership, Protocol):
 
     async def backlog(self) -> Backlog: ...
 
+    async def count(self, since: datetime) -> int:
+        """The number of events in `history`."""
+
     def history(self, since: datetime, page_size: int) -> AsyncIterator[Sequence[OutboxEvent]]:
         """Pages of all events since then that are neither queued nor parked.
 
@@ -125,11 +128,17 @@ class Turn(Leadership, Protocol):
 class History(Protocol):
     """Committed events, read in short transactions and without the lock of the queue."""
 
+    async def count(self, since: datetime) -> int:
+        """The number of events in `history`."""
+
     def history(self, since: datetime, page_size: int) -> AsyncIterator[Sequence[OutboxEvent]]:
         """Pages as those of a turn."""
 
     async def find(self, keys: Sequence[EventKey]) -> Sequence[OutboxEvent]:
         """Those of the events that exist, also if they are queued or parked."""
+
+    async def pruned_before(self) -> datetime | None:
+        """The time before which published events may be gone."""
 
     async def backlog(self) -> Backlog: ...
 

@@ -8,9 +8,10 @@ from alembic.config import Config
 from sqlalchemy import NullPool, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service.application.progress import NO_PROGRESS, Progress
 from service.bootstrap.settings import DatabaseSettings
 from service.persistence.engine import create_engine
-from service.persistence.roles import RELAY_ROLE, SERVICE_ROLE, grant_role
+from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, SERVICE_ROLE, grant_role
 
 ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"
 
@@ -25,15 +26,23 @@ def alembic_config(settings: DatabaseSettings) -> Config:
 
 
 def migrate(
-    settings: DatabaseSettings, *, grant_to: str | None = None, grant_relay_to: str | None = None
+    settings: DatabaseSettings,
+    *,
+    grant_to: str | None = None,
+    grant_relay_to: str | None = None,
+    grant_eraser_to: str | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> list[str]:
     """Runs the migrations that have not run yet. Must not be called from a running event loop.
 
-    `grant_to` names the login of the API, `grant_relay_to` that of the relay. Returns a
-    sentence about each. Raises WrongLogin; then the migrations have run, and nothing is granted.
+    `grant_to` names the login of the API, `grant_relay_to` that of the relay, `grant_eraser_to`
+    that of `erase` and `prune`. Returns a sentence about each. Raises WrongLogin; then the
+    migrations have run, and nothing is granted.
     """
-    command.upgrade(alembic_config(settings), "head")
-    logins = {SERVICE_ROLE: grant_to, RELAY_ROLE: grant_relay_to}
+    config = alembic_config(settings)
+    config.attributes["progress"] = progress
+    command.upgrade(config, "head")
+    logins = {SERVICE_ROLE: grant_to, RELAY_ROLE: grant_relay_to, ERASER_ROLE: grant_eraser_to}
     wanted = {role: login for role, login in logins.items() if login}
     return asyncio.run(_grant(settings, wanted)) if wanted else []
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from service.application.outbox import ParkedEvent
+from service.application.progress import NO_PROGRESS, Progress
 from service.bootstrap.clock import now
 from service.bootstrap.memory import freeze_startup_objects
 from service.bootstrap.relay_pages import Observers, observing
@@ -89,11 +90,17 @@ async def retry_parked(settings: RelaySettings) -> int:
 
 
 async def publish_history(
-    settings: RelaySettings, since: datetime, *, ensure_stream: bool = False
+    settings: RelaySettings,
+    since: datetime,
+    *,
+    ensure_stream: bool = False,
+    progress: Progress = NO_PROGRESS,
+    total: Replayed | None = None,
 ) -> Replayed:
-    """Publishes the events since then again. Raises WrongStream and BrokerUnavailable.
+    """Publishes the events since then again; adds to `total` as it goes.
 
-    Creates a missing stream in the same turn, before the relay publishes new events to it.
+    Creates a missing stream in the same turn, before the relay publishes new events to it. Raises
+    WrongStream and BrokerUnavailable.
     """
     check_stream = _stream_check(settings, ensure_stream=ensure_stream)
     async with open_outbox(settings) as outbox, open_broker(settings) as broker:
@@ -106,13 +113,17 @@ async def publish_history(
                 since=since,
                 in_flight=settings.relay_publishes_in_flight,
                 lease=settings.relay_lease_seconds,
+                progress=progress,
+                total=total,
             )
 
 
-async def audit_stream(settings: RelaySettings, since: datetime, report: Report) -> Audited:
+async def audit_stream(
+    settings: RelaySettings, since: datetime, report: Report, progress: Progress = NO_PROGRESS
+) -> Audited:
     """Raises BrokerUnavailable."""
     async with open_outbox(settings) as outbox, open_broker(settings) as broker:
-        return await audit(outbox, broker, since=since, clock=now, report=report)
+        return await audit(outbox, broker, since=since, clock=now, report=report, progress=progress)
 
 
 @asynccontextmanager

@@ -5,8 +5,10 @@ from collections import Counter
 from datetime import datetime
 
 from service.bootstrap import relay
+from service.bootstrap.progress import ProgressBar
 from service.bootstrap.settings import RelaySettings
 from service.relay.findings import Finding, Kind
+from service.relay.replay import Replayed
 
 
 async def list_parked(settings: RelaySettings) -> int:
@@ -23,14 +25,17 @@ async def retry_parked(settings: RelaySettings) -> int:
 async def audit(settings: RelaySettings, since: datetime) -> int:
     """1 if the events of the database and the messages of the stream differ."""
     numbers = Counter[Kind]()
+    with ProgressBar() as progress:
 
-    def report(finding: Finding) -> None:
-        numbers[finding.kind] += 1
-        print(f"{finding.kind}: {_printable(finding.text)}")
+        def report(finding: Finding) -> None:
+            numbers[finding.kind] += 1
+            progress.print(f"{finding.kind}: {_printable(finding.text)}")
 
-    done = await relay.audit_stream(settings, since, report)
+        done = await relay.audit_stream(settings, since, report, progress)
     found = ", ".join(f"{numbers[kind]} {kind}" for kind in Kind)
     print(f"{done.events} events and {done.messages} messages were compared: {found}.")
+    if done.pruned:
+        print(f"The events of {done.pruned} messages may have been pruned.")
     left_out = done.left_out
     print(f"{left_out.pending} queued and {left_out.parked} parked events were left out.")
     if numbers:
@@ -38,9 +43,14 @@ async def audit(settings: RelaySettings, since: datetime) -> int:
     return int(bool(numbers))
 
 
-async def replay(settings: RelaySettings, since: datetime, *, ensure_stream: bool) -> int:
-    """1 if the stream still lacks an event."""
-    done = await relay.publish_history(settings, since, ensure_stream=ensure_stream)
+async def replay(
+    settings: RelaySettings, since: datetime, *, ensure_stream: bool, total: Replayed
+) -> int:
+    """1 if the stream still lacks an event. Adds to `total` as it goes."""
+    with ProgressBar() as progress:
+        done = await relay.publish_history(
+            settings, since, ensure_stream=ensure_stream, progress=progress, total=total
+        )
     print(
         f"{done.published} events were published again, the stream had {done.present},"
         f" and refused {done.refused}."

@@ -3,13 +3,17 @@
 import argparse
 import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from service.domain.date_time import InvalidDateTime, parse_date_time
 from service.urls import PORT_MAX, WrongUrl, parse_server_url
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  it has no public name
+
+
+_UNITS = {"d": timedelta(days=1), "w": timedelta(weeks=1)}
+_AGE_MAX = timedelta(days=36_500)
 
 
 def fail(sentence: str) -> int:
@@ -40,3 +44,13 @@ def moment(given: str) -> datetime:
         return parse_date_time(given)
     except InvalidDateTime as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
+
+
+def age(given: str) -> timedelta:
+    """At least a day, so that a slip does not remove what is in use."""
+    found = re.fullmatch("([1-9][0-9]{0,5})([dw])", given)
+    if found and (wanted := int(found[1]) * _UNITS[found[2]]) <= _AGE_MAX:
+        return wanted
+    raise argparse.ArgumentTypeError(
+        f"'{given}' is not a number of days or weeks, such as 30d or 8w"
+    )

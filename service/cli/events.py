@@ -1,14 +1,13 @@
 """Commands of the events: `relay`."""
 
 import argparse
-import asyncio
 from datetime import UTC, datetime
 
-from service.application.errors import DependencyUnavailable, TransactionFailed, WrongLogin
 from service.bootstrap import logs
 from service.bootstrap.settings import RelaySettings, load
-from service.cli.arguments import Commands, fail, moment
-from service.relay.errors import BrokerUnavailable, WrongStream
+from service.cli.arguments import Commands, moment
+from service.cli.running import run
+from service.relay.replay import Replayed
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -56,23 +55,26 @@ def _relay(options: argparse.Namespace) -> int:
     logs.warn_of_ignored(settings.ignored())
     logs.warn_of_pooler(settings.pooler_doubt())
 
-    from uvicorn.loops.auto import auto_loop_factory  # noqa: PLC0415  uvloop where it is installed
-
-    from service.bootstrap.metrics import CannotListen  # noqa: PLC0415  the server, too
-    from service.persistence.errors import DRIVER_ERRORS, explain  # noqa: PLC0415  as SQLAlchemy
-
-    try:
-        with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-            return runner.run(_relay_command(options, settings))
-    except BrokerUnavailable as exc:
-        return fail(f"The broker is not available: {exc}.")
-    except (WrongStream, WrongLogin, CannotListen) as exc:
-        return fail(str(exc))
-    except (DependencyUnavailable, TransactionFailed, *DRIVER_ERRORS) as exc:
-        return fail(explain(exc))
+    replayed = Replayed()
+    return run(
+        _relay_command(options, settings, replayed),
+        if_stopped=lambda: _sentence_of_stop(options, replayed),
+    )
 
 
-async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -> int:
+def _sentence_of_stop(options: argparse.Namespace, replayed: Replayed) -> str:
+    if options.audit:
+        return "Stopped. The audit changes nothing; with a later --since it takes less time."
+    if options.replay:
+        return (
+            f"Stopped. {replayed.published} events were published again; the same command goes on."
+        )
+    return "Stopped."
+
+
+async def _relay_command(
+    options: argparse.Namespace, settings: RelaySettings, replayed: Replayed
+) -> int:
     # They import the broker's client.
     from service.bootstrap import relay, relay_commands  # noqa: PLC0415  as above
 
@@ -84,7 +86,7 @@ async def _relay_command(options: argparse.Namespace, settings: RelaySettings) -
         return await relay_commands.audit(settings, options.since or BEGINNING)
     if options.replay:
         return await relay_commands.replay(
-            settings, options.since, ensure_stream=options.ensure_stream
+            settings, options.since, ensure_stream=options.ensure_stream, total=replayed
         )
     await relay.run(settings, ensure_stream=options.ensure_stream)
     return 0

@@ -1,4 +1,4 @@
-"""python -m service demo | try | consume | serve | relay | migrate | check | token | openapi
+"""The command line: python -m service COMMAND.
 
 Each command imports its modules when it runs, so the relay loads no web framework.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from service.bootstrap.settings import WrongSettings
-from service.cli import api, check, database, development, events
+from service.cli import api, check, database, development, events, retention
 
 DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
@@ -41,4 +41,5 @@ def _parser() -> argparse.ArgumentParser:
     database.add_to(commands)
     check.add_to(commands)
     events.add_to(commands)
+    retention.add_to(commands)
     return parser

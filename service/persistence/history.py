@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.application.outbox import EventKey, OutboxEvent
-from service.persistence.tables import events, outbox, parked_events
+from service.persistence.tables import events, outbox, parked_events, prunings
 from service.persistence.unnest import one_row, parameters, rows_given_as
 
 EVENT_COLUMNS = (
@@ -26,15 +26,17 @@ EVENT_COLUMNS = (
 Execute = Callable[[sa.Executable, Mapping[str, Any]], Awaitable[sa.CursorResult[Any]]]
 
 _PLACE_IN_HISTORY = ("user_id", "session_id", "session_version")
+_SINCE = (
+    events.c.occurred_at >= sa.bindparam("since", type_=sa.DateTime(timezone=True)),
+    ~sa.exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
+    ~sa.exists().where(
+        parked_events.c.user_id == events.c.user_id, parked_events.c.event_id == events.c.id
+    ),
+)
+_COUNT = sa.select(sa.func.count()).select_from(events).where(*_SINCE)
 _FIRST_PAGE = (
     sa.select(*EVENT_COLUMNS)
-    .where(
-        events.c.occurred_at >= sa.bindparam("since", type_=sa.DateTime(timezone=True)),
-        ~sa.exists().where(outbox.c.user_id == events.c.user_id, outbox.c.event_id == events.c.id),
-        ~sa.exists().where(
-            parked_events.c.user_id == events.c.user_id, parked_events.c.event_id == events.c.id
-        ),
-    )
+    .where(*_SINCE)
     .order_by(events.c.user_id, events.c.session_id, events.c.session_version)
     .limit(sa.bindparam("page_size", type_=sa.Integer()))
 )
@@ -50,6 +52,7 @@ _found = one_row(
     _wanted.c.event_id,
     "found",
 )
+_PRUNED_BEFORE = sa.select(sa.func.max(prunings.c.events_before))
 _BY_KEY = sa.select(*(_found.c[each.name] for each in EVENT_COLUMNS)).select_from(
     _wanted.join(_found, sa.true())
 )
@@ -67,6 +70,17 @@ async def read_page(
         given |= {name: getattr(behind, name) for name in _PLACE_IN_HISTORY}
     rows = await execute(_NEXT_PAGE if behind else _FIRST_PAGE, given)
     return [OutboxEvent._make(row) for row in rows]
+
+
+async def count(execute: Execute, since: datetime) -> int:
+    """The number of events on all pages."""
+    return int((await execute(_COUNT, {"since": since})).scalar_one())
+
+
+async def pruned_before(execute: Execute) -> datetime | None:
+    """The time before which published events may be gone."""
+    before: datetime | None = (await execute(_PRUNED_BEFORE, {})).scalar_one()
+    return before
 
 
 async def read_by_key(execute: Execute, keys: Sequence[EventKey]) -> list[OutboxEvent]:

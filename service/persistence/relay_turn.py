@@ -1,11 +1,10 @@
 """The statements of a relay's turn: read the oldest events, delete or park them, commit."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.outbox import (
     BACKLOG_EXACT_MAX,
@@ -14,9 +13,9 @@ from service.application.outbox import (
     OutboxEvent,
     QueuedEvent,
 )
-from service.persistence.engine import cut_after, driver_connection
-from service.persistence.errors import translate_commit_errors
-from service.persistence.history import EVENT_COLUMNS, read_page
+from service.persistence import history
+from service.persistence.engine import cut_after
+from service.persistence.role_transactions import RoleTransaction
 from service.persistence.tables import events, outbox, parked_events
 from service.persistence.unnest import DIALECT, PLACE, AsyncpgArray, parameters, rows_given_as
 
@@ -40,7 +39,7 @@ OLDEST = (
         _first_rows.c.user_id.label("queued_user_id"),
         _first_rows.c.event_id,
         _is_blocked.label("is_blocked"),
-        *EVENT_COLUMNS,
+        *history.EVENT_COLUMNS,
     )
     .outerjoin_from(
         _first_rows,
@@ -102,26 +101,8 @@ _BACKLOG = sa.select(
     sa.select(_oldest_at).select_from(_head).scalar_subquery().label("oldest_at"),
 )
 
-_NOTHING = sa.text("SELECT 1")
 
-
-class SqlTurn:
-    """`patience`: after so many seconds without an answer the connection is cut."""
-
-    def __init__(self, connection: AsyncConnection, patience: float) -> None:
-        self._connection = connection
-        self._driver = driver_connection(connection.sync_connection)  # type: ignore[arg-type]  # open
-        self._patience = patience
-
-    async def execute(
-        self, statement: sa.Executable, given: Mapping[str, Any] | None = None
-    ) -> sa.CursorResult[Any]:
-        with cut_after(self._driver, self._patience):
-            return await self._connection.execute(statement, given)
-
-    async def renew(self) -> None:
-        await self.execute(_NOTHING)
-
+class SqlTurn(RoleTransaction):
     async def oldest(self, limit: int) -> list[QueuedEvent]:
         with cut_after(self._driver, self._patience):
             await self._connection.exec_driver_sql(DECLARE_OLDEST, (limit,))
@@ -145,18 +126,17 @@ class SqlTurn:
         [counts] = (await self.execute(_BACKLOG)).mappings()
         return Backlog(**counts)
 
+    async def count(self, since: datetime) -> int:
+        return await history.count(self.execute, since)
+
     async def history(self, since: datetime, page_size: int) -> AsyncIterator[list[OutboxEvent]]:
-        page = await read_page(self.execute, since, page_size, None)
+        page = await history.read_page(self.execute, since, page_size, None)
         while page:
             yield page
-            page = await read_page(self.execute, since, page_size, page[-1])
+            page = await history.read_page(self.execute, since, page_size, page[-1])
 
     async def retry_parked(self) -> int:
         return len((await self.execute(_RETRY_PARKED)).all())
-
-    async def commit(self) -> None:
-        with translate_commit_errors(), cut_after(self._driver, self._patience):
-            await self._connection.commit()
 
 
 def _to_queued(row: Iterable[Any]) -> QueuedEvent:

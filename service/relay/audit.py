@@ -5,6 +5,7 @@ from datetime import datetime
 
 from service.application.outbox import Backlog, History
 from service.application.ports import Clock
+from service.application.progress import NO_PROGRESS, Progress
 from service.relay.broker import Broker
 from service.relay.event_audit import EventAudit
 from service.relay.findings import Report
@@ -13,15 +14,25 @@ from service.relay.message_audit import MessageAudit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """Numbers of compared events and messages, and the events that were left out."""
+    """Numbers of compared events and messages, and the events that were left out.
+
+    `pruned`: messages whose events the database no longer keeps; they are among the compared ones.
+    """
 
     events: int
     messages: int
+    pruned: int
     left_out: Backlog
 
 
 async def audit(
-    history: History, broker: Broker, *, since: datetime, clock: Clock, report: Report
+    history: History,
+    broker: Broker,
+    *,
+    since: datetime,
+    clock: Clock,
+    report: Report,
+    progress: Progress = NO_PROGRESS,
 ) -> Audited:
     """Reports each difference. Safe beside a running relay; holds one page at a time.
 
@@ -30,6 +41,8 @@ async def audit(
     """
     left_out = await history.backlog()
     max_age = (await broker.stream.state()).config.max_age or 0
-    events = await EventAudit(broker, max_age, clock, report).run(history, since)
-    messages = await MessageAudit(history, broker, report).run(since)
-    return Audited(events=events, messages=messages, left_out=left_out)
+    progress.begin("audit of the events", await history.count(since), "events")
+    events = await EventAudit(broker, max_age, clock, report, progress).run(history, since)
+    messages = MessageAudit(history, broker, report, progress)
+    count = await messages.run(since)
+    return Audited(events=events, messages=count, pruned=messages.pruned, left_out=left_out)

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from service.application.outbox import History, OutboxEvent
 from service.application.ports import Clock
+from service.application.progress import Progress
 from service.relay.broker import Broker
 from service.relay.findings import PAGE_SIZE, Finding, Kind, Report, ask_for_each, describe
 
@@ -17,11 +18,14 @@ class EventAudit:
     `max_age`: seconds after which the stream drops messages, or 0.
     """
 
-    def __init__(self, broker: Broker, max_age: float, clock: Clock, report: Report) -> None:
+    def __init__(
+        self, broker: Broker, max_age: float, clock: Clock, report: Report, progress: Progress
+    ) -> None:
         self._broker = broker
         self._max_age = timedelta(seconds=max_age)
         self._clock = clock
         self._report = report
+        self._progress = progress
         self._last: tuple[object, int] = (None, 0)
 
     async def run(self, history: History, since: datetime) -> int:
@@ -31,6 +35,7 @@ class EventAudit:
             for event, (message, difference) in zip(page, found, strict=True):
                 self._judge(event, message, difference)
             count += len(page)
+            self._progress.advance(len(page))
         return count
 
     async def _find(self, event: OutboxEvent) -> tuple[int | None, str | None]:

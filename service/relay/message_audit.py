@@ -4,36 +4,45 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-import orjson
-
 from service.application.outbox import EventKey, History, OutboxEvent
+from service.application.progress import Progress
 from service.relay.broker import Broker
 from service.relay.findings import PAGE_SIZE, Finding, Kind, Report, ask_for_each, describe
 from service.relay.messages import SUBJECTS
-from service.relay.stored import StoredMessage, find_difference
+from service.relay.stored import TIME, StoredMessage, find_difference
 from service.relay.stream_api import StreamState
 
 PREFIX = SUBJECTS.removesuffix(">")
 
 
 class MessageAudit:
-    """A message may be foreign, that is, no event of the database, or a copy."""
+    """A message may be foreign, that is, no event of the database, or a copy.
 
-    def __init__(self, history: History, broker: Broker, report: Report) -> None:
+    `pruned`: messages of events that are so old that the database may have pruned them.
+    """
+
+    def __init__(
+        self, history: History, broker: Broker, report: Report, progress: Progress
+    ) -> None:
         self._history = history
         self._broker = broker
         self._report = report
+        self._progress = progress
+        self.pruned = 0
 
     async def run(self, since: datetime) -> int:
         state = await self._broker.stream.state()
         has_copies = state.messages != state.subjects
         count = 0
         first = await self._first_since(since, state)
+        total = max(state.last_sequence + 1 - first, 0)
+        self._progress.begin("audit of the messages", total, "messages")
         for start in range(first, state.last_sequence + 1, PAGE_SIZE):
             end = min(start + PAGE_SIZE, state.last_sequence + 1)
             page = await self._read(range(start, end))
             await self._judge(page, has_copies=has_copies)
             count += len(page)
+            self._progress.advance(end - start)
         return count
 
     async def _first_since(self, since: datetime, state: StreamState) -> int:
@@ -56,10 +65,14 @@ class MessageAudit:
     async def _judge(self, page: Sequence[StoredMessage], *, has_copies: bool) -> None:
         keys = {key for message in page if (key := _key(message))}
         events = {event.key: event for event in await self._history.find(list(keys))}
+        # Asked after the events: a pruning is recorded before it deletes the first one.
+        before = await self._history.pruned_before() if keys - events.keys() else None
         for message in page:
             key = _key(message)
             event = events.get(key) if key else None
-            if event is None:
+            if event is None and key and _is_older(message, before):
+                self.pruned += 1
+            elif event is None:
                 text = "the database has no such event" if key else "is not an event"
                 self._report_foreign(message, text)
             elif difference := find_difference(message, self._broker.message(event)):
@@ -80,10 +93,17 @@ class MessageAudit:
         self._report(Finding(Kind.FOREIGN, f"{place}: {text}"))
 
 
+def _is_older(message: StoredMessage, before: datetime | None) -> bool:
+    try:
+        return before is not None and datetime.fromisoformat(message.headers[TIME]) < before
+    except (KeyError, ValueError, TypeError):  # TypeError: it has no time zone
+        return False
+
+
 def _key(message: StoredMessage) -> EventKey | None:
     """None if the message names no event."""
+    user_id = message.user_id
     try:
-        user_id = orjson.loads(message.payload)["userId"]
-        return UUID(user_id), UUID(message.event_id)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return (user_id, UUID(message.event_id)) if user_id and message.event_id else None
+    except ValueError:
         return None

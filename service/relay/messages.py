@@ -6,6 +6,7 @@ tracing. docs/events.md and docs/asyncapi.yaml describe the result for consumers
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 import orjson
 
@@ -50,6 +51,11 @@ def build_message(event: OutboxEvent, source: str, headers: str) -> Message:
         headers=f"NATS/1.0\r\n{headers}{_attributes(event, kind, source)}\r\n".encode(),
         payload=_payload(event),
     )
+
+
+def subjects_of_session(session_id: UUID) -> str:
+    """Matches the subjects of all events of the session."""
+    return f"{_TYPE}.{session_id!s}.>"
 
 
 def parse_headers(raw: bytes) -> dict[str, str]:

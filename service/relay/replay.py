@@ -7,6 +7,7 @@ from datetime import datetime
 from service.application.commands import SessionKey
 from service.application.errors import ConnectionLost
 from service.application.outbox import OutboxEvent, Turn
+from service.application.progress import NO_PROGRESS, Progress
 from service.relay.conflicts import log_conflicts
 from service.relay.delivery import Delivery, Publisher, deliver
 from service.relay.lease import Lease
@@ -51,22 +52,26 @@ async def replay(
     since: datetime,
     in_flight: int,
     lease: float,
+    progress: Progress = NO_PROGRESS,
+    total: Replayed | None = None,
 ) -> Replayed:
     """Publishes events since then that the stream does not have; safe to repeat.
 
     Leaves queued events to the relay, which waits for the end of this turn, so that the events of
-    each session stay in order. Raises WrongStream, BrokerUnavailable, and TransactionFailed if the
-    turn is lost.
+    each session stay in order. Adds to `total` as it goes. Raises WrongStream, BrokerUnavailable,
+    and TransactionFailed if the turn is lost.
     """
-    total, blocked = Replayed(), None
+    total, blocked = total or Replayed(), None
     async with Lease(turn, lease):
         await require_stream()
+    progress.begin("replay", await turn.count(since), "events")
     async for page in turn.history(since, PAGE_SIZE):
         events = [event for event in page if event.session_key != blocked]
         total.blocked += len(page) - len(events)
         async with Lease(turn, lease) as held:
             done = await deliver(events, publisher, in_flight=in_flight, may_go_on=held.is_held)
         total.count(done)
+        progress.advance(len(page))
         log_conflicts(done.conflicts)
         if done.outage:
             raise done.outage

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
+from uuid import UUID
 
 import orjson
 
 from service.relay.messages import Message, parse_headers
 
-ID = "ce-id"
-_COMPARED = (ID, "ce-type", "ce-subject", "ce-time")
+ID, TIME = "ce-id", "ce-time"
+_COMPARED = (ID, "ce-type", "ce-subject", TIME)
 """Attributes that are facts of the event. The others say how it was requested or published."""
 
 
@@ -37,6 +38,14 @@ class StoredMessage:
     @property
     def event_id(self) -> str | None:
         return self.headers.get(ID)
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user that the payload names."""
+        try:
+            return UUID(orjson.loads(self.payload)["userId"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
 
 
 def find_difference(stored: StoredMessage, wanted: Message) -> str | None:

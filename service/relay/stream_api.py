@@ -59,6 +59,19 @@ class StreamApi:
         """The first message with the subject, from this sequence on."""
         return await self._get(next_by_subj=subject, seq=sequence)
 
+    async def purge(self, subject: str) -> int:
+        """Deletes the messages whose subjects match; returns their number."""
+        answer = await self._call("PURGE", {"filter": subject})
+        return int(answer["purged"])
+
+    async def delete(self, sequence: int) -> bool:
+        """Deletes a message; False if it is gone already."""
+        answer = await self._ask("MSG.DELETE", {"seq": sequence})
+        if "error" in answer and await self.message(sequence) is None:
+            return False
+        self._require_success(answer)
+        return True
+
     async def _get(self, **query: Any) -> StoredMessage | None:
         answer = await self._ask("MSG.GET", query)
         if error_code(answer) == _MESSAGE_NOT_FOUND:

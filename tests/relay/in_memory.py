@@ -113,6 +113,9 @@ class InMemoryTurn:
         self.outbox.queue = [each for each in self.outbox.queue if each.position not in left]
         self.outbox.parked += self.to_park
 
+    async def count(self, _since: datetime) -> int:
+        return sum(len(page) for page in self.outbox.pages)
+
     async def history(
         self, since: datetime, page_size: int
     ) -> AsyncIterator[Sequence[OutboxEvent]]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -177,6 +177,50 @@ async def test_a_message_whose_event_the_database_lost_is_foreign(
     assert finding.kind == Kind.FOREIGN
     assert finding.text.startswith("message 3, ")
     assert done.left_out.parked == 1
+
+
+@pytest.mark.parametrize(
+    ("pruned_before", "is_foreign"),
+    [(timedelta(hours=1), False), (timedelta(hours=-1), True), (None, True)],
+    ids=["pruned", "younger than what was pruned", "nothing was pruned"],
+)
+async def test_a_message_without_an_event_is_foreign_unless_the_event_may_have_been_pruned(
+    database: TestDatabase,
+    audit: Audit,
+    session: Session,
+    pruned_before: timedelta | None,
+    is_foreign: bool,
+) -> None:
+    if pruned_before:
+        await database.execute(
+            "INSERT INTO prunings VALUES (now() + $1, now()), ('2020-01-01Z', now())",
+            pruned_before,
+        )
+    await database.execute("DELETE FROM events WHERE session_version < 3")
+
+    done, found = await audit()
+
+    assert kinds(found) == (["foreign"] * 2 if is_foreign else [])
+    assert (done.events, done.messages, done.pruned) == (1, 3, 0 if is_foreign else 2)
+
+
+@pytest.mark.parametrize("time", [None, "at nine", "2020-01-01T09:00:00"])
+async def test_a_message_without_a_time_is_foreign_also_after_a_pruning(
+    database: TestDatabase, stream: NatsServer, audit: Audit, session: Session, time: str | None
+) -> None:
+    await database.execute("INSERT INTO prunings VALUES (now() + interval '1 hour', now())")
+    stored = (await stream.stored())[1]
+    headers = {name: value for name, value in stored.headers.items() if name != "ce-time"}
+    await publish_again(
+        stream,
+        replace(stored, headers=headers),
+        subject="training.session.v1.gym.2.failed",
+        **{"ce-id": str(uuid4())} | ({"ce-time": time} if time else {}),
+    )
+
+    _, [finding] = await audit()
+
+    assert finding.text.endswith("the database has no such event")
 
 
 @pytest.mark.parametrize("subject", [None, "training.session.v1.gym.2.step_2"])

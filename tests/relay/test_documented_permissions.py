@@ -1,15 +1,17 @@
 """The documented permissions are enough: for the relay and its commands, and for the example."""
 
+import json
 import re
 import signal
 import sys
 from pathlib import Path
 
+from service.domain.session import Session
 from tests.nats_server import a_nats_server
 from tests.relay.conftest import StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, eventually
-from tests.system.processes import started
+from tests.system.processes import finished, started
 
 DOCS = Path(__file__).parents[2] / "docs"
 CONSUMER = (sys.executable, "docs/examples/consumer.py")
@@ -41,6 +43,36 @@ async def test_the_documented_permissions_are_enough(
                 assert await process.end() == 0, process.output
 
         assert await server.ids() == [str(event_id)]
+
+
+async def test_the_documented_permissions_are_enough_to_erase_a_user(
+    database: TestDatabase, a_relay: StartRelay
+) -> None:
+    session = await database.a_session(status="failed")
+    await an_event(database, session, 1)
+    async with a_nats_server(server_settings("retention.md")) as server:
+        async with a_relay("--ensure-stream", nats_url=server.url) as process:
+            await eventually(lambda: is_empty(database))
+        await server.publish(f"training.session.v1.gym.{session.id}.failed", payload(session))
+        environment = {
+            "SERVICE_DATABASE_URL": database.eraser_url,
+            "SERVICE_NATS_URL": server.url_with(LOGIN),
+        }
+
+        done = await finished(
+            "erase",
+            *("--user", str(session.user_id), "--yes", "--search-stream"),
+            environment=environment,
+        )
+
+        assert (done.code, done.err) == (0, "")
+        assert "and 2 messages of the stream" in done.out
+        assert await server.count() == 0
+        assert process.err == []
+
+
+def payload(session: Session) -> bytes:
+    return json.dumps({"userId": str(session.user_id)}).encode()
 
 
 async def test_the_documented_permissions_are_enough_for_the_example_of_a_consumer(

@@ -19,6 +19,8 @@ HELP = {
         "serve",
         "migrate",
         "relay",
+        "erase",
+        "prune",
         "check",
         "token",
         "openapi",
@@ -37,7 +39,30 @@ HELP = {
         "SERVICE_SHUTDOWN_TIMEOUT_SECONDS",
         "Never migrates",
     ],
-    ("migrate",): ["SERVICE_DATABASE_URL", "--grant-to LOGIN", "--grant-relay-to LOGIN"],
+    ("migrate",): [
+        "SERVICE_DATABASE_URL",
+        "--grant-to LOGIN",
+        "--grant-relay-to LOGIN",
+        "--grant-eraser-to LOGIN",
+    ],
+    ("erase",): [
+        "SERVICE_DATABASE_URL",
+        "SERVICE_NATS_URL",
+        "SERVICE_NATS_STREAM",
+        "--user ID",
+        "--yes",
+        "--search-stream",
+        "--grant-eraser-to",
+        "docs/retention.md",
+    ],
+    ("prune",): [
+        "SERVICE_DATABASE_URL",
+        "--keys-older-than AGE",
+        "--events-older-than AGE",
+        "--dry-run",
+        "--grant-eraser-to",
+        "docs/retention.md",
+    ],
     ("relay",): [
         "SERVICE_DATABASE_URL",
         "SERVICE_NATS_URL",
@@ -210,7 +235,7 @@ async def test_migrate_refuses_one_login_for_both_roles() -> None:
     done = await finished("migrate", "--grant-to", "coach", "--grant-relay-to", "coach")
 
     assert done.code == 2
-    assert "two different logins" in done.err
+    assert "each of the options needs a login of its own" in done.err
 
 
 async def test_migrate_reports_missing_privileges(
