@@ -1,5 +1,6 @@
 """The metrics of a relay, as Prometheus reads them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from service.observability.relay_metrics import RelayMetrics
 from service.relay.health import Health
 from service.relay.observing import ObservedTurn, RelayState
 from tests.builders import MORNING
+from tests.system.processes import ROOT
 
 LIMIT = 30.0
 QUEUE = {
@@ -84,6 +86,18 @@ def test_the_queue_keeps_its_last_count_until_the_next(relay: Observed) -> None:
     assert found["training_relay_pending_events"] == 0
     assert found["training_relay_parked_events"] == 2
     assert "training_relay_oldest_event_timestamp_seconds" not in found
+
+
+def test_the_page_lists_every_metric_of_the_relay(relay: Observed) -> None:
+    relay.turn(pending=7, oldest_at=MORNING, backlog=a_backlog())
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    section = page.partition("\n## Relay\n")[2].partition("\n## ")[0]
+    listed = dict(re.findall(r"(?m)^\| `(training_\w+)` \| (\w+) \|", section))
+
+    assert listed == {
+        f"{each.name}_total" if each.type == "counter" else each.name: each.type
+        for each in relay.metrics.collect()
+    }
 
 
 @pytest.mark.parametrize("state", ["standby", "database unavailable", "broker unavailable"])
