@@ -65,7 +65,9 @@ async def test_the_package_has_the_files_that_are_no_modules(installed: Path) ->
 
     assert (package / "py.typed").exists()
     assert {path.name for path in (package / "http/docs/swagger_ui").iterdir()} == pages
-    assert {path.name for path in (package / "schema/migrations/versions").glob("*.py")} == revisions
+    assert {
+        path.name for path in (package / "schema/migrations/versions").glob("*.py")
+    } == revisions
 
 
 async def test_the_package_installs_nothing_beside_itself(installed: Path) -> None:
