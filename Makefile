@@ -66,7 +66,7 @@ formatted: $(VENV)/.dev
 
 lint: $(VENV)/.dev
 	$(RUN) ruff check
-	$(VENV)/bin/yamllint --strict .
+	$(RUN) yamllint --strict .
 
 types: $(VENV)/.dev
 	$(RUN) mypy

@@ -58,7 +58,7 @@ async def test_the_package_migrates_a_database(
     assert revision == REVISION
 
 
-async def test_the_package_has_the_files_that_are_no_modules(installed: Path) -> None:
+def test_the_package_has_the_files_that_are_no_modules(installed: Path) -> None:
     package = installed / "service"
     pages = {path.name for path in (ROOT / "service/http/docs/swagger_ui").iterdir()}
     revisions = {path.name for path in (ROOT / "migrations/versions").glob("*.py")}
@@ -70,7 +70,7 @@ async def test_the_package_has_the_files_that_are_no_modules(installed: Path) ->
     } == revisions
 
 
-async def test_the_package_installs_nothing_beside_itself(installed: Path) -> None:
+def test_the_package_installs_nothing_beside_itself(installed: Path) -> None:
     names = {path.name for path in installed.iterdir()}
 
     assert names == {"bin", "service", f"training_sessions-{__version__}.dist-info"}
