@@ -32,21 +32,22 @@ def observing(settings: RelaySettings) -> Iterator[Observers]:
         yield Observers()
         return
     # A relay without metrics pays nothing for them.
-    from prometheus_client import ProcessCollector  # noqa: PLC0415
-
-    from service.observability.exposition import metrics_page, new_registry  # noqa: PLC0415
+    from service.observability import catalogue, exposition  # noqa: PLC0415
+    from service.observability.process import process_snapshot  # noqa: PLC0415
     from service.observability.relay_metrics import RelayMetrics  # noqa: PLC0415
 
     health = Health(stuck_after(settings))
     metrics = RelayMetrics(health)
-    registry = new_registry(metrics)
-    ProcessCollector(registry=registry)
+    collector = exposition.SnapshotCollector(
+        (*catalogue.RELAY, *catalogue.PROCESS), lambda: metrics.snapshot() | process_snapshot()
+    )
 
     def observe(turn: ObservedTurn) -> None:
         health.observe(turn)
         metrics.observe(turn)
 
-    pages = {"/metrics": metrics_page(registry)} | probes(health)
+    registry = exposition.new_registry(collector)
+    pages = {"/metrics": exposition.metrics_page(registry)} | probes(health)
     with serving_pages(settings.metrics_host, settings.metrics_port, pages):
         yield Observers(observe, health.step)
 

@@ -1,8 +1,9 @@
-"""The metrics of the API. docs/metrics.md lists them; a test compares."""
+"""The metrics of the API and of the relay. docs/metrics.md lists them; tests compare."""
 
 from service.observability.families import Family, Kind, Merge
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_RELAY_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _SIZES = tuple(float(2**power) for power in range(9))
 
 
@@ -91,4 +92,40 @@ API = (
     TOKEN_CHECKS, JWKS_FETCHED, JWKS_FETCHES,
     READY, WORKERS, WORKER_STARTS,
     *PROCESS,
+)  # fmt: skip
+
+RELAY_READY = _gauge("training_ready", "1 if the relay is active, or could take over.")
+RELAY_LEADER = _gauge("training_relay_leader", "1 if this relay is the active one.")
+RELAY_STATE = _gauge("training_relay_state", "1 for the state of this relay.", "state")
+RELAY_PENDING = _gauge("training_relay_pending_events", "Events in the queue.")
+RELAY_PARKED_NOW = _gauge("training_relay_parked_events", "Events that are parked.")
+RELAY_OLDEST_EVENT = _gauge(
+    "training_relay_oldest_event_timestamp_seconds",
+    "Time of the oldest event in the queue; absent if it is empty.",
+)
+RELAY_PUBLISHED = _counter(
+    "training_relay_published_events_total", "Events that the stream has stored."
+)
+RELAY_DUPLICATES = _counter(
+    "training_relay_duplicate_events_total", "Events that the stream had already."
+)
+RELAY_PARKED = _counter("training_relay_parked_events_total", "Events that were parked.")
+RELAY_CONFLICTS = _counter(
+    "training_relay_conflicting_events_total",
+    "Parked events in whose place the stream holds another message.",
+)
+RELAY_TURN_DURATION = _histogram(
+    "training_relay_turn_duration_seconds", "Turns that found events.", bounds=_RELAY_SECONDS
+)
+RELAY_COMMIT_TO_ACK = _histogram(
+    "training_relay_commit_to_ack_seconds",
+    "From the time of an event to the end of its turn.",
+    bounds=_RELAY_SECONDS,
+)
+
+RELAY = (
+    RELAY_READY, RELAY_LEADER, RELAY_STATE,
+    RELAY_PENDING, RELAY_PARKED_NOW, RELAY_OLDEST_EVENT,
+    RELAY_PUBLISHED, RELAY_DUPLICATES, RELAY_PARKED, RELAY_CONFLICTS,
+    RELAY_TURN_DURATION, RELAY_COMMIT_TO_ACK,
 )  # fmt: skip

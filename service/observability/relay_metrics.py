@@ -1,110 +1,93 @@
-"""The metrics of a relay, from the turns that it reports."""
+"""Counts what the observer of a relay is told."""
 
-import threading
-from collections.abc import Iterator
+from dataclasses import dataclass
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
-from service.observability.histogram import Buckets
+from service.observability import catalogue
+from service.observability.counting import Counter, Histogram
+from service.observability.families import Samples, Snapshot
 from service.relay.health import Condition, Health
 from service.relay.observing import ObservedTurn, RelayState
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """What the last turn knew. `pending`, `parked`: None if it is not known."""
+
+    pending: int | None
+    parked: int | None
+    oldest_at: float | None
 
 
-class RelayMetrics(Collector):
+class RelayMetrics:
     """A relay shows the queue only while it leads: another one knows it better afterwards.
 
     Without the broker, relays lead for a moment each, and are no leaders, but show the queue.
-    Turns come from the event loop, and scrapes from threads.
     """
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._lock = threading.Lock()
-        self._leads = False
-        self._pending: int | None = None
-        self._parked: int | None = None
-        self._oldest_at: float | None = None
-        self._totals = {"published": 0, "duplicate": 0, "parked": 0, "conflicting": 0}
-        self._turns = Buckets(SECONDS)
-        self._acks = Buckets(SECONDS)
+        self._queue: _Queue | None = None
+        self._published = Counter(catalogue.RELAY_PUBLISHED)
+        self._duplicates = Counter(catalogue.RELAY_DUPLICATES)
+        self._parked = Counter(catalogue.RELAY_PARKED)
+        self._conflicts = Counter(catalogue.RELAY_CONFLICTS)
+        self._turns = Histogram(catalogue.RELAY_TURN_DURATION)
+        self._acks = Histogram(catalogue.RELAY_COMMIT_TO_ACK)
+        self._turn, self._ack = self._turns.distribution(), self._acks.distribution()
 
     def observe(self, turn: ObservedTurn) -> None:
-        with self._lock:
-            self._observe_queue(turn)
-            self._totals["published"] += turn.published
-            self._totals["duplicate"] += turn.duplicates
-            self._totals["parked"] += turn.parked
-            self._totals["conflicting"] += turn.conflicts
-            self._acks.add(turn.seconds_to_ack)
-            if turn.taken and turn.seconds is not None:
-                self._turns.add([turn.seconds])
+        self._queue = self._known_queue(turn) if turn.leads else None
+        self._published.add(number=turn.published)
+        self._duplicates.add(number=turn.duplicates)
+        self._parked.add(number=turn.parked)
+        self._conflicts.add(number=turn.conflicts)
+        for seconds in turn.seconds_to_ack:
+            self._ack.observe(max(seconds, 0.0))  # clocks may differ, and a sum must not go down
+        if turn.taken and turn.seconds is not None:
+            self._turn.observe(turn.seconds)
 
-    def collect(self) -> Iterator[Metric]:
-        condition = self._health.condition()
-        with self._lock:
-            yield from self._health_metrics(condition)
-            if self._leads and not condition.is_stuck:
-                yield from self._queue_metrics()
-            yield from self._work_metrics()
-
-    def _observe_queue(self, turn: ObservedTurn) -> None:
-        if not turn.leads:
-            self._pending = self._parked = None
-        elif turn.pending is not None:
-            self._pending = turn.pending
-        if turn.backlog:
-            self._parked = turn.backlog.parked
-        self._leads = turn.leads
-        self._oldest_at = turn.oldest_at.timestamp() if turn.oldest_at else None
-
-    def _health_metrics(self, condition: Condition) -> Iterator[Metric]:
-        is_active = condition.state is RelayState.ACTIVE and condition.is_ready
-        leads = self._leads and is_active
-        yield _gauge("training_relay_leader", "1 if this relay leads, and can publish.", leads)
-        state = GaugeMetricFamily(
-            "training_relay_state", "1 for the state of this relay.", labels=["state"]
+    def snapshot(self) -> Snapshot:
+        recorded = (
+            self._published,
+            self._duplicates,
+            self._parked,
+            self._conflicts,
+            self._turns,
+            self._acks,
         )
-        for each in RelayState:
-            state.add_metric([each], each == condition.state and not condition.is_stuck)
-        yield state
-        yield _gauge("training_ready", "1 if this process is ready.", condition.is_ready)
+        condition, queue = self._health.condition(), self._queue
+        found = {each.family.name: each.samples() for each in recorded}
+        found |= _health_samples(condition, leads=queue is not None)
+        if queue and not condition.is_stuck:
+            found |= _queue_samples(queue)
+        return found
 
-    def _queue_metrics(self) -> Iterator[Metric]:
-        values = {
-            "pending_events": ("Events in the queue.", self._pending),
-            "parked_events": ("Events that were taken out of the queue.", self._parked),
-            "oldest_event_timestamp_seconds": (
-                "Time of the oldest event in the queue; absent if it is empty.",
-                self._oldest_at,
-            ),
-        }
-        for name, (meaning, value) in values.items():
-            if value is not None:
-                yield _gauge(f"training_relay_{name}", meaning, value)
-
-    def _work_metrics(self) -> Iterator[Metric]:
-        meanings = {
-            "published": "Events that the stream stored.",
-            "duplicate": "Events that the stream had already.",
-            "parked": "Events taken out of the queue for a reason.",
-            "conflicting": "Parked events in whose place the stream has another message.",
-        }
-        for name, meaning in meanings.items():
-            yield CounterMetricFamily(
-                f"training_relay_{name}_events", meaning, value=self._totals[name]
-            )
-        yield self._turns.family(
-            "training_relay_turn_duration_seconds", "Turns that found events in the queue."
-        )
-        yield self._acks.family(
-            "training_relay_commit_to_ack_seconds",
-            "From the time of an event to the acknowledgement of the broker.",
+    def _known_queue(self, turn: ObservedTurn) -> _Queue:
+        before = self._queue or _Queue(None, None, None)
+        return _Queue(
+            before.pending if turn.pending is None else turn.pending,
+            turn.backlog.parked if turn.backlog else before.parked,
+            turn.oldest_at.timestamp() if turn.oldest_at else None,
         )
 
 
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, value=value)
+def _health_samples(condition: Condition, *, leads: bool) -> Snapshot:
+    state = None if condition.is_stuck else condition.state
+    return {
+        catalogue.RELAY_READY.name: _one(condition.is_ready),
+        catalogue.RELAY_LEADER.name: _one(leads and state is RelayState.ACTIVE),
+        catalogue.RELAY_STATE.name: {(each,): [float(each is state)] for each in RelayState},
+    }
+
+
+def _queue_samples(queue: _Queue) -> Snapshot:
+    values = {
+        catalogue.RELAY_PENDING: queue.pending,
+        catalogue.RELAY_PARKED_NOW: queue.parked,
+        catalogue.RELAY_OLDEST_EVENT: queue.oldest_at,
+    }
+    return {family.name: _one(value) for family, value in values.items() if value is not None}
+
+
+def _one(value: float) -> Samples:
+    return {(): [float(value)]}
