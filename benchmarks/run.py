@@ -39,6 +39,7 @@ from benchmarks.results import (
     relayed_of,
 )
 from benchmarks.soak import soak
+from service.bootstrap.progress import ProgressBar
 
 HEADROOM = 1.5
 """Factor by which a longer load may be faster than the measured one."""
@@ -64,11 +65,36 @@ def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
         )
         results.commands.append(command)
         results.notes += [note for note in notes if note not in results.notes]
-        for result in _everything(bench, results, keep):
-            print(result, flush=True)
-            results.add(result)
-            results.save(keep.file)
+        wanted = [each for each in identities(plan) if keep.lacks(results, each)]
+        with ProgressBar() as progress:
+            progress.begin("benchmarks", len(wanted), "measurements")
+            for result in _everything(bench, results, keep):
+                progress.print(str(result))
+                results.add(result)
+                results.save(keep.file)
+                progress.advance(1)
     return results
+
+
+def identities(plan: Plan) -> Iterator[Identity]:
+    """Of all results of the plan."""
+    rounds = range(1, plan.rounds + 1)
+    of_part: dict[str, list[Identity]] = {
+        LOAD: [
+            measurement_of(name, scenario, round_)
+            for round_, scenario, name in product(rounds, plan.scenarios, plan.contenders)
+            if CONTENDERS[name].takes_part_in(scenario)
+        ],
+        RECOVERY: [recovery_of(each) for each in rounds],
+        FLOOD: [flooded_of(each) for each in rounds],
+        RELAY: [
+            relayed_of(each, with_relay=with_relay)
+            for each, with_relay in product(rounds, (False, True))
+        ],
+        SOAK: [SOAK_IDENTITY],
+    }
+    for part in plan.parts:
+        yield from of_part[part]
 
 
 def _those_here(names: Sequence[str], data: Path, notes: list[str]) -> Iterator[str]:

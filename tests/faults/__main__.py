@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from service.bootstrap import logs
+from service.bootstrap.progress import ProgressBar
 from service.dev.direct_connections import connect_directly
 from service.dev.homes import EmbeddedPostgresError
 from tests.faults import report
 from tests.faults.growth import Growth, grown
+from tests.faults.kept import Kept
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
 from tests.faults.run import run
 from tests.faults.scenarios import LONG, Fault
@@ -18,6 +20,7 @@ from tests.system.processes import a_service
 
 A_MILLION = 1_000_000
 PAGE = Path("docs/reliability.md")
+RESULTS = Path(".data/faults.json")
 
 
 def main() -> int:
@@ -25,19 +28,34 @@ def main() -> int:
     options = _parser().parse_args()
     logs.configure("error")
     connect_directly()
-    found: dict[str, Verdict] = {}
+    conditions = {"sessions": options.sessions, "seconds": options.seconds}
+    kept = Kept(options.results, add=options.add, conditions=conditions)
     try:
-        with a_postgres() as postgres:
-            for name in options.only or LONG:
-                found[name] = asyncio.run(_measured(LONG[name], postgres, options))
-                print(f"{name}: {found[name]}", flush=True)
+        with ProgressBar() as progress, a_postgres() as postgres:
+            _cause_all(options, kept, postgres, progress)
             growth = None if options.only else asyncio.run(_growth(postgres))
     except EmbeddedPostgresError as exc:
         print(exc, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What was found is kept; --add goes on.", file=sys.stderr)
+        return 130
+    found = {name: kept.verdicts[name] for name in options.only or LONG}
     if growth:
         report.write(found, growth, options.page, sessions=options.sessions)
     return int(not all(each.is_clean for each in found.values()))
+
+
+def _cause_all(
+    options: argparse.Namespace, kept: Kept, postgres: Postgres, progress: ProgressBar
+) -> None:
+    names = kept.lacking(options.only or LONG)
+    progress.begin("faults", len(names), "faults")
+    for name in names:
+        verdict = asyncio.run(_measured(LONG[name], postgres, options))
+        kept.add(name, verdict)
+        progress.print(f"{name}: {verdict}")
+        progress.advance(1)
 
 
 async def _measured(fault: Fault, postgres: Postgres, options: argparse.Namespace) -> Verdict:
@@ -67,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=25, help="in which they fail, at least (%(default)s)"
     )
     parser.add_argument("--only", nargs="+", choices=LONG, metavar="FAULT", help="without the page")
+    parser.add_argument(
+        "--add", action="store_true", help="cause only the faults that an earlier run lacks"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="(%(default)s)")
     parser.add_argument("--page", type=Path, default=PAGE, help="(%(default)s)")
     return parser
 
