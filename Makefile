@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui grafana-schemas bench check format formatted lint types imports advisories coverage lock clean
+.PHONY: help run try consume test faults engines mutants typescript screenshot swagger-ui grafana-schemas dashboards bench check format formatted lint types imports advisories coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ swagger-ui: ## take the newest Swagger UI for the page of the API (needs npm)
 	rm -r package swagger-ui-dist-*.tgz
 
 SWAGGER_UI = service/http/docs/swagger_ui
+
+dashboards: $(VENV)/.dev ## draw the dashboards from a run with faults (eight minutes; needs prometheus)
+	$(RUN) tests.prometheus docs/images
 
 grafana-schemas: ## make the schemas that dashboards are held against from Grafana's types (needs npm)
 	cd tests/monitoring/grafana && npm ci --silent && node schemas.mjs > ../grafana_schemas.json
