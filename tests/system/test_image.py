@@ -57,12 +57,15 @@ async def test_the_api_answers_its_probes_as_the_images_user_and_ends_by_sigterm
     async with _running(image, "api", environment) as process:
         url = await listening_url(process)
         answers = await _answers(url, probes("api"))
+        metrics_url = f"http://127.0.0.1:{environment['SERVICE_METRICS_PORT']}"
+        metrics = await _answers(metrics_url, {"metrics": {"path": "/metrics"}})
         health = await _health_check(image, url)
         user = psutil.Process(process.running.pid).uids().effective
         process.running.terminate()
         code = await process.end()
 
     assert answers == {"startupProbe": 200, "livenessProbe": 200, "readinessProbe": 200}
+    assert metrics == {"metrics": 200}
     assert health == 0
     assert user == image.user or image.user is None
     assert code == 0

@@ -3,12 +3,12 @@
 import copy
 import json
 import re
-import tomllib
 
 import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from service import __version__
 from tests.system.compose import the as in_dockerfile
 from tests.system.kubernetes import (
     BUILT_IN,
@@ -69,8 +69,6 @@ def test_every_file_is_a_resource_of_a_kustomization() -> None:
 
 
 def test_a_kustomization_does_nothing_but_name_namespace_and_image() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-
     assert set(KUSTOMIZATION) == {"apiVersion", "kind", "namespace", "resources", "images"}
     assert set(MONITORING) == {"apiVersion", "kind", "namespace", "resources"}
     assert (
@@ -78,7 +76,7 @@ def test_a_kustomization_does_nothing_but_name_namespace_and_image() -> None:
         == MONITORING["namespace"]
         == of_kind("Namespace")[0]["metadata"]["name"]
     )
-    assert KUSTOMIZATION["images"] == [{"name": "training-sessions", "newTag": version}]
+    assert KUSTOMIZATION["images"] == [{"name": "training-sessions", "newTag": __version__}]
     assert {container(name)["image"] for name in WORKLOADS} == {"training-sessions"}
 
 
