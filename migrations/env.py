@@ -1,9 +1,12 @@
 """Runs the migrations over asyncpg, all of them in one transaction."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from alembic import context
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 from sqlalchemy import Connection, func, select
 
 from service.application.progress import NO_PROGRESS, Progress
@@ -16,9 +19,10 @@ SUPABASE_FOREIGN_KEY = "sessions_user_id_fkey"
 
 
 def _begin(progress: Progress, revision: tuple[str, ...]) -> None:
-    """Counts the migrations to come; none if they are taken back."""
-    pending = list(context.script.iterate_revisions("heads", revision))
-    progress.begin("migrate", len(pending), "migrations")
+    """Counts the migrations to come; a database of another version fails later, with a sentence."""
+    with suppress(CommandError, RevisionError):
+        pending = list(context.script.iterate_revisions("heads", revision))
+        progress.begin("migrate", len(pending), "migrations")
 
 
 def _run(connection: Connection) -> None:
