@@ -52,7 +52,7 @@ def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
     """Raises CannotMeasure. `data`: directory of databases and packages for later runs."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
-    with _bench(plan, data) as bench:
+    with preparing(plan, data) as bench:
         results = keep.begun(
             Results(
                 machine=machine.described(bench.cluster),
@@ -111,7 +111,7 @@ def _those_here(names: Sequence[str], data: Path, notes: list[str]) -> Iterator[
 
 
 @contextmanager
-def _bench(plan: Plan, data: Path) -> Iterator[Bench]:
+def preparing(plan: Plan, data: Path) -> Iterator[Bench]:
     with ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-"))
         postgres = stack.enter_context(cluster.running(data / "postgres", plan.postgres))

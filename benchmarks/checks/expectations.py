@@ -33,16 +33,20 @@ def require_refusal(answer: httpx2.Response, status: int, code: str, **details: 
 
 
 def require_presented(
-    answer: httpx2.Response, session: UUID | str, *, version: int, **values: Any
+    answer: httpx2.Response, session: UUID | str, *, version: int, status: str, **values: Any
 ) -> None:
     """Requires a 2xx that presents this session as the contract says, with these values."""
     content = answer.json()
     dto = content["data"]["session"]
     times = [datetime.fromisoformat(dto.pop(name)) for name in ("createdAt", "updatedAt")]
     require(datetime.fromisoformat(dto.pop("sessionDate")), "There is a date", content)
+    started, ended = (dto.pop(name) for name in ("startedAt", "endedAt"))
+    require((started is None) == (status == "planned"), "It says when it was started", content)
+    require((ended is None) == (status != "failed"), "It says when it ended", content)
     require(content["meta"] == {}, "`meta` is empty", content)
     common = {
         "id": str(session),
+        "status": status,
         "sets": [12, 10, None],
         "totalReps": 22,
         "notes": PLANNED["notes"],

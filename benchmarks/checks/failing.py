@@ -63,7 +63,7 @@ def _fails(client: Client, number: int) -> None:
 
 
 def _refuses_too_early(client: Client, rows: Rows, number: int) -> None:
-    rows.set_status(user_id(number), "planned")
+    rows.unstart(user_id(number))
     require_refusal(client.fail_number(number), 422, "INVALID_STATUS", currentStatus="planned")
 
 

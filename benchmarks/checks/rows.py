@@ -19,7 +19,7 @@ HISTORY = """
     GROUP BY events.user_id, events.id, sessions.user_id, sessions.id
     ORDER BY session_id, session_version
 """
-SET_STATUS = "UPDATE sessions SET status = '{status}' WHERE user_id = '{user}'"
+UNSTART = "UPDATE sessions SET status = 'planned', started_at = NULL WHERE user_id = '{user}'"
 POLICY = "service_acts_for_users"
 POLICY_TEXT = "SELECT qual FROM pg_policies WHERE tablename = 'sessions' AND policyname = $1"
 
@@ -34,8 +34,8 @@ class Rows:
         rows = self.cluster.fetch(self.database, HISTORY, user)
         return [{**row, "event_data": json.loads(row["event_data"])} for row in rows]
 
-    def set_status(self, user: UUID, status: str) -> None:
-        self.cluster.execute(self.database, SET_STATUS.format(status=status, user=user))
+    def unstart(self, user: UUID) -> None:
+        self.cluster.execute(self.database, UNSTART.format(user=user))
 
     @contextmanager
     def hidden_by_policy(self) -> Iterator[None]:

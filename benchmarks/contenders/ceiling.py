@@ -25,14 +25,14 @@ class InstantCommands:
     def require_user_room(self, user_id: UUID) -> None:
         pass
 
-    async def execute(self, command: Command) -> Outcome:
+    async def execute(self, command: Command, *_: object) -> Outcome:
         session = _session_in_progress(command.user_id, command.session_id)
         after, _ = command.apply(session, CommandContext(at=now()))
         return Outcome(after)
 
 
 class InstantQueries:
-    async def session(self, user_id: UUID, session_id: UUID) -> Session:
+    async def session(self, user_id: UUID, session_id: UUID, *_: object) -> Session:
         return _session_in_progress(user_id, session_id)
 
 
