@@ -14,7 +14,9 @@ from tests.tracing.test_publishing import Publisher
 IMPORTED = """
 import json, sys
 from service.bootstrap import relay, relay_commands, server
-server.asgi()
+from service.bootstrap.api import create_app
+from service.bootstrap.settings import Settings, load
+create_app(load(Settings))
 print(json.dumps([name for name in sys.modules if name.startswith("opentelemetry")]))
 """
 WITHOUT = """
