@@ -102,6 +102,7 @@ def create_app(
                 "commands": commands,
                 "queries": queries,
                 "check_readiness": _readiness(readiness, shutdown),
+                "is_stopping": lambda: shutdown is not None and shutdown.is_announced,
                 "new_id": new_id,
                 "root_path": root_path,
                 "openapi": openapi,

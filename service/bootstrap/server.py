@@ -14,7 +14,6 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from service.bootstrap import listening, logs, open_files
 from service.bootstrap.api import create_app
@@ -26,13 +25,14 @@ from service.bootstrap.proxies import find_proxy
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
 from service.bootstrap.token_settings import find_doubts
+from service.bootstrap.workers import LoneServer, Supervisor
 from service.http.connection.factory import ConnectionFactory
 from service.http.connection.limits import ConnectionLimits
 
 log = structlog.get_logger("service.server")
 
 
-class _Server(uvicorn.Server):
+class _Server(LoneServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         _log_addresses(sockets or [])
@@ -69,7 +69,9 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
     with collected(settings) as channel:
         _log_addresses(sockets)
         workers = settings.workers
-        Multiprocess(_config(settings, _Worker(channel), workers=workers), sockets).run()
+        config = _config(settings, _Worker(channel), workers=workers)
+        config.timeout_worker_healthcheck = settings.worker_health_timeout_seconds
+        Supervisor(config, sockets, notice=settings.shutdown_notice_seconds).run()
 
 
 def _run_here(settings: Settings, sockets: list[socket.socket]) -> None:

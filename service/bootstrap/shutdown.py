@@ -11,9 +11,9 @@ from typing import Any
 class GracefulShutdown:
     """Delays SIGTERM by `notice` seconds, in which the service is not ready but still answers.
 
-    Balancers that poll readiness take the replica out in that time. Without the delay the server
-    could close a connection on which a request is just arriving, and the client could not know
-    whether that request was executed.
+    Balancers that poll readiness take the replica out in that time, and each answer asks its client
+    to connect again. Without the delay the server could close a connection on which a request is
+    just arriving, and the client could not know whether that request was executed.
     """
 
     def __init__(self, notice: float) -> None:

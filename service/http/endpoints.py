@@ -1,5 +1,6 @@
 """Endpoints: each parses a request, executes a command or query, and presents the result."""
 
+from collections.abc import Callable
 from typing import TypedDict
 from uuid import UUID
 
@@ -45,6 +46,7 @@ class AppResources(TypedDict):
     commands: GroupCommit
     queries: Queries
     check_readiness: CheckReadiness
+    is_stopping: Callable[[], bool]
     new_id: NewId
     root_path: str
     openapi: bytes

@@ -167,7 +167,6 @@ async def test_logs_one_line_for_each_request_that_is_not_valid_or_late() -> Non
 STATES = {
     "silent": b"",
     "idle": LIVEZ,
-    "half a head": LIVEZ[:-2],
     "a refused head": b"shoulder pain\r\n\r\n",
     "half a body after its answer": b"POST /sessions HTTP/1.1\r\nContent-Length: 9\r\n" + HOST
     + b"\r\n",

@@ -5,13 +5,12 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from tests.builders import SECRET, a_token, bearer
@@ -19,8 +18,6 @@ from tests.group_commit.proxy import Cut, Proxy, a_proxy
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import (
     LONG_TIME_LIMITS,
-    PATIENCE_SECONDS,
-    Process,
     a_service,
     finished,
     half_a_request,
@@ -33,13 +30,6 @@ SHORT_TIME_LIMITS = {
     "database_statement_timeout_seconds": "1",
     "database_idle_in_transaction_timeout_seconds": "1.5",
 }
-
-
-async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
-    async with a_service(database.api_url, workers="2") as (process, app):
-        for worker in [await _worker(process, count) for count in (1, 2)]:
-            with _stopped(worker):
-                assert httpx2.get(f"{app.url}/livez", timeout=PATIENCE_SECONDS).status_code == 200
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -266,20 +256,6 @@ async def test_does_not_start_with_wrong_settings(
     assert complaint in done.err
     assert "whistle" not in done.out + done.err
     assert "Traceback" not in done.err
-
-
-async def _worker(process: Process, count: int) -> int:
-    event = json.loads(await process.line("Started server process", count=count))["event"]
-    return int(event.rpartition("[")[2].rstrip("]"))
-
-
-@contextmanager
-def _stopped(process_id: int) -> Iterator[None]:
-    os.kill(process_id, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process_id, signal.SIGCONT)
 
 
 @asynccontextmanager

@@ -33,6 +33,7 @@ BOUNDS: list[tuple[Any, str, tuple[float, float, float, float]]] = [
     (Settings, "command_timeout_seconds", SECONDS),
     (Settings, "port", (0, 65_535, -1, 65_536)),
     (Settings, "workers", (1, 256, 0, 257)),
+    (Settings, "worker_health_timeout_seconds", (1, 3600, 0, 3601)),
     (Settings, "connections_max", (1, 1_000_000, 0, 1_000_001)),
     (Settings, "first_byte_timeout_seconds", SECONDS),
     (Settings, "head_timeout_seconds", SECONDS),

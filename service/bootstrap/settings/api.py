@@ -77,6 +77,9 @@ class Settings(
         None, "Key of the names that users get in the log; if not set, the log names no user."
     )
     workers: int = setting(1, "Worker processes.", ge=1, le=256)
+    worker_health_timeout_seconds: int = setting(
+        30, "Time after which one of several workers that gives no sign is replaced.", ge=1, le=3600
+    )
     connections_max: int = setting(
         4096, "Most connections of clients to each worker.", ge=1, le=1_000_000
     )

@@ -15,6 +15,7 @@ class ConnectionFactory:
     """Makes the connections of a server; uvicorn calls it as it would call a protocol class.
 
     uvicorn sends it to its worker processes, so it makes the pool only for the first connection.
+    The app may say that it is stopping, with a function in its state.
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -29,5 +30,10 @@ class ConnectionFactory:
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> Connection:
         if self._pool is None:
-            self._pool = Pool(self.limits, server_state.connections)
+            is_stopping = app_state.get("is_stopping", _never)
+            self._pool = Pool(self.limits, server_state.connections, is_stopping)
         return Connection(config, server_state, app_state, _loop, self._pool)
+
+
+def _never() -> bool:
+    return False

@@ -35,6 +35,7 @@ class ConnectionLifetime(HttpToolsProtocol):
         self._is_spare = False
         self._is_in_head = True
         self._last_scope: object = None
+        self._closing_cycle: RequestResponseCycle | None = None
         self._unparsed = b""
         self._failure: Exception | None = None
         self._client_has_finished = False
@@ -55,8 +56,18 @@ class ConnectionLifetime(HttpToolsProtocol):
         return self.scope is not self._last_scope
 
     @property
+    def _is_inside_a_head(self) -> bool:
+        return self._is_in_head and self._has_begun
+
+    @property
     def _is_ending(self) -> bool:
-        return self._is_shut_down or self._client_has_finished
+        """True if no further request is awaited."""
+        return self._client_has_finished or (self._is_shut_down and not self._is_inside_a_head)
+
+    @property
+    def _is_stopping(self) -> bool:
+        """True if the client shall send further requests to another server."""
+        return self._is_shut_down or self._pool.is_stopping()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
@@ -83,13 +94,6 @@ class ConnectionLifetime(HttpToolsProtocol):
         self._wait_in(None)
         self.cycle.keep_alive = False
         return True
-
-    def shutdown(self) -> None:
-        self._is_shut_down = True
-        if self._is_busy:
-            self.cycle.keep_alive = False
-        else:
-            self.close_now()
 
     def expire(self, queue: Waiting) -> None:
         if queue is self._pool.unread:
@@ -144,7 +148,8 @@ class ConnectionLifetime(HttpToolsProtocol):
     def _close(self) -> None:
         """Called where uvicorn closes the transport, which is after the last response."""
         is_between_requests = self._is_in_head and not self._has_begun and not self._unparsed
-        if self._client_has_finished or (is_between_requests and self._failure is None):
+        owes_nothing = is_between_requests and self._failure is None and not self._is_stopping
+        if self._client_has_finished or owes_nothing:
             self.close_now()
         else:
             self._linger()

@@ -16,6 +16,9 @@ LINGER_MAX_BYTES = 128 * 1024 * 1024
 LINGER_SECONDS = 5.0
 """What a client may still send after the last answer, which it would otherwise not get to read."""
 
+LAST_REQUEST_SECONDS = 0.5
+"""For a request that is on its way when the server stops: a slow mobile network takes as long."""
+
 SEND_MIN_BYTES = 16 * 1024
 """What a client must read within the time limit, if so much is left."""
 

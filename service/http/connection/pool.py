@@ -1,10 +1,10 @@
 """All connections of one worker: how many there may be, and what each waits for."""
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 
 import structlog
 
-from service.http.connection.limits import LINGER_SECONDS, ConnectionLimits
+from service.http.connection.limits import LAST_REQUEST_SECONDS, LINGER_SECONDS, ConnectionLimits
 from service.http.connection.waiting import Expiring, Waiting
 
 SPARE = 16
@@ -24,8 +24,11 @@ class Pool:
     that one is the least likely to be needed.
     """
 
-    def __init__(self, limits: ConnectionLimits, connections: Sized) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, connections: Sized, is_stopping: Callable[[], bool]
+    ) -> None:
         self.limits = limits
+        self.is_stopping = is_stopping
         self._connections = connections
         self._is_full = False
         self._closed = 0
@@ -34,6 +37,7 @@ class Pool:
         self.body = Waiting(limits.body_timeout)
         self.idle = Waiting(limits.keep_alive)
         self.spare = Waiting(limits.head_timeout)
+        self.ending = Waiting(LAST_REQUEST_SECONDS)
         self.lingering = Waiting(LINGER_SECONDS)
         self.unread = Waiting(limits.send_timeout)
 

@@ -26,7 +26,7 @@ from service.http.connection.limits import (
     UNWANTED_MAX_BYTES,
 )
 from service.http.connection.pool import Pool
-from service.http.connection.refusing import RefusingConnection
+from service.http.connection.stopping import StoppingConnection
 from service.http.errors import BadRequest, PayloadTooLarge
 
 PIECE_BYTES = 4096
@@ -39,7 +39,7 @@ CHUNK_FRAMING_BYTES = 16
 HEALTH_CHECKS = ("/livez", "/readyz")
 
 
-class Connection(RefusingConnection):
+class Connection(StoppingConnection):
     """Reads requests, each within the limits, and answers those that are not.
 
     `_received`: bytes of the head so far; of a body, those of its framing, extensions and trailers.
@@ -77,6 +77,8 @@ class Connection(RefusingConnection):
             if self._failure is not None:
                 return
         self._watch_client()
+        if self._is_busy and self._is_stopping:
+            self._close_after_newest()
 
     def _feed(self, piece: bytes) -> None:
         self._received += len(piece)
@@ -185,7 +187,7 @@ class Connection(RefusingConnection):
         elif self._has_begun:
             self._wait_in(self._pool.spare if self._is_spare else self._pool.head)
         elif self.cycle is not None:
-            self._wait_in(self._pool.idle)
+            self._wait_in(self._pool.ending if self._is_shut_down else self._pool.idle)
 
     # What is answered
 

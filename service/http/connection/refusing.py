@@ -97,7 +97,8 @@ class RefusingConnection(ConnectionLifetime):
 
         async def receive_or_fail() -> Any:
             if self._failure is None:
-                cycle.keep_alive = keep_alive and not self._is_ending
+                is_last = self._client_has_finished or cycle is self._closing_cycle
+                cycle.keep_alive = keep_alive and not is_last
                 message = await receive()
             if self._failure is not None:
                 raise self._failure

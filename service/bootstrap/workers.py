@@ -1,0 +1,102 @@
+"""The server of each process, and the process that starts and stops several of them.
+
+uvicorn closes the listening socket without a look at the connections that wait there, and the
+system resets those.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import multiprocess
+
+from service.bootstrap import listening
+
+HANDSHAKE_SECONDS = 0.1
+"""For clients that the system has answered, but whose connections are not complete."""
+
+ACCEPT_SECONDS = 1.0
+"""Time limit for accepting what waits; it passes only if no more files may be opened."""
+
+TURNS = 3
+"""Turns of the event loop from an accepted connection to its protocol."""
+
+OWN_NOTICE = 0.9
+"""Share of the shutdown notice after which the workers are stopped. Each would stop by itself after
+all of it, and the socket must take no more connections by then."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Accepts the connections that wait at its sockets before it closes them."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._accept_waiting(sockets or [])
+        await super().shutdown(sockets)
+
+    async def _accept_waiting(self, sockets: list[socket.socket]) -> None:
+        await asyncio.sleep(HANDSHAKE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ACCEPT_SECONDS):
+                while listening.has_waiting_connection(sockets):  # noqa: ASYNC110  the system tells no one
+                    await asyncio.sleep(0)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+
+class LoneServer(DrainingServer):
+    """The only process that listens at its sockets."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        listening.take_no_more_connections(sockets or [])
+        await super().shutdown(sockets)
+
+
+class Worker(multiprocess.Process):
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = DrainingServer(self.config)
+        return self._server
+
+
+class Supervisor(multiprocess.Multiprocess):
+    """Stops the workers when their sockets take no more connections.
+
+    `notice` is that of each worker, in seconds. A second SIGTERM ends it.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], *, notice: float
+    ) -> None:
+        super().__init__(config, sockets)
+        multiprocess.Process = Worker  # type: ignore[misc]  # the only way to give it another server
+        self._notice = notice
+        self._sigterms: list[float] = []
+        signal.signal(signal.SIGTERM, self._handle_sigterm)
+
+    def terminate_all(self) -> None:
+        while len(self._sigterms) == 1 and time.monotonic() < self._sigterms[0] + self._own_notice:
+            time.sleep(0.05)
+        listening.take_no_more_connections(self.sockets)
+        super().terminate_all()
+        listening.close(self.sockets)  # or connections would wait there that nobody accepts
+
+    @property
+    def _own_notice(self) -> float:
+        return self._notice * OWN_NOTICE
+
+    def _handle_sigterm(self, number: int, _frame: FrameType | None) -> None:
+        """Tells the workers at once: this process may be waiting for the health check of one."""
+        self._sigterms.append(time.monotonic())
+        self.signal_queue.append(number)
+        if len(self._sigterms) == 1:
+            if not self._notice:
+                listening.take_no_more_connections(self.sockets)
+            for process in self.processes:
+                if process.pid is not None and process.exitcode is None:
+                    os.kill(process.pid, signal.SIGTERM)

@@ -1,0 +1,88 @@
+"""Several workers of `serve`: their health check, and workers that stand still (SIGSTOP)."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import httpx2
+import pytest
+
+from service.bootstrap import listening, server
+from service.bootstrap.workers import Supervisor, Worker
+from tests.builders import NOWHERE
+from tests.running import TestDatabase, test_settings
+from tests.system.processes import PATIENCE_SECONDS, Process, a_service
+
+AN_HOUR = "3600"
+
+
+async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
+    async with a_service(database.api_url, workers="2") as (process, app):
+        for worker in [await _worker(process, count) for count in (1, 2)]:
+            with _stopped(worker):
+                assert httpx2.get(f"{app.url}/livez", timeout=PATIENCE_SECONDS).status_code == 200
+
+
+@pytest.mark.parametrize(("given", "used"), [({}, 30), ({"worker_health_timeout_seconds": 77}, 77)])
+def test_the_health_check_of_a_worker_waits_as_long_as_set(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, int], used: int
+) -> None:
+    """uvicorn alone kills a worker that was starved for 5 seconds."""
+    asked: list[float] = []
+
+    class Starved(Worker):
+        def start(self) -> None:
+            pass
+
+        def is_alive(self, timeout: float = 5) -> bool:
+            asked.append(timeout)
+            return True
+
+    def check_once(self: Supervisor) -> None:
+        self.processes = [Starved(self.config, self.sockets)]
+        self.keep_subprocess_alive()
+        listening.close(self.sockets)
+
+    monkeypatch.setattr(Supervisor, "run", check_once)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    server.serve(test_settings(database_url=NOWHERE, port=0, workers=2, **given))
+
+    assert asked == [used]
+
+
+async def test_replaces_a_worker_that_was_killed() -> None:
+    async with a_service(NOWHERE, workers="2") as (process, app):
+        killed = await _worker(process, 2)
+        await process.line("Application startup complete", count=2)
+        os.kill(killed, signal.SIGKILL)
+        await process.line(f"Child process [{killed}] died")
+        await process.line("Application startup complete", count=3)
+
+        assert (await app.client.get("/livez")).status_code == 200
+
+
+async def test_sigterm_stops_the_other_worker_while_one_stands_still() -> None:
+    settings = {"workers": "2", "worker_health_timeout_seconds": AN_HOUR}
+    async with a_service(NOWHERE, **settings) as (process, _):
+        with _stopped(await _worker(process, 2)):
+            process.signal(signal.SIGTERM)
+            await process.line("Finished server process")
+
+        assert await process.end() == 0
+
+
+async def _worker(process: Process, count: int) -> int:
+    event = json.loads(await process.line("Started server process", count=count))["event"]
+    return int(event.rpartition("[")[2].rstrip("]"))
+
+
+@contextmanager
+def _stopped(process_id: int) -> Iterator[None]:
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGCONT)
