@@ -18,6 +18,7 @@ from benchmarks.plan import (
     FLOOD,
     HS256,
     LOAD,
+    METRICS,
     MIXED,
     PARTS,
     READ,
@@ -39,14 +40,14 @@ PostgreSQL of its own, checks that each contender does the job, and loads it wit
 Its parts are: the load, in sweeps each of which changes one thing about the base (sessions that
 fail, 64 connections, 10,000 sessions there already, HS256); the recovery of this service from a
 database that stood still; the flood of one user, and what others notice of it; its relay, and what
-it costs; and its memory over time.
+it costs; what its metrics cost; and its memory over time.
 
 With no arguments that takes about 40 minutes, without the last part, which takes more than ten
 alone: --parts soak --add. A run that was broken off goes on with --add. --quick measures each
 kind of load at the base, once and briefly.
 """
 FULL: dict[str, Any] = {
-    "parts": [LOAD, RECOVERY, FLOOD, RELAY],
+    "parts": [LOAD, RECOVERY, FLOOD, RELAY, METRICS],
     "kinds": [FAIL, READ, MIXED],
     "connections": [1, 8, 64, 256, 1000],
     "rows": [10_000, 1_000_000, 10_000_000],

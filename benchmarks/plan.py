@@ -8,8 +8,9 @@ FAIL, READ, MIXED = "fail", "read", "mixed"
 """Kinds of load: fail sessions, read them, or plan, start and fail them."""
 
 HS256, ES256 = "HS256", "ES256"
-LOAD, RECOVERY, FLOOD, RELAY, SOAK = "load", "recovery", "flood", "relay", "soak"
-PARTS = LOAD, RECOVERY, FLOOD, RELAY, SOAK
+LOAD, RECOVERY, FLOOD, RELAY = "load", "recovery", "flood", "relay"
+METRICS, SOAK = "metrics", "soak"
+PARTS = LOAD, RECOVERY, FLOOD, RELAY, METRICS, SOAK
 
 WORKERS = 2
 POOL_SIZE = 10

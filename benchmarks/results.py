@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar, TypeVar
 
-from benchmarks.plan import FLOOD, LOAD, RECOVERY, RELAY, SOAK, Scenario
+from benchmarks.plan import FLOOD, LOAD, METRICS, RECOVERY, RELAY, SOAK, Scenario
 
 Identity = tuple[object, ...]
 """Identifies what a result measured; a newer result with the same identity replaces it."""
@@ -58,6 +58,10 @@ def flooded_of(round_: int) -> Identity:
 
 def relayed_of(round_: int, *, with_relay: bool) -> Identity:
     return RELAY, round_, with_relay
+
+
+def metered_of(round_: int) -> Identity:
+    return METRICS, round_
 
 
 SOAK_IDENTITY: Identity = (SOAK,)
@@ -176,13 +180,44 @@ class Relayed:
         )
 
 
-Result = Measurement | Recovery | Flooded | Relayed | Soak
+@dataclass(frozen=True, kw_only=True)
+class Metered:
+    """Successes per second in turns of a second, without metrics and with them, in pairs.
+
+    `*_cpu`: seconds of the server's processes for 1,000 of them.
+    """
+
+    round: int
+    without: list[float]
+    counted: list[float]
+    without_cpu: float
+    counted_cpu: float
+    errors: int
+
+    @property
+    def identity(self) -> Identity:
+        return metered_of(self.round)
+
+    @property
+    def ratios(self) -> list[float]:
+        return [with_ / without for with_, without in zip(self.counted, self.without, strict=True)]
+
+    def __str__(self) -> str:
+        return (
+            f"round {self.round}  metrics: {median(self.without):,.0f}/s without,"
+            f" {median(self.counted):,.0f}/s with, ratio {median(self.ratios):.3f}"
+            f"  CPU {self.without_cpu:.3f} and {self.counted_cpu:.3f} s  errors {self.errors}"
+        )
+
+
+Result = Measurement | Recovery | Flooded | Relayed | Metered | Soak
 R = TypeVar("R", bound=Result)
 PARTS: dict[str, type[Result]] = {
     LOAD: Measurement,
     RECOVERY: Recovery,
     FLOOD: Flooded,
     RELAY: Relayed,
+    METRICS: Metered,
     SOAK: Soak,
 }
 
@@ -224,6 +259,10 @@ class Results:
     @property
     def relayed(self) -> list[Relayed]:
         return self._all(Relayed)
+
+    @property
+    def metered(self) -> list[Metered]:
+        return self._all(Metered)
 
     @property
     def soak(self) -> Soak | None:

@@ -16,9 +16,11 @@ from benchmarks.fresh import Fresh
 from benchmarks.issuer import issuing
 from benchmarks.keep import Keep
 from benchmarks.measure import Bench
+from benchmarks.metering import SECONDS as METERING_SECONDS
+from benchmarks.metering import metered
 from benchmarks.nats import ENVIRONMENT as NATS_ENVIRONMENT
 from benchmarks.nats import nats_server
-from benchmarks.plan import BASE, FLOOD, LOAD, RECOVERY, RELAY, SOAK, Plan
+from benchmarks.plan import BASE, FLOOD, LOAD, METRICS, RECOVERY, RELAY, SOAK, Plan
 from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
 from benchmarks.recovery import recovery
 from benchmarks.relaying import SECONDS as RELAY_SECONDS
@@ -28,6 +30,7 @@ from benchmarks.results import (
     Flooded,
     Identity,
     Measurement,
+    Metered,
     Recovery,
     Relayed,
     Result,
@@ -35,6 +38,7 @@ from benchmarks.results import (
     Soak,
     flooded_of,
     measurement_of,
+    metered_of,
     recovery_of,
     relayed_of,
 )
@@ -130,6 +134,7 @@ def _everything(bench: Bench, results: Results, keep: Keep) -> Iterator[Result]:
         RECOVERY: _recoveries,
         FLOOD: _floods,
         RELAY: _relayed,
+        METRICS: _metered,
         SOAK: _soak,
     }
     for part in bench.plan.parts:
@@ -179,6 +184,13 @@ def _relayed(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Relayed
         with _for_longer(bench, results, 2 * RELAY_SECONDS) as longer:
             for each in rounds:
                 yield from relayed(longer, each)
+
+
+def _metered(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Metered]:
+    rounds = [each for each in _rounds(bench) if wanted(metered_of(each))]
+    if rounds:
+        with _for_longer(bench, results, METERING_SECONDS) as longer:
+            yield from (metered(longer, each) for each in rounds)
 
 
 def _soak(bench: Bench, results: Results, wanted: Wanted) -> Iterator[Soak]:

@@ -1,4 +1,4 @@
-"""Text about recovery, the flood, the relay and memory."""
+"""Text about recovery, the flood, the relay, metrics and memory."""
 
 from statistics import median
 
@@ -70,6 +70,28 @@ def _relayed(each: Relayed) -> tuple[str, ...]:
         f"{median(each.ages):.2f} s, at most {max(each.ages):.2f} s" if each.ages else NONE,
         NONE if each.behind is None else f"{each.behind:.1f} s",
     )
+
+
+def metrics(results: Results) -> str:
+    if not results.metered:
+        return NOT_MEASURED.format(part="metrics")
+    heads = (
+        "", "without, requests/s", "with, requests/s", "with / without",
+        "without, server CPU s per 1,000", "with, server CPU s per 1,000", "errors",
+    )  # fmt: skip
+    rows = [
+        (
+            f"round {each.round}",
+            f"{median(each.without):,.0f}",
+            f"{median(each.counted):,.0f}",
+            f"{median(each.ratios):.3f}",
+            f"{each.without_cpu:.3f}",
+            f"{each.counted_cpu:.3f}",
+            f"{each.errors:,}",
+        )
+        for each in results.metered
+    ]
+    return table(heads, rows)
 
 
 def memory(results: Results, plots: str) -> str:

@@ -34,6 +34,7 @@ def write(results: Results, page: Path) -> None:
             recovery=outcomes.recovery(results, page.stem),
             flood=outcomes.flood(results),
             relay=outcomes.relay(results, page.stem),
+            metrics=outcomes.metrics(results),
             memory=outcomes.memory(results, page.stem),
             machine=table(("", ""), results.machine.items(), alignment="---"),
             settings=table(("", ""), results.settings.items(), alignment="---"),

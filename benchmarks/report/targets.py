@@ -17,6 +17,7 @@ RECOVERY_MAX_SECONDS = 2
 FLOOD_MAX_RATIO = 2
 OLDEST_EVENT_MAX_SECONDS = 1
 RELAY_LOSS_MAX = 0.1
+METRICS_LOSS_MAX = 0.03
 MEMORY_MAX_MIB = 120
 LONG_SECONDS = 600
 GROWTH_MAX = 0.05
@@ -122,6 +123,14 @@ def _cost_of_relay(results: Results) -> Verdict | None:
     return Verdict(f"{100 * loss:.0f} %", loss <= RELAY_LOSS_MAX)
 
 
+def _cost_of_metrics(results: Results) -> Verdict | None:
+    ratios = [ratio for each in results.metered for ratio in each.ratios]
+    if not ratios:
+        return None
+    loss = 1 - median(ratios)
+    return Verdict(f"{100 * loss:.1f} %", loss < METRICS_LOSS_MAX)
+
+
 def _memory(results: Results) -> Verdict | None:
     resident = results.spread(SERVICE, BASE, operator.attrgetter("resident"))
     if resident is None:
@@ -209,5 +218,6 @@ TARGETS = (
     ),
     Target("the relay: age of the oldest event", "under 1 s", _oldest_event),
     Target("the relay: throughput that it costs", "at most 10 %", _cost_of_relay),
+    Target("metrics: throughput that they cost", "under 3 %", _cost_of_metrics),
     Target("memory per worker", "under 120 MiB, flat over 10 minutes of load", _memory),
 )

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import QueuePool
 
 from service.bootstrap.metrics import serving_pages
-from service.bootstrap.observers import Observers, Parts, Watch
+from service.bootstrap.observers import Observers, Parts, Served, Watch
 from service.bootstrap.settings import Settings
 from service.observability.api import COMMANDS, READS, ApiMetrics
 from service.observability.catalogue import API
@@ -26,10 +26,12 @@ from service.observability.workers import ONE_WORKER, Reporter, Workers, open_ch
 
 
 @contextmanager
-def served(settings: Settings) -> Iterator[Observers]:
+def served(settings: Settings) -> Iterator[Served]:
     metrics = ApiMetrics(has_key_set=settings.jwks_url is not None)
-    with _serving(settings, lambda: summed(metrics.snapshot(), process_snapshot(), ONE_WORKER)):
-        yield _observers(metrics, settings, nullcontext)
+    with _serving(
+        settings, lambda: summed(metrics.snapshot(), process_snapshot(), ONE_WORKER)
+    ) as url:
+        yield Served(_observers(metrics, settings, nullcontext), url)
 
 
 @contextmanager

@@ -3,14 +3,14 @@
 import socket
 from contextlib import AbstractContextManager, nullcontext
 
-from service.bootstrap.observers import NO_OBSERVERS, Observers
+from service.bootstrap.observers import NO_OBSERVERS, Observers, Served
 from service.bootstrap.settings import Settings
 
 
-def served(settings: Settings) -> AbstractContextManager[Observers]:
-    """The observers of an app in this process, whose metrics are served. Raises CannotListen."""
+def served(settings: Settings) -> AbstractContextManager[Served]:
+    """For an app in this process, whose metrics are served here. Raises CannotListen."""
     if settings.metrics_port is None:
-        return nullcontext(NO_OBSERVERS)
+        return nullcontext(Served())
     from service.bootstrap import api_counting  # noqa: PLC0415  as said above
 
     return api_counting.served(settings)

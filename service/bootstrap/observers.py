@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -51,3 +52,10 @@ class Observers:
 
 
 NO_OBSERVERS = Observers()
+
+
+class Served(NamedTuple):
+    """What to observe an app with, and where to see the result; no `url` if there is none."""
+
+    observers: Observers = NO_OBSERVERS
+    url: str | None = None

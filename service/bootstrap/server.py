@@ -75,7 +75,7 @@ def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def _run_here(settings: Settings, sockets: list[socket.socket]) -> None:
-    with served(settings) as observers:
+    with served(settings) as (observers, _):
         server = _Server(_config(settings, partial(_app, settings, observers)))
         server.run(sockets)
     if not server.started:

@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -20,7 +20,10 @@ from uuid_utils.compat import uuid7
 from service.application.commands import PlanSession
 from service.bootstrap import logs
 from service.bootstrap.api import compose_commands, compose_database, compose_engine, create_app
+from service.bootstrap.api_metrics import served
+from service.bootstrap.metrics import CannotListen
 from service.bootstrap.migrations import migrate
+from service.bootstrap.observers import Served
 from service.bootstrap.server import server_options
 from service.bootstrap.settings import DatabaseSettings, Settings, load
 from service.dev import postgres as embedded
@@ -29,7 +32,7 @@ from service.dev.logins import API_ROLE, make_login
 from service.dev.page import add_page
 from service.dev.stopping import StopRequest, StopRequestedError
 from service.dev.tokens import mint
-from service.dev.welcome import DEFAULT_PORT, HOST, render_welcome
+from service.dev.welcome import DEFAULT_PORT, HOST, METRICS_PORT, render_welcome
 from service.urls import PORT_MAX
 
 HOSTS = (HOST, "localhost")
@@ -117,15 +120,32 @@ def _serve(listener: socket.socket, server: embedded.Server, home: Path, stop: S
     session_id = asyncio.run(_start_session(settings, user_id))
     stop.check()
     token = mint(settings, user_id, lifetime=TOKEN_LIFETIME)
-    welcome = render_welcome(port, session_id, token, home=home, data=server.data)
-    logs.configure("info", for_people=True)
     options = server_options(settings) | {"timeout_graceful_shutdown": GRACE_SECONDS}
-    app = create_app(settings)
-    root_path = settings.root_path or ""
-    add_page(app, root_path=root_path, hosts=HOSTS, token=token, session_id=session_id)
-    config = uvicorn.Config(app, **options)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    _DemoServer(config, welcome, stop).run([listener])
+    logs.configure("warning", for_people=True)  # the welcome names the port of the metrics
+    with _served(settings) as (observers, metrics):
+        logs.configure("info", for_people=True)
+        app = create_app(settings, observers=observers)
+        root_path = settings.root_path or ""
+        add_page(app, root_path=root_path, hosts=HOSTS, token=token, session_id=session_id)
+        config = uvicorn.Config(app, **options)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        welcome = render_welcome(
+            port, session_id, token, home=home, data=server.data, metrics=f"{metrics}/metrics"
+        )
+        _DemoServer(config, welcome, stop).run([listener])
+
+
+@contextmanager
+def _served(settings: Settings) -> Iterator[Served]:
+    """The metrics, on the usual port, or on a free one if another process has that."""
+    usual = {"metrics_port": settings.metrics_port or METRICS_PORT, "metrics_host": HOST}
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(served(settings.model_copy(update=usual)))
+        except CannotListen:
+            free = usual | {"metrics_port": 0}
+            found = stack.enter_context(served(settings.model_copy(update=free)))
+        yield found
 
 
 class _DemoServer(uvicorn.Server):

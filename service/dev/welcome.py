@@ -9,6 +9,7 @@ from uuid import UUID
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+METRICS_PORT = 9464
 DEFAULT_HOME = Path(".data")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +26,7 @@ _WELCOME = """
 
     {tour}
 
+  Metrics {metrics}
   Data    {data}
   Stop    Ctrl-C
 """
@@ -36,13 +38,16 @@ _CURL = """\
       -d '{{"reason": "shoulder pain"}}'"""
 
 
-def render_welcome(port: int, session_id: UUID, token: str, *, home: Path, data: Path) -> str:
+def render_welcome(
+    port: int, session_id: UUID, token: str, *, home: Path, data: Path, metrics: str
+) -> str:
     url = f"http://{HOST}:{port}"
     return _WELCOME.format(
         url=url,
         curl=_CURL.format(options=_curl_options(), url=url, session_id=session_id, token=token),
         tour=_tour(port, home),
         data=_shown(data),
+        metrics=metrics,
     )
 
 

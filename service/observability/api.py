@@ -8,7 +8,7 @@ from service.application.group_commit.pending import GroupMetrics, ObserveGroup
 from service.domain import events
 from service.http.observing import KeySetFetch, ObservedRequest, TokenCheck
 from service.observability import catalogue
-from service.observability.counting import Counter, Histogram
+from service.observability.counting import Counter, Distribution, Histogram
 from service.observability.families import Snapshot
 from service.observability.state import ApiState
 
@@ -34,6 +34,7 @@ class ApiMetrics:
         self._read_state: ReadState | None = None
         self._has_key_set = has_key_set
         self._keys_fetched_at = 0.0
+        self._by_request: dict[tuple[object, ...], tuple[list[float], Distribution]] = {}
         self._requests = Counter(catalogue.REQUESTS)
         self._durations = Histogram(catalogue.REQUEST_DURATION)
         self._waits = Histogram(catalogue.QUEUE_WAIT, *KINDS)
@@ -44,6 +45,7 @@ class ApiMetrics:
         self._uncertain = Counter(catalogue.UNCERTAIN, *Resolution)
         self._transitions = Counter(catalogue.TRANSITIONS, *_TRANSITIONS.values())
         self._token_checks = Counter(catalogue.TOKEN_CHECKS, *TokenCheck)
+        self._checks = {check: self._token_checks.cell(check) for check in TokenCheck}
         self._fetches = Counter(catalogue.JWKS_FETCHES, *(KeySetFetch if has_key_set else ()))
         self._recorded = [
             each for each in vars(self).values() if isinstance(each, Counter | Histogram)
@@ -53,11 +55,20 @@ class ApiMetrics:
         self._read_state = read_state
 
     def observe_request(self, observed: ObservedRequest) -> None:
+        cell, durations = self._by_request.get(observed[:4]) or self._begin_to_count(observed)
+        cell[0] += 1
+        durations.observe(observed.seconds)
+
+    def _begin_to_count(self, observed: ObservedRequest) -> tuple[list[float], Distribution]:
         method = observed.method if observed.method in METHODS else OTHER_METHOD
         route = observed.route or UNKNOWN_ROUTE
         status = str(observed.status)
-        self._requests.add(method, route, status, observed.code or "")
-        self._durations.distribution(method, route, status).observe(observed.seconds)
+        found = (
+            self._requests.cell(method, route, status, observed.code or ""),
+            self._durations.distribution(method, route, status),
+        )
+        self._by_request[observed[:4]] = found
+        return found
 
     def observe_groups(self, kind: str) -> ObserveGroup:
         """The observer for groups of this kind."""
@@ -84,7 +95,7 @@ class ApiMetrics:
             self._skipped.add(number=observed.skipped)
 
     def observe_token_check(self, check: TokenCheck) -> None:
-        self._token_checks.add(check)
+        self._checks[check][0] += 1
 
     def observe_key_set_fetch(self, fetch: KeySetFetch) -> None:
         self._fetches.add(fetch)

@@ -13,15 +13,19 @@ class Counter:
 
     def __init__(self, family: Family, *known: str) -> None:
         self.family = family
-        self._counts: dict[Labels, float] = {(each,): 0.0 for each in known}
+        self._cells: dict[Labels, list[float]] = {(each,): [0.0] for each in known}
         if not family.labels:
-            self._counts[()] = 0.0
+            self._cells[()] = [0.0]
+
+    def cell(self, *labels: str) -> list[float]:
+        """A list of one number, to keep and to add to where that happens often."""
+        return self._cells.setdefault(labels, [0.0])
 
     def add(self, *labels: str, number: float = 1) -> None:
-        self._counts[labels] = self._counts.get(labels, 0.0) + number
+        self.cell(*labels)[0] += number
 
     def samples(self) -> Samples:
-        return {labels: [count] for labels, count in list(self._counts.items())}
+        return {labels: list(cell) for labels, cell in list(self._cells.items())}
 
 
 class Distribution:

@@ -83,7 +83,7 @@ def test_nothing_that_counts_is_imported_while_metrics_are_off() -> None:
         "from service.bootstrap.server import _app\n"
         "from service.bootstrap.settings import Settings, load\n"
         "settings = load(Settings)\n"
-        "with served(settings) as observers: _app(settings, observers)\n"
+        "with served(settings) as (observers, _): _app(settings, observers)\n"
         "print(*sorted(name for name in sys.modules if 'prometheus' in name"
         " or name.startswith('service.observability.')))\n"
     )

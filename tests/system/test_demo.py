@@ -167,6 +167,8 @@ async def test_prints_its_address_and_how_to_stop_it(home: Path, port: int) -> N
     assert demo.url == f"http://127.0.0.1:{port}"
     assert demo.data == home / "postgres"
     assert "  Stop    Ctrl-C" in screen
+    [metrics] = [line for line in screen if line.startswith("  Metrics http://127.0.0.1:")]
+    assert metrics.endswith("/metrics")
 
 
 async def test_the_printed_curl_command_fails_the_session_once(home: Path, port: int) -> None:

@@ -15,7 +15,9 @@ def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lines(port: int, home: Path = DEFAULT_HOME) -> list[str]:
     data = home.resolve() / "postgres"
-    welcome = render_welcome(port, uuid4(), "token", home=home, data=data)
+    welcome = render_welcome(
+        port, uuid4(), "token", home=home, data=data, metrics="http://127.0.0.1:9464/metrics"
+    )
     return [line.strip() for line in welcome.splitlines()]
 
 
