@@ -95,6 +95,7 @@ def identities(plan: Plan) -> Iterator[Identity]:
             relayed_of(each, with_relay=with_relay)
             for each, with_relay in product(rounds, (False, True))
         ],
+        METRICS: [metered_of(each) for each in rounds],
         SOAK: [SOAK_IDENTITY],
     }
     for part in plan.parts:
