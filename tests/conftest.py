@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from service.bootstrap import logs
 from service.dev import postgres as embedded
 from service.dev.direct_connections import connect_directly
-from tests import leaks, optional_programs
+from tests import leaks, optional_programs, previous_version
 from tests.conformance import assert_all_conform
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
@@ -82,6 +82,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for program in optional_programs.missing():
         terminalreporter.write_line(program.advice, yellow=True)
+    if previous_version.revision() is None:
+        terminalreporter.write_line(previous_version.ADVICE, yellow=True)
 
 
 def pytest_asyncio_loop_factories(

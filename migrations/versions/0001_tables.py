@@ -9,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 UPGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     """
     CREATE TABLE sessions (
         user_id uuid NOT NULL,
@@ -96,7 +96,7 @@ UPGRADE = (
     "ALTER TABLE outbox ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
 )
 
-DOWNGRADE = ("SET LOCAL lock_timeout = '5s'", "DROP TABLE outbox, events, sessions")
+DOWNGRADE = ("SET LOCAL lock_timeout = '1s'", "DROP TABLE outbox, events, sessions")
 
 
 def upgrade() -> None:

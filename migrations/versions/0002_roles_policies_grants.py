@@ -17,7 +17,7 @@ ACTING = """
 """
 
 UPGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     """
     DO $$
     DECLARE
@@ -132,7 +132,7 @@ UPGRADE = (
 )
 
 DOWNGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     "DROP POLICY users_read_their_own ON events",
     "DROP POLICY users_read_their_own ON sessions",
     "DROP POLICY service_reads_revision ON alembic_version",

@@ -12,7 +12,7 @@ down_revision = "0002"
 AS_RELAY = "USING (current_user = 'session_relay') WITH CHECK (current_user = 'session_relay')"
 
 UPGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     """
     DO $$
     BEGIN
@@ -79,7 +79,7 @@ UPGRADE = (
 )
 
 DOWNGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     "DROP POLICY relay_empties_the_queue ON outbox",
     "DROP POLICY relay_reads_everything ON events",
     "REVOKE ALL ON events, outbox FROM session_relay",

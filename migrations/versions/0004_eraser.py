@@ -12,7 +12,7 @@ AS_ERASER = "USING (current_user = 'session_eraser') WITH CHECK (current_user = 
 TABLES = ("sessions", "events", "outbox", "parked_events", "prunings")
 
 UPGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     """
     DO $$
     BEGIN
@@ -65,7 +65,7 @@ UPGRADE = (
 )
 
 DOWNGRADE = (
-    "SET LOCAL lock_timeout = '5s'",
+    "SET LOCAL lock_timeout = '1s'",
     "DROP TABLE prunings",
     *(f"DROP POLICY eraser_erases ON {table}" for table in TABLES if table != "prunings"),
     "REVOKE ALL ON sessions, events, outbox, parked_events FROM session_eraser",

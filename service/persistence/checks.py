@@ -22,7 +22,8 @@ from service.persistence.sessions import CHANGING
 from service.persistence.tables import metadata
 
 REVISION = "0004"
-"""The newest migration that this code needs. Later ones only add, so they are accepted too."""
+"""The newest migration that this code needs. Later ones are accepted, too, unless one of them says
+that it takes away what this code needs."""
 
 OK = "ok"
 NAMES = (DATABASE, "role", "policies", "schema")
@@ -110,7 +111,11 @@ _MISSING_COLUMNS = text("""
 )
 
 _BECOME_SERVICE = text("SELECT set_config('role', :role, true)").bindparams(role=SERVICE_ROLE)
-_PRESENT_REVISION = text("SELECT version_num FROM alembic_version")
+_PRESENT_REVISION = text("""
+    SELECT version_num, obj_description(to_regclass('alembic_version'), 'pg_class')
+    FROM alembic_version
+""")
+_OLDEST_COMPATIBLE = re.compile(r"oldest compatible revision: (\d{4})")
 
 
 async def check_all(connection: AsyncConnection, results: dict[str, str]) -> None:
@@ -157,14 +162,18 @@ async def _policies(connection: AsyncConnection) -> str:
 async def _schema(connection: AsyncConnection) -> str:
     try:
         await connection.execute(_BECOME_SERVICE)
-        revision = await connection.scalar(_PRESENT_REVISION)
+        row = (await connection.execute(_PRESENT_REVISION)).one_or_none()
     except DBAPIError as exc:
         if not is_wrong_installation(exc):
             raise
         is_role = is_forbidden(exc)
         return f"cannot be read as {SERVICE_ROLE}" if is_role else "no migration has run"
-    if not re.fullmatch(r"\d{4}", revision or "") or revision < REVISION:
+    revision, comment = row or (None, None)
+    if revision is None or not re.fullmatch(r"\d{4}", revision) or revision < REVISION:
         return f"at revision {revision}, which is not {REVISION} or later"
+    oldest = _OLDEST_COMPATIBLE.search(comment or "")
+    if oldest and oldest[1] > REVISION:
+        return f"at revision {revision}, for versions of the service from {oldest[1]} on"
     return await check_tables(connection)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +21,13 @@ from service.persistence.checks import OK, REVISION
 from service.persistence.engine import create_engine
 from service.persistence.readiness import Readiness
 from service.persistence.tables import metadata
+from tests.builders import NOWHERE
 from tests.persistence.supabase import PROJECT_OWNER, SUPABASE_ROLES, as_project_owner
-from tests.running import TestDatabase, a_database
+from tests.running import TestDatabase, a_database, test_settings
 
 SCRIPTS = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+
+TAKES_AWAY = re.compile(r"\b(DROP|RENAME|SET NOT NULL|SET DATA TYPE|ALTER COLUMN \w+ TYPE)\b")
 
 OBJECTS = """
     SELECT format('%s %s', relkind, oid::regclass) AS object FROM pg_class
@@ -145,7 +149,23 @@ def test_readiness_requires_the_newest_revision() -> None:
     "script", list(SCRIPTS.walk_revisions()), ids=lambda script: script.revision
 )
 def test_no_migration_waits_long_for_a_lock(script: Any) -> None:
-    assert "SET LOCAL lock_timeout" in Path(script.path).read_text()
+    """Commands wait behind a migration that waits, and give up after their own lock timeout."""
+    text = Path(script.path).read_text()
+
+    assert text.count("SET LOCAL lock_timeout = '1s'") == 2
+    assert test_settings(database_url=NOWHERE).database_lock_timeout_seconds > 1
+
+
+@pytest.mark.parametrize(
+    "script", list(SCRIPTS.walk_revisions()), ids=lambda script: script.revision
+)
+def test_a_migration_that_takes_something_away_names_the_oldest_compatible_revision(
+    script: Any,
+) -> None:
+    upgrade = re.split("DOWNGRADE|def downgrade", Path(script.path).read_text())[0]
+
+    if TAKES_AWAY.search(upgrade):
+        assert "COMMENT ON TABLE alembic_version IS 'oldest compatible revision: " in upgrade
 
 
 @pytest.mark.parametrize(

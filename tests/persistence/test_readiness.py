@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import DependencyUnavailable
 from service.application.ports import LoadRequest
-from service.persistence.checks import OK
+from service.persistence.checks import OK, REVISION
 from service.persistence.database import Database
 from service.persistence.engine import create_engine
 from service.persistence.outages import Outages
@@ -41,6 +41,24 @@ async def test_every_check_is_ok_if_a_later_revision_adds_a_column(
     await database.execute("ALTER TABLE sessions ADD COLUMN mood text")
     await database.execute("GRANT UPDATE (mood) ON sessions TO session_service")
     assert await Readiness(engine).checks() == ALL_OK
+
+
+@pytest.mark.parametrize(
+    ("oldest", "result"),
+    [
+        (REVISION, OK),
+        ("0998", "at revision 0999, for versions of the service from 0998 on"),
+    ],
+)
+async def test_a_later_revision_may_end_the_compatibility_with_this_one(
+    engine: AsyncEngine, database: TestDatabase, oldest: str, result: str
+) -> None:
+    await database.execute("UPDATE alembic_version SET version_num = '0999'")
+    await database.execute(
+        f"COMMENT ON TABLE alembic_version IS 'oldest compatible revision: {oldest}'"
+    )
+
+    assert (await Readiness(engine).checks())["schema"] == result
 
 
 @pytest.mark.parametrize(
