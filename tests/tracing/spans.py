@@ -50,7 +50,7 @@ class Spans:
         await eventually(are_there)
 
     async def ended(self, start: str, count: int = 1) -> list[ReadableSpan]:
-        """Waits for so many: a client has its answer before the span of its request ends."""
+        """Waits for so many: a client has its answer before the spans of its request end."""
 
         async def are_there() -> bool:
             return len(self.named(start)) >= count

@@ -63,7 +63,7 @@ async def test_a_lone_command_has_its_group_and_transaction_in_its_own_trace(
     await app.fail(await database.a_session())
 
     [request] = await spans.ended("POST")
-    [group], [transaction] = spans.named("group"), spans.named("transaction")
+    [group], [transaction] = await spans.ended("group"), spans.named("transaction")
     assert {trace_of(each) for each in spans.named()} == {trace_of(request)}
     assert parent_of(group) == id_of(request)
     assert parent_of(transaction) == id_of(group)
@@ -95,7 +95,7 @@ async def test_a_group_is_linked_with_the_spans_of_its_requests(
         await spans.begun(6)
 
     first, *requests = await spans.ended(method, 6)
-    lone, group = spans.named("group")
+    lone, group = await spans.ended("group", 2)
     assert links_of(lone) == [id_of(first)]
     assert attributes_of(group)["training.group.size"] == 5
     assert sorted(links_of(group)) == sorted(id_of(each) for each in requests)
@@ -120,7 +120,7 @@ async def test_a_group_is_not_linked_with_requests_that_are_not_recorded(
         await spans.begun(4)
 
     requests = await spans.ended(method, 2)
-    group = spans.named("group")[-1]
+    _, group = await spans.ended("group", 2)
     assert parent_of(requests[-1]) == CALLER
     assert links_of(group) == [id_of(requests[-1])]
     assert attributes_of(group)["training.group.size"] == 3
@@ -136,8 +136,8 @@ async def test_a_group_without_a_recorded_request_has_no_spans(
         tasks.create_task(send(patient, session, method, UNSAMPLED))
         await spans.begun(2)
 
-    assert len(await spans.ended(method)) == 1
-    assert len(spans.named("group")) == len(spans.named("transaction")) == 1
+    for name in (method, "group", "transaction"):
+        assert len(await spans.ended(name)) == 1
 
 
 async def test_each_retry_of_a_command_is_a_group_that_is_linked_with_it(
