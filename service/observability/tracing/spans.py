@@ -12,7 +12,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 def parent_context(traceparent: str | None) -> Context:
     """The context of the span that it names; else an empty one, in which a new trace begins."""
-    return _PROPAGATOR.extract({"traceparent": traceparent or ""})
+    return _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else Context()
 
 
 def format_traceparent(span: Span) -> str:
