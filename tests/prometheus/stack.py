@@ -41,48 +41,48 @@ async def a_stack(**prometheus: str) -> AsyncIterator[Stack]:
         database = await stack.enter_async_context(a_migrated_database(postgres.cluster))
         nats = await stack.enter_async_context(a_nats_server(sync="always"))
         issuer = await stack.enter_async_context(an_issuer(key))
-        ports = {"api": [], "relay": []}  # type: dict[str, list[int]]
-        apis = [
-            await stack.enter_async_context(
-                _scraped(
-                    "serve",
-                    ports=ports["api"],
-                    database_url=database.api_url,
-                    port="0",
-                    workers=str(WORKERS),
-                    jwks_url=issuer.url,
-                )
-            )
-            for _ in range(REPLICAS)
-        ]
-        relays = [
-            await stack.enter_async_context(
-                _scraped(
-                    "relay",
-                    "--ensure-stream",
-                    ports=ports["relay"],
-                    database_url=database.relay_url,
-                    nats_url=nats.url,
-                )
-            )
-            for _ in range(RELAYS)
-        ]
-        targets = {job: [f"127.0.0.1:{port}" for port in of_job] for job, of_job in ports.items()}
+        api = {"database_url": database.api_url, "jwks_url": issuer.url, "port": "0"}
+        apis = await _several(REPLICAS, stack, "serve", **api, workers=str(WORKERS))
+        relay = {"database_url": database.relay_url, "nats_url": nats.url}
+        relays = await _several(RELAYS, stack, "relay", "--ensure-stream", **relay)
+        targets = {"api": _hosts(apis), "relay": _hosts(relays)}
         scraping = await stack.enter_async_context(a_prometheus(targets, **prometheus))
-        replicas = [
-            await stack.enter_async_context(_client(await listening_url(api))) for api in apis
-        ]
-        yield Stack(scraping, postgres, nats, issuer, key, replicas, apis, relays)
+        clients = [_client(await listening_url(each.process)) for each in apis]
+        yield Stack(
+            scraping,
+            postgres,
+            nats,
+            issuer,
+            key,
+            [await stack.enter_async_context(client) for client in clients],
+            [each.process for each in apis],
+            [each.process for each in relays],
+        )
+
+
+@dataclass(frozen=True)
+class _Scraped:
+    process: Process
+    port: int
+
+
+async def _several(
+    count: int, stack: AsyncExitStack, *arguments: str, **settings: str
+) -> list[_Scraped]:
+    return [await stack.enter_async_context(_scraped(*arguments, **settings)) for _ in range(count)]
 
 
 @asynccontextmanager
-async def _scraped(*arguments: str, ports: list[int], **settings: str) -> AsyncIterator[Process]:
-    """A process of the service; appends its port for Prometheus to `ports`."""
-    ports.append(free_port())
-    facts = settings | {"metrics_port": str(ports[-1])}
+async def _scraped(*arguments: str, **settings: str) -> AsyncIterator[_Scraped]:
+    """A process of the service, with a port for Prometheus."""
+    facts = settings | {"metrics_port": str(port := free_port())}
     environment = {f"SERVICE_{name}".upper(): value for name, value in facts.items()}
     async with started(*arguments, environment=environment) as process:
-        yield process
+        yield _Scraped(process, port)
+
+
+def _hosts(scraped: list[_Scraped]) -> list[str]:
+    return [f"127.0.0.1:{each.port}" for each in scraped]
 
 
 def _client(url: str) -> httpx2.AsyncClient:
