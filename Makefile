@@ -29,7 +29,7 @@ faults: $(VENV)/.dev ## break everything around the relay, and count events (abo
 	$(RUN) tests.faults $(ARGS)
 
 engines: $(VENV)/.dev ## run the service behind a real HAProxy and a real PgBouncer (needs both)
-	$(RUN) pytest tests/engines/behind_haproxy.py tests/engines/through_pgbouncer.py
+	$(RUN) pytest tests/haproxy tests/engines/through_pgbouncer.py
 
 mutants: $(VENV)/.mutants ## show changes of the code that no test notices (ARGS="service.domain.*"; an hour at most)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" nice -n 15 $(RUN) tests.mutants $(ARGS)

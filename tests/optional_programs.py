@@ -52,7 +52,13 @@ PROMETHEUS, PROMTOOL = (
     )
     for name in ("prometheus", "promtool")
 )
-PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL)
+HAPROXY = OptionalProgram(
+    name="haproxy",
+    commands=("haproxy", "/usr/sbin/haproxy"),
+    tests=TESTS / "haproxy",
+    install="On Debian and Ubuntu: sudo apt install haproxy",
+)
+PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL, HAPROXY)
 
 
 def missing() -> list[OptionalProgram]:

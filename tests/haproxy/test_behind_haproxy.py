@@ -1,23 +1,24 @@
-"""Two replicas behind a real HAProxy that is configured as in docker-compose.yml.
-
-`make engines` runs these tests; the suite does not, because HAProxy must be installed first.
-"""
+"""Two replicas behind a real HAProxy that is configured as in docker-compose.yml."""
 
 import asyncio
 import re
 import signal
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 
 from service.application.errors import DependencyUnavailable
-from tests.engines.programs import load_on, program
+from tests.engines.programs import load_on
+from tests.optional_programs import HAPROXY
 from tests.running import App, TestDatabase, eventually
 from tests.system.compose import BALANCER, SERVICES
 from tests.system.processes import (
@@ -30,6 +31,7 @@ from tests.system.processes import (
 )
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
+USERS = 16
 TYPE_A = 1
 HALF_ANSWERED = "without sending complete message body"
 """The client's error when the connection ends in the middle of an answer."""
@@ -118,7 +120,7 @@ async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Bala
             stack.push_async_callback(balanced.close, host)
             await balanced.start(host)
         await stack.enter_async_context(_names(ports["names"]))
-        haproxy = started("-f", str(config), command=[program("haproxy")])
+        haproxy = started("-f", str(config), command=[HAPROXY.path()])
         process = await stack.enter_async_context(haproxy)
         await process.line("is UP")
         await balanced.wait_for_replicas(2)
@@ -146,14 +148,52 @@ async def _names(port: int) -> AsyncIterator[None]:
         transport.close()
 
 
-async def test_no_request_fails_while_one_replica_after_the_other_is_stopped(
+@dataclass
+class Lives:
+    """Users who plan, start, update, read, and complete or fail one session after another."""
+
+    app: App
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ends: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as users:
+            for _ in range(USERS):
+                users.create_task(self._train(uuid4()))
+
+    async def _train(self, user_id: UUID) -> None:
+        for number in count():
+            if self.ends.is_set():
+                return
+            planned = await self._call(user_id, "plan", "POST", "/sessions", json={})
+            path = planned.headers["Location"]
+            await self._call(user_id, "start", "POST", f"{path}/start")
+            await self._call(user_id, "update", "PATCH", path, json={"sets": [12, 10, None]})
+            await self._call(user_id, "get", "GET", path)
+            end = "fail" if number % 2 else "complete"
+            await self._call(user_id, end, "POST", f"{path}/{end}")
+
+    async def _call(
+        self, user_id: UUID, name: str, method: str, path: str, **options: Any
+    ) -> httpx2.Response:
+        answer = await self.app.call(user_id, method, path, **options)
+        self.outcomes[name, str(answer.status_code)] += 1
+        return answer
+
+
+async def test_no_request_fails_while_users_train_during_a_rolling_restart(
     balanced: Balanced, database: TestDatabase
 ) -> None:
-    async with load_on(balanced.app, database, with_keys=False) as load:
-        await balanced.restart_each(signal.SIGTERM)
+    lives = Lives(balanced.app)
+    running = asyncio.create_task(lives.run())
+    await balanced.restart_each(signal.SIGTERM)
+    lives.ends.set()
+    await running
 
-    assert set(load.outcomes) == {"200"}
-    assert len(await database.events()) == load.outcomes.total()
+    calls = ("plan", "start", "update", "get", "complete", "fail")
+    assert set(lives.outcomes) == {(each, "201" if each == "plan" else "200") for each in calls}
+    commands = lives.outcomes.total() - lives.outcomes["get", "200"]
+    assert len(await database.events()) == commands
 
 
 async def test_requests_with_keys_succeed_while_replicas_are_killed_unless_half_answered(
