@@ -22,6 +22,8 @@ RPE_MAX = 10
 
 
 class SessionStatus(StrEnum):
+    """In the order of a session's life; no status is before one that leads to it."""
+
     PLANNED = "planned"
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
@@ -29,23 +31,18 @@ class SessionStatus(StrEnum):
 
 
 REQUIRED_STATUS = {
-    SessionStatus.IN_PROGRESS: SessionStatus.PLANNED,
-    SessionStatus.COMPLETED: SessionStatus.IN_PROGRESS,
-    SessionStatus.FAILED: SessionStatus.IN_PROGRESS,
+    "update": (SessionStatus.IN_PROGRESS, SessionStatus.PLANNED),
+    "move": (SessionStatus.PLANNED,),
+    "start": (SessionStatus.PLANNED,),
+    "complete": (SessionStatus.IN_PROGRESS,),
+    "fail": (SessionStatus.IN_PROGRESS,),
 }
-"""The status that a session must have before it gets the status of the key.
+"""The statuses in which a session accepts each change; a refusal names the first.
 
-Every session begins as planned.
+`move` is an update that gives the session another date.
 """
 
-
-def _stage(status: SessionStatus) -> int:
-    """The number of transitions from `planned` to this status."""
-    required = REQUIRED_STATUS.get(status)
-    return 0 if required is None else _stage(required) + 1
-
-
-_STAGE = {status: _stage(status) for status in SessionStatus}
+_LIFE = tuple(SessionStatus)
 
 
 class SessionChanges(TypedDict, total=False):
@@ -118,11 +115,10 @@ class Session:
 
         Returns None if all given values are the session's already; then nothing has changed.
         """
-        if _STAGE[self.status] > _STAGE[SessionStatus.IN_PROGRESS]:
-            raise StatusTooLate(self.id, current=self.status, required=SessionStatus.IN_PROGRESS)
+        self._require_status_for("update")
         changed = {name: to for name, to in changes.items() if to != getattr(self, name)}
-        if "session_date" in changed and self.status is not SessionStatus.PLANNED:
-            raise StatusTooLate(self.id, current=self.status, required=SessionStatus.PLANNED)
+        if "session_date" in changed:
+            self._require_status_for("move")
         if not changed:
             return None
         facts = self._become(self.status, at)
@@ -139,7 +135,7 @@ class Session:
 
     def start(self, *, at: datetime, active_session_id: UUID | None = None) -> SessionStarted:
         """`active_session_id`: the user's session in progress, if there is one."""
-        self._require_status_for(SessionStatus.IN_PROGRESS)
+        self._require_status_for("start")
         if active_session_id is not None:
             raise ActiveSessionExists(active_session_id)
         facts = self._become(SessionStatus.IN_PROGRESS, at)
@@ -150,7 +146,7 @@ class Session:
         self, *, at: datetime, sets: tuple[int | None, ...] | None = None, rpe: int | None = None
     ) -> SessionCompleted:
         """Given `sets` and `rpe` replace those of the session; None keeps them."""
-        self._require_status_for(SessionStatus.COMPLETED)
+        self._require_status_for("complete")
         sets = self.sets if sets is None else sets
         if not any(sets):
             raise NoRepetitions(self.id)
@@ -162,18 +158,18 @@ class Session:
 
     def fail(self, reason: Reason | None, *, at: datetime) -> SessionFailed:
         """The reason goes into the event alone; sets, rpe and notes stay as they were."""
-        self._require_status_for(SessionStatus.FAILED)
+        self._require_status_for("fail")
         facts = self._become(SessionStatus.FAILED, at)
         self.ended_at = at
         return SessionFailed(**facts, reason=reason.text if reason else None)
 
-    def _require_status_for(self, target: SessionStatus) -> None:
-        required = REQUIRED_STATUS[target]
-        if self.status is required:
+    def _require_status_for(self, change: str) -> None:
+        accepted = REQUIRED_STATUS[change]
+        if self.status in accepted:
             return
-        too_early = _STAGE[self.status] < _STAGE[required]
+        too_early = _LIFE.index(self.status) < min(map(_LIFE.index, accepted))
         refusal = StatusTooEarly if too_early else StatusTooLate
-        raise refusal(self.id, current=self.status, required=required)
+        raise refusal(self.id, current=self.status, required=accepted[0])
 
     def _become(self, target: SessionStatus, at: datetime) -> _EventFacts:
         if at.tzinfo is None:

@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.contract import BECOMES, REQUIRED, UPDATABLE, is_too_early
+from tests.contract import BECOMES, REQUIRED, is_too_early
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,7 @@ class User:
         if request.session_id not in self.sessions:
             return "SESSION_NOT_FOUND", None, None
         status, version = self.sessions[request.session_id]
-        if request.kind == "update" and status not in UPDATABLE:
-            return "TOO_LATE", None, None
-        if request.kind != "update" and status != REQUIRED[request.kind]:
+        if status not in REQUIRED[request.kind]:
             return "TOO_EARLY" if is_too_early(status, request.kind) else "TOO_LATE", None, None
         if request.kind == "start" and self._active:
             return "ACTIVE_SESSION_EXISTS", self._active, None

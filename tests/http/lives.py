@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.contract import BECOMES, REQUIRED, UPDATABLE, is_too_early
+from tests.contract import BECOMES, REQUIRED, is_too_early
 
 Expected = tuple[int, str | None]
 """The status of the answer, and the code if the answer is an error."""
@@ -103,10 +103,9 @@ class Person:
         return 200, None
 
     def _refuses_status(self, life: Life, verb: str, body: dict[str, Any]) -> int | None:
-        if verb == "update":
-            moves = body.get("sessionDate", life.date) != life.date
-            return None if life.status in UPDATABLE[: 1 if moves else None] else 409
-        if life.status == REQUIRED[verb]:
+        if verb == "update" and body.get("sessionDate", life.date) != life.date:
+            verb = "move"
+        if life.status in REQUIRED[verb]:
             return None
         return 422 if is_too_early(life.status, verb) else 409
 
