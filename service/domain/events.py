@@ -11,6 +11,7 @@ class SessionEvent:
     """`session_version` is the version of the session that the event led to."""
 
     type: ClassVar[str]
+    """`session_`, and the name of the kind in subjects and metrics."""
 
     user_id: UUID
     session_id: UUID
@@ -79,6 +80,10 @@ class SessionFailed(SessionEvent):
 
     def data(self) -> dict[str, object]:
         return {"reason": self.reason}
+
+
+EVENTS = (SessionPlanned, SessionStarted, SessionUpdated, SessionCompleted, SessionFailed)
+"""All kinds. A session may have several events of a kind."""
 
 
 def _in_utc(moment: datetime) -> str:

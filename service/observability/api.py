@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from service.application.group_commit.observing import ObservedCommands, Resolution
 from service.application.group_commit.pending import GroupMetrics, ObserveGroup
-from service.domain import events
+from service.domain.events import EVENTS
 from service.http.observing import KeySetFetch, ObservedRequest, TokenCheck
 from service.observability import catalogue
 from service.observability.counting import Counter, Distribution, Histogram
@@ -20,13 +20,7 @@ ReadState = Callable[[], ApiState]
 
 KINDS = COMMANDS, READS = "commands", "reads"
 
-_TRANSITIONS = {
-    events.SessionPlanned: "planned",
-    events.SessionStarted: "started",
-    events.SessionUpdated: "updated",
-    events.SessionCompleted: "completed",
-    events.SessionFailed: "failed",
-}
+_TRANSITIONS = {each.type: each.type.removeprefix("session_") for each in EVENTS}
 
 
 class ApiMetrics:
@@ -88,7 +82,7 @@ class ApiMetrics:
 
     def observe_commands(self, observed: ObservedCommands) -> None:
         for event in observed.events:
-            self._transitions.add(_TRANSITIONS[type(event)])
+            self._transitions.add(_TRANSITIONS[event.type])
         for resolution in observed.resolutions:
             self._uncertain.add(resolution)
         if observed.skipped:

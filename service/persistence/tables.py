@@ -6,6 +6,8 @@ Roles, policies and grants are defined in the migrations.
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from service.domain.session import SessionStatus
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -14,6 +16,8 @@ metadata = sa.MetaData(
         "ck": "%(table_name)s_%(constraint_name)s_check",
     }
 )
+
+_STATUSES = ", ".join(f"'{each}'" for each in SessionStatus)
 
 sessions = sa.Table(
     "sessions",
@@ -31,9 +35,7 @@ sessions = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint("user_id", "id"),
-    sa.CheckConstraint(
-        "status IN ('planned', 'in_progress', 'completed', 'failed')", name="status"
-    ),
+    sa.CheckConstraint(f"status IN ({_STATUSES})", name="status"),
     sa.CheckConstraint("(status = 'planned') = (started_at IS NULL)", name="started_at"),
     sa.CheckConstraint(
         "(status IN ('completed', 'failed')) = (ended_at IS NOT NULL)", name="ended_at"

@@ -171,7 +171,7 @@ def test_a_migration_that_takes_something_away_names_the_oldest_compatible_revis
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("status", "'paused'"),
+        ("status", "'tired'"),
         ("sets", "array_fill(10, ARRAY[21])"),
         ("sets", "'{0}'"),
         ("sets", "'{1001}'"),

@@ -26,7 +26,7 @@ def issue_of(query: str) -> tuple[str, str]:
         ("limit=ten", "invalid_type", "It must be a whole number."),
         ("limit=101", "too_large", "It must be at most 100."),
         ("limit=1&limit=2", "repeated", "It may be given once."),
-        ("status=paused", "unknown_value", "This status does not exist."),
+        ("status=tired", "unknown_value", "This status does not exist."),
         ("page=2", "unknown_field", "This field does not exist."),
     ],
     ids=["number", "bound", "repeated", "status", "name"],
