@@ -12,8 +12,20 @@ REQUIRED = {
 }
 """The statuses in which a session accepts a command; `move` is an update of its date."""
 
-BECOMES = {"start": "in_progress", "complete": "completed", "fail": "failed"}
+BECOMES = {"plan": "planned", "start": "in_progress", "complete": "completed", "fail": "failed"}
 """The status that a command leads to."""
+
+RECORDED = {
+    "plan": "session_planned",
+    "update": "session_updated",
+    "start": "session_started",
+    "complete": "session_completed",
+    "fail": "session_failed",
+}
+"""The event that records a command."""
+
+STARTS = {"start"}
+"""The commands that are refused while another session of the user is in progress."""
 
 
 def is_too_early(status: str, command: str) -> bool:

@@ -22,7 +22,7 @@ RPE_MAX = 10
 
 
 class SessionStatus(StrEnum):
-    """In the order of a session's life; no status is before one that leads to it."""
+    """In the order in which a session first gets them; the last two are final."""
 
     PLANNED = "planned"
     IN_PROGRESS = "in_progress"

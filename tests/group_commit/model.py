@@ -4,7 +4,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from tests.contract import BECOMES, REQUIRED, is_too_early
+from tests.contract import BECOMES, RECORDED, REQUIRED, STARTS, is_too_early
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class User:
         status, version = self.sessions[request.session_id]
         if status not in REQUIRED[request.kind]:
             return "TOO_EARLY" if is_too_early(status, request.kind) else "TOO_LATE", None, None
-        if request.kind == "start" and self._active:
+        if request.kind in STARTS and self._active:
             return "ACTIVE_SESSION_EXISTS", self._active, None
         if request.if_match is not None and version not in request.if_match:
             return "PRECONDITION_FAILED", None, None
@@ -96,11 +96,11 @@ class User:
         if request.kind == "update":
             return self._update(request, status, version)
         if not request.is_plan:
-            return self._change(request, BECOMES[request.kind], version, request.key)
+            return self._change(request, request.kind, version, request.key)
         self.notes[request.session_id] = request.text
-        version = self._change(request, "planned", version, request.key)
+        version = self._change(request, "plan", version, request.key)
         if request.kind == "plan_and_start":
-            version = self._change(request, "in_progress", version, None)
+            version = self._change(request, "start", version, None)
         return version
 
     def _update(self, request: Request, status: str, version: int) -> int:
@@ -108,13 +108,12 @@ class User:
             return version
         self.notes[request.session_id] = request.text
         self.sessions[request.session_id] = (status, version + 1)
-        event = (request.session_id, version + 1, "session_updated", None, request.key)
+        event = (request.session_id, version + 1, RECORDED["update"], None, request.key)
         self.events.add(event)
         return version + 1
 
-    def _change(self, request: Request, status: str, version: int, key: str | None) -> int:
-        self.sessions[request.session_id] = (status, version + 1)
-        kind = "started" if status == "in_progress" else status
-        reason = request.text if status == "failed" else None
-        self.events.add((request.session_id, version + 1, f"session_{kind}", reason, key))
+    def _change(self, request: Request, kind: str, version: int, key: str | None) -> int:
+        self.sessions[request.session_id] = (BECOMES[kind], version + 1)
+        reason = request.text if kind == "fail" else None
+        self.events.add((request.session_id, version + 1, RECORDED[kind], reason, key))
         return version + 1

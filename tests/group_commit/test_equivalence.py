@@ -84,7 +84,9 @@ def command_of(user_id: UUID, request: Request) -> Command:
             return UpdateSession(**facts, changes={"notes": request.text})
         case "complete":
             return CompleteSession(**facts)
-    return FailSession(**facts, reason=Reason.parse(request.text))
+        case "fail":
+            return FailSession(**facts, reason=Reason.parse(request.text))
+    raise NotImplementedError(request.kind)
 
 
 class Lives(RuleBasedStateMachine):

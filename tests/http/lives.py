@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.contract import BECOMES, REQUIRED, is_too_early
+from tests.contract import BECOMES, RECORDED, REQUIRED, STARTS, is_too_early
 
 Expected = tuple[int, str | None]
 """The status of the answer, and the code if the answer is an error."""
@@ -43,18 +43,17 @@ class Life:
             self.rpe = body.get("rpe", self.rpe)
             self.notes = body.get("notes", self.notes)
             names = ("sets", "totalReps", "rpe", "notes", "sessionDate")
-            self.record("session_updated", {name: self.dto()[name] for name in names})
+            self.record(RECORDED[verb], {name: self.dto()[name] for name in names})
             return
         self.status = BECOMES[verb]
+        facts: dict[str, Any] = {}
         if verb == "complete":
             self.sets = body.get("sets", self.sets)
             self.rpe = body.get("rpe", self.rpe)
             facts = {"sets": self.sets, "totalReps": self.total_reps, "rpe": self.rpe}
-            self.record("session_completed", facts)
         elif verb == "fail":
-            self.record("session_failed", {"reason": body.get("reason")})
-        else:
-            self.record("session_started", {})
+            facts = {"reason": body.get("reason")}
+        self.record(RECORDED[verb], facts)
 
     def dto(self) -> dict[str, Any]:
         return {
@@ -94,7 +93,7 @@ class Person:
             return 404, "SESSION_NOT_FOUND"
         if refused := self._refuses_status(life, verb, body):
             return refused, "INVALID_STATUS"
-        if verb == "start" and self.active:
+        if verb in STARTS and self.active:
             return 409, "ACTIVE_SESSION_EXISTS"
         if verb == "complete" and not any(body.get("sets", life.sets)):
             return 422, "NO_REPETITIONS"

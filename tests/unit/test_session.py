@@ -81,7 +81,8 @@ def test_an_allowed_transition_returns_the_new_session_and_its_event(
     assert (event.user_id, event.session_id) == (session.user_id, session.id)
     assert (event.session_version, event.occurred_at) == (5, LATER)
     assert (session.started_at, session.ended_at) == (
-        (LATER, None) if target is IN_PROGRESS else (before.started_at, LATER)
+        LATER if change == "start" else before.started_at,
+        LATER if target in {COMPLETED, FAILED} else None,
     )
     session.status, session.version, session.updated_at = before.status, 4, before.updated_at
     session.started_at, session.ended_at = before.started_at, before.ended_at
