@@ -18,6 +18,9 @@ TURN_SECONDS = 1
 SECONDS = 2 * (PAIRS + 1) * TURN_SECONDS
 """With a first pair, which warms both servers up."""
 
+SCRAPE_EVERY = 5
+"""Turns of the server with metrics: as many seconds as between two scrapes in the Compose file."""
+
 
 def metered(bench: Bench, round_: int) -> Metered:
     """Both write to the same database. The second of a pair is the first of the next one.
@@ -40,7 +43,7 @@ def metered(bench: Bench, round_: int) -> Metered:
         for turn in range(2 * (PAIRS + 1)):
             is_counted = turn % 4 in (1, 2)
             share = Share(turn * size, size)
-            if is_counted:
+            if is_counted and not len(seen[True]) % SCRAPE_EVERY:
                 _scrape_during_the_turn(port)
             server = counted if is_counted else without
             before = server.cpu_seconds()

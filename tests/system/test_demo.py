@@ -171,6 +171,15 @@ async def test_prints_its_address_and_how_to_stop_it(home: Path, port: int) -> N
     assert metrics.endswith("/metrics")
 
 
+async def test_shows_its_metrics_on_a_free_port_if_theirs_is_taken(home: Path, port: int) -> None:
+    async with a_demo(home, port, environment={"SERVICE_METRICS_PORT": str(port)}) as demo:
+        [url] = [line.split()[1] for line in demo.screen if line.startswith("  Metrics")]
+        answer = httpx2.get(url, trust_env=False)
+
+    assert f":{port}/" not in url
+    assert "training_session_transitions_total" in answer.text
+
+
 async def test_the_printed_curl_command_fails_the_session_once(home: Path, port: int) -> None:
     async with a_demo(home, port) as demo:
         first, second = demo.call(), demo.call()
