@@ -38,7 +38,8 @@ USERS = 3
 SESSIONS = 3
 AT_ONCE = 4  # per user: every order of them is tried against the answers
 
-KINDS = ["plan", "plan_and_start", "start", "update", "complete", "fail"]
+WITHOUT_ARGUMENTS: dict[str, type[Command]] = {"start": StartSession, "complete": CompleteSession}
+KINDS = ["plan", "plan_and_start", "update", "fail", *WITHOUT_ARGUMENTS]
 
 a_command = st.tuples(
     st.integers(0, USERS - 1),
@@ -77,16 +78,11 @@ def command_of(user_id: UUID, request: Request) -> Command:
         notes = Notes.parse(request.text)
         return PlanSession(**facts, sets=(12,), notes=notes, start_now=start_now)
     facts["if_match"] = request.if_match
-    match request.kind:
-        case "start":
-            return StartSession(**facts)
-        case "update":
-            return UpdateSession(**facts, changes={"notes": request.text})
-        case "complete":
-            return CompleteSession(**facts)
-        case "fail":
-            return FailSession(**facts, reason=Reason.parse(request.text))
-    raise NotImplementedError(request.kind)
+    if request.kind == "update":
+        return UpdateSession(**facts, changes={"notes": request.text})
+    if request.kind == "fail":
+        return FailSession(**facts, reason=Reason.parse(request.text))
+    return WITHOUT_ARGUMENTS[request.kind](**facts)
 
 
 class Lives(RuleBasedStateMachine):

@@ -146,7 +146,7 @@ async def test_since_and_until_compare_the_session_date(
 @pytest.mark.parametrize(
     ("query", "path", "code"),
     [
-        ("status=paused", ["status", 0], "unknown_value"),
+        ("status=tired", ["status", 0], "unknown_value"),
         ("status=planned&status=", ["status", 1], "unknown_value"),
         ("from=2026-11-22", ["from"], "invalid_date_time"),
         ("to=", ["to"], "invalid_date_time"),
