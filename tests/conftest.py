@@ -108,6 +108,14 @@ def _no_secret_is_logged() -> Iterator[None]:
     leaks.assert_none()
 
 
+@pytest.fixture(autouse=True)
+def _logging_is_as_before() -> Iterator[None]:
+    """Else a later test would capture no logs: see `logs_configured_again`."""
+    before = structlog.get_config()["processors"]
+    yield
+    assert structlog.get_config()["processors"] is before, "needs logs_configured_again"
+
+
 @pytest.fixture
 def logs_configured_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Restores the logging after a test that redirected it to its captured output.

@@ -25,6 +25,7 @@ async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
                 assert httpx2.get(f"{app.url}/livez", timeout=PATIENCE_SECONDS).status_code == 200
 
 
+@pytest.mark.usefixtures("logs_configured_again")
 @pytest.mark.parametrize(("given", "used"), [({}, 30), ({"worker_health_timeout_seconds": 77}, 77)])
 def test_the_health_check_of_a_worker_waits_as_long_as_set(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, int], used: int

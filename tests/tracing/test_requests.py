@@ -116,7 +116,7 @@ async def test_names_the_code_of_a_refusal_and_does_not_count_it_as_a_failure(
 ) -> None:
     await app.call(uuid4(), method, path)
 
-    [span] = await spans.ended("")
+    [span] = await spans.ended(told[0])
     assert (span.name, attributes_of(span)["error.type"]) == told
     assert span.status.status_code is StatusCode.UNSET
 
