@@ -69,7 +69,9 @@ class Watched(io.TextIOBase):
         return self._stream.write(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        """Python also flushes it at the end of the process, when the stream may be closed."""
+        if not self._stream.closed:
+            self._stream.flush()
 
 
 def assert_none() -> None:
