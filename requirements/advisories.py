@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-PYPI = "https://pypi.org/pypi"
+from pip._internal.models.index import PyPI  # pip has no public name for its address
+
 TIMEOUT_SECONDS = 10.0
 REQUESTS_IN_FLIGHT = 8
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -52,7 +53,7 @@ def locked(text: str) -> list[Package]:
 
 
 def ask_for_all(
-    packages: Sequence[Package], url: str = PYPI
+    packages: Sequence[Package], url: str = PyPI.pypi_url
 ) -> dict[Package, list[dict[str, Any]] | None]:
     """The advisories of each package; None if there is no answer. Raises CannotAsk."""
     first, *others = packages
@@ -102,8 +103,8 @@ def _report(answers: dict[Package, list[dict[str, Any]] | None]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--required", action="store_true", help="fail if nobody can be asked")
-    parser.add_argument("--url", default=PYPI, help="JSON API to ask (%(default)s)")
+    parser.add_argument("--required", action="store_true", help="fail if the API gives no answer")
+    parser.add_argument("--url", default=PyPI.pypi_url, help="JSON API to ask (%(default)s)")
     return parser
 
 

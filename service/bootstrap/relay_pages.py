@@ -32,9 +32,9 @@ def observing(settings: RelaySettings) -> Iterator[Observers]:
         yield Observers()
         return
     # A relay without metrics pays nothing for them.
-    from service.observability import catalogue, exposition  # noqa: PLC0415
-    from service.observability.process import process_snapshot  # noqa: PLC0415
-    from service.observability.relay_metrics import RelayMetrics  # noqa: PLC0415
+    from service.observability import catalogue, exposition  # noqa: PLC0415  see above
+    from service.observability.process import process_snapshot  # noqa: PLC0415  the same
+    from service.observability.relay_metrics import RelayMetrics  # noqa: PLC0415  the same
 
     health = Health(stuck_after(settings))
     metrics = RelayMetrics(health)

@@ -55,7 +55,7 @@ class AppResources(TypedDict):
 class RequestResources(AppResources):
     """The resources of the app, with the facts of one request.
 
-    `user_id` is there when its token has been accepted. `times`: None if nobody wants to know them.
+    `user_id` is there when its token has been accepted. `times`: None if `Server-Timing` is off.
     `traceparent`: of the request's own span; None if requests are not traced.
     """
 

@@ -1,4 +1,4 @@
-"""What an API does at the moment, which is read for a scrape and counted by nobody."""
+"""What an API does at the moment, read at each scrape: the gauges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -171,7 +171,7 @@ def test_the_image_runs_as_a_numbered_user_other_than_root() -> None:
 def test_the_image_listens_on_every_address_and_names_its_ports() -> None:
     hosts = {name: value for name, value in IMAGE_ENVIRONMENT.items() if name.endswith("_HOST")}
 
-    assert hosts == {"SERVICE_HOST": "0.0.0.0", "SERVICE_METRICS_HOST": "0.0.0.0"}  # noqa: S104
+    assert hosts == {"SERVICE_HOST": "0.0.0.0", "SERVICE_METRICS_HOST": "0.0.0.0"}  # noqa: S104  a container's
     assert the("EXPOSE") == f"{DEFAULTS['port']} {plain_environment('api')['SERVICE_METRICS_PORT']}"
 
 

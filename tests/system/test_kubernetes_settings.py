@@ -74,7 +74,7 @@ def test_ports_are_those_of_the_settings() -> None:
     }
     assert ports("relay") == {"metrics": int(relay["SERVICE_METRICS_PORT"])}
     assert api["SERVICE_HOST"] == api["SERVICE_METRICS_HOST"] == relay["SERVICE_METRICS_HOST"]
-    assert api["SERVICE_HOST"] == "0.0.0.0"  # the pod's address  # noqa: S104
+    assert api["SERVICE_HOST"] == "0.0.0.0"  # noqa: S104  the pod's address
 
 
 @pytest.mark.parametrize("name", LONG_LIVED)

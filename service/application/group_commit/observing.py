@@ -10,7 +10,7 @@ from service.domain.events import SessionEvent
 class Resolution(StrEnum):
     """What became of a command whose COMMIT may or may not have happened.
 
-    `UNRESOLVED`: nobody knows, because its time was over before the database could be asked.
+    `UNRESOLVED`: not known, because its time was over before the database could be asked.
     """
 
     COMMITTED = "committed"
