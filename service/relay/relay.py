@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import structlog
-
 from service.application.errors import DependencyUnavailable, TransactionFailed, WrongInstallation
 from service.application.outbox import (
     CountBacklog,
@@ -26,6 +24,7 @@ from service.relay.observing import (
     ignore_step,
 )
 from service.relay.pace import Pace
+from service.relay.reports import Reports
 from service.relay.turn import TakenTurn, settle
 from service.relay.waiting import wait_for
 
@@ -39,9 +38,6 @@ RequireStream = Callable[[], Awaitable[None]]
 class ConnectedPublisher(Publisher, Protocol):
     def require_connection(self) -> None:
         """Raises BrokerUnavailable."""
-
-
-log = structlog.get_logger("service.relay")
 
 
 class Relay:
@@ -65,10 +61,9 @@ class Relay:
         self._require_stream = require_stream
         self._clock = clock
         self._pace = pace
-        self._observe = observe
+        self._reports = Reports(observe)
         self._step = step
         self._stop = asyncio.Event()
-        self._last_logged: tuple[RelayState, str | None] | None = None
         self._is_stream_checked = False
         self._pause = pace.poll_min
         self._count_at = 0.0
@@ -93,7 +88,7 @@ class Relay:
             except (TransactionFailed, DependencyUnavailable) as exc:
                 self._back_off(RelayState.DATABASE_UNAVAILABLE, exc.cause)
                 self._count_at = 0
-                self._observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))
+                self._reports.observe_later(ObservedTurn(state=RelayState.DATABASE_UNAVAILABLE))
             await wait_for(self._stop, within=self._pause)
 
     async def _lead_or_stand_by(self) -> None:
@@ -120,11 +115,11 @@ class Relay:
         if taken is None:
             await self._wait_for_turn(outage)
             return
-        self._observe_later(taken.observed(seconds=_now() - began, now=self._clock()))
+        self._reports.observe_later(taken.observed(seconds=_now() - began, now=self._clock()))
         if taken.delivery.outage:
             self._is_stream_checked = False
             raise taken.delivery.outage
-        self._log_state(RelayState.ACTIVE)
+        self._reports.log_state(RelayState.ACTIVE)
         self._pause = self._pace.pause_after(len(taken.batch.queued), self._pause)
 
     async def _publish_batch(self, turn: Turn, outage: BrokerUnavailable | None) -> TakenTurn:
@@ -146,7 +141,7 @@ class Relay:
         self._pause = self._pace.poll_max
         if self._is_count_due():
             backlog = await self._count_backlog()
-            self._observe_later(
+            self._reports.observe_later(
                 ObservedTurn(
                     state=RelayState.BROKER_UNAVAILABLE if outage else RelayState.ACTIVE,
                     leads=True,
@@ -199,29 +194,15 @@ class Relay:
     def _stand_by(self, outage: BrokerUnavailable | None) -> None:
         self._count_at = 0
         if outage:
-            self._observe_later(ObservedTurn(state=RelayState.BROKER_UNAVAILABLE))
+            self._reports.observe_later(ObservedTurn(state=RelayState.BROKER_UNAVAILABLE))
             raise outage
         self._pause = self._pace.poll_max
-        self._log_state(RelayState.STANDBY)
-        self._observe_later(ObservedTurn(state=RelayState.STANDBY))
+        self._reports.log_state(RelayState.STANDBY)
+        self._reports.observe_later(ObservedTurn(state=RelayState.STANDBY))
 
     def _back_off(self, state: RelayState, reason: str) -> None:
         self._pause = min(max(2 * self._pause, self._pace.poll_max), BACK_OFF_MAX_SECONDS)
-        self._log_state(state, reason)
-
-    def _log_state(self, state: RelayState, reason: str | None = None) -> None:
-        """Logs a state once, until it changes."""
-        if (state, reason) == self._last_logged:
-            return
-        self._last_logged = state, reason
-        if reason is None:
-            log.info("relay", state=state)
-        else:
-            log.warning("relay", state=state, reason=reason)
-
-    def _observe_later(self, turn: ObservedTurn) -> None:
-        """Called by the loop, so that an observer that raises does not take the turn with it."""
-        asyncio.get_running_loop().call_soon(self._observe, turn)
+        self._reports.log_state(state, reason)
 
 
 def _now() -> float:

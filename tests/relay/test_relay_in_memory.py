@@ -17,7 +17,7 @@ from service.application.errors import (
     TimedOut,
 )
 from service.application.outbox import Backlog
-from service.relay import relay as relay_module
+from service.relay import reports as reports_module
 from service.relay import turn as turn_module
 from service.relay.batch import BLOCKED, GONE
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, WrongStream
@@ -41,7 +41,7 @@ async def world() -> World:
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     logger = CapturingLogger()
-    for module in (relay_module, turn_module):
+    for module in (reports_module, turn_module):
         monkeypatch.setattr(module, "log", logger)
     return logger
 
