@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m benchmarks: measures, or writes the report of earlier results again."""
 
 import argparse

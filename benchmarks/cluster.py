@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The PostgreSQL server of the benchmarks, with a new database for each measurement."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m benchmarks.draining: measures the cost of publishing queued events.
 
 Nothing else runs, so that all work of PostgreSQL is for the relay.

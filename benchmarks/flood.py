@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One user sends thousands of commands at once, beside others who send one after another."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sessions and the requests for them: each of another user, with its own token.
 
 The ids of the n-th user and session follow from n, so that pgbench can compute them. Whole lives

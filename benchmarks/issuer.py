@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Issuers of tokens: a secret (HS256), or a key that a server publishes (ES256)."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The file of results, and the rules for adding to it."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Load by wrk over HTTP, or by pgbench, and its results."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A description of the machine."""
 
 import os

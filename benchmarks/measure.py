@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One measurement: a database of its own, the check, the warm-up, the run."""
 
 import time

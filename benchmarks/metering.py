@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Measures what metrics cost: two servers of this service at once, one with metrics, in turns."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A NATS server with JetStream for one measurement."""
 
 import shutil

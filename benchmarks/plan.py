@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The plan of a run: contenders, scenarios, rounds."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Starts servers as processes, waits for them, measures and stops them."""
 
 import os

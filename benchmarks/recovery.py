@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Freezes PostgreSQL under load, and measures how soon the service is back."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Measures the service under load with and without its relay."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Results, as they are stored between measuring and reporting."""
 
 import json

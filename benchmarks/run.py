@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs a plan, round after round, and saves the results after each step."""
 
 import tempfile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Loads the service for a long time, and records its memory."""
 
 import threading

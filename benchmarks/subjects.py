@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Contenders ready to be measured: a server under the load of wrk, or pgbench."""
 
 import resource

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m benchmarks.tokens: what it costs to check a token, seen first and known."""
 
 import asyncio

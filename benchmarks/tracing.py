@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m benchmarks.tracing: measures what tracing costs the API, switched on and off.
 
 The variants take turns, so that disturbances of the machine affect all alike. A collector on the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the migrations over asyncpg, all of them in one transaction."""
 
 import asyncio

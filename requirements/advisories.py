@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python requirements/advisories.py FILE ...: fails if a locked version has a known advisory.
 
 Asks PyPI, which names the advisories of each release. A version has no answer if PyPI, or a mirror

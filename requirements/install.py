@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python requirements/install.py VENV NAME: installs requirements/NAME.txt into the directory VENV.
 
 Needs nothing but Python. An attempt may end at any moment, also by SIGKILL or a power cut: what it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The service of training sessions."""
 
 __version__ = "0.1.0"

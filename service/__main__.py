@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The entry of `python -m service`, and of `training-sessions` where the package is installed."""
 
 import signal

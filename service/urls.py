@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parses URLs that hold a login, and quotes nothing of them: any part may be the password.
 
 The syntax is RFC 3986's; as in libpq, several hosts may be separated by commas. The parsers of the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Builders of sessions, tokens and commands, with keyword overrides."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Holds every answer that a test gets against the description of the API.
 
 `describing` wraps the app that tests run, and `HELD` are hooks for clients of processes. What does

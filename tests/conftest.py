@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fixtures: one server per worker, one database per test, and the app that ships."""
 
 import asyncio

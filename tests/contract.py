@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The contract's statuses and transitions, in plain terms: one table for every model."""
 
 STATUSES = ["planned", "in_progress", "completed", "failed"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m tests.guardian MARK: stops the servers of a test run that was killed.
 
 The run holds the other end of standard input, so end of file means that the run has ended, in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fails a test during which a secret, a reason or notes come into a log, at any level.
 
 What is logged in this process comes here through `Watched`, and what `serve` and the other commands

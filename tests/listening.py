@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A TCP server for a test, which ends every connection at its own end."""
 
 import asyncio

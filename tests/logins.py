@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PostgreSQL server that refuses logins for several reasons."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real nats-server: from PATH, or from the development dependencies."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs that some tests need, and that not every machine has.
 
 Where one is missing, its tests are left out, and the end of the run says what to install.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The code of the previous version: of the last release, or else of the previous commit.
 
 It comes from the history of git. An archive of the sources has none, and neither has a clone of one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Real servers for tests: databases, and the app behind a real HTTP server."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An event loop whose time passes only while all tasks wait: a test of an hour takes no time.
 
 For tests marked `simulated_time`, which use neither sockets nor threads.

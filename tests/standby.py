@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PostgreSQL server with a streaming standby, for tests of a failover."""
 
 import asyncio

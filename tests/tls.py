@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Certificates made for a test, and a server that ends TLS in front of PostgreSQL.
 
 The embedded PostgreSQL is built without TLS.

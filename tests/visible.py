@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which characters a person can see, told from their Unicode category: the model of blank texts."""
 
 import unicodedata

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A client that sends the requests of users, each with the token of its user."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Assertions about answers of contenders."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks that pgbench writes the same rows under the same policies."""
 
 from benchmarks import load

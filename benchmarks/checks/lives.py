@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks that a contender plans, starts and fails sessions as the contract says."""
 
 from concurrent.futures import ThreadPoolExecutor

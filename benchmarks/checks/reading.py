@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks that a contender returns sessions as the contract says."""
 
 from uuid import uuid4

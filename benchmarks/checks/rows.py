@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads the rows that a contender wrote, and hides rows from it by a policy."""
 
 import json

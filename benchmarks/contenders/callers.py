@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The caller of a request, for both conventional Python contenders."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The contenders, and how each is started."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """This service as it ships, except that no command and no read reaches a database."""
 
 from collections.abc import AsyncIterator

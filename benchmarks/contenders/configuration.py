@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The settings of both conventional Python contenders, and those of their connections."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The parts of the HTTP contract that both conventional Python contenders need."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Request ids, safe headers and the body limit of both conventional Python contenders."""
 
 import re

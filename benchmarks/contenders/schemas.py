@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bodies of requests, for both conventional Python contenders."""
 
 from typing import Annotated

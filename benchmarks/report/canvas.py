@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Common parts of the plots: SVG that is identical for identical results."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plots over time: recovery, the age of events, and memory of this service."""
 
 from matplotlib.axes import Axes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text about recovery, the flood, the relay, metrics and memory."""
 
 from statistics import median

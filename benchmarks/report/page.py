@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes results as a page with tables and plots, also from earlier results."""
 
 from collections.abc import Iterator

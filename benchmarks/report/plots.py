@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plots of the load: throughput and latency."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tables of the load, in Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The targets of this service, and whether it reached them."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An example of a consumer: counts the sessions and repetitions of each user.
 
     CONSUMER_NATS_URL=nats://… CONSUMER_DATABASE_URL=postgresql://… python docs/examples/consumer.py

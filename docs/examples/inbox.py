@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keeps events in an inbox, and applies those of a session in the order of their versions.
 
 One transaction stores an event, its effect, and the version that its session has reached. So an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads the events of training sessions with a durable JetStream consumer.
 
 Acknowledges each message explicitly, after it was handled. docs/consumers.md explains it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Continues the trace of each event: a span for its processing, with OpenTelemetry.
 
 Needs the packages `opentelemetry-sdk` and `opentelemetry-exporter-otlp-proto-http`, which the

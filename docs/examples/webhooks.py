@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An example of a consumer: posts each event to a URL, signed.
 
     CONSUMER_NATS_URL=nats://… WEBHOOK_URL=https://… WEBHOOK_SECRET=whsec_… \\

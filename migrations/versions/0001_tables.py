@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tables and indexes. Row-level security is on from the start: without a policy, no row is visible.
 
 On Supabase, sessions belong to the users of its `auth` schema and are deleted with them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The service's role, its policies and grants, and those of clients that read the tables directly.
 
 Roles belong to the whole server, and other databases may use them: a missing role is created, and

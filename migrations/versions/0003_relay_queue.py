@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay's queue: its role, parked events, and a vacuum that keeps the outbox small.
 
 Autovacuum runs after a fixed number of deleted rows, however few rows are left, and without pauses,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The role that erases users and prunes old rows, and the record of how far events were pruned.
 
 It sees ids and times, and nothing that a user wrote.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commands to sessions, in the imperative."""
 
 import hashlib

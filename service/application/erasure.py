@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The erasure of a user: what it needs of the database, and what it has done."""
 
 from collections.abc import Sequence

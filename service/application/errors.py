@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Errors of execution, besides the rules of the domain."""
 
 from typing import ClassVar

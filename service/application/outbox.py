@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay's view of the database: events that are not published yet."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the application needs from outside, as protocols and plain records."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How far long work has come, for people who wait for it."""
 
 from typing import Protocol

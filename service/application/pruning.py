@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Removes what is older than its retention: idempotency keys, and events that were published."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads. Single sessions are read in groups, lists and histories each in its own transaction."""
 
 from collections.abc import Callable

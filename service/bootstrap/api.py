@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes the API from settings. Everything made here lives as long as the app."""
 
 import asyncio

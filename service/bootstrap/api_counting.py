@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes the metrics of the API: what counts, and who answers for one process or for several."""
 
 import socket

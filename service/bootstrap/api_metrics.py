@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Switches the metrics of the API on. While they are off, nothing that counts is imported."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes the check of tokens from settings."""
 
 from contextlib import AsyncExitStack

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes `erase` and `prune` from settings."""
 
 from collections.abc import AsyncIterator

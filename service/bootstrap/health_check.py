@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service.bootstrap.health_check: exit code 0 if /livez of this machine's API answers.
 
 With the argument `relay`: if /readyz of this machine's relay says that it is ready.

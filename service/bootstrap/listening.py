@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sockets that the API listens on, the same for one worker and for several."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Structured logs: JSON for machines, colours for people. No text of a user is logged."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The garbage collector, set for a process that serves for a long time."""
 
 import gc

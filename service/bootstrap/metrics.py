@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The port for Prometheus and for probes of processes that serve no API."""
 
 from collections.abc import Iterator

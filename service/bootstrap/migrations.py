@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Brings the schema of a database to the newest revision, and grants the roles to their logins."""
 
 import asyncio

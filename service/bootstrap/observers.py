@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What may observe a running API; by default, nothing does."""
 
 from collections.abc import Callable

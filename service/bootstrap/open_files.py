@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The limit of open files: each connection is one."""
 
 import resource

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The origins whose pages may call the API, such as https://app.example.com."""
 
 import re

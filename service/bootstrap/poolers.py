@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Signs that a database URL leads to a pooler, although the setting for one is off."""
 
 from dataclasses import dataclass

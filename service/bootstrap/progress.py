@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shows how far long work has come: a bar on a terminal, and else a line at intervals."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The proxy that the environment names for a URL; none for this machine itself.
 
 The variables are those of curl: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Names for users in the log: the same user has the same name, and only the key leads back.
 
 An id alone would be no secret: the consumers of the events know it, and a hash without a key could

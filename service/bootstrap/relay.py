@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes the relay and its commands from settings."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commands of an operator of the relay. Each prints its result and returns the exit code."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The metrics and probes of the relay, on a port of their own."""
 
 from collections.abc import Callable, Iterator

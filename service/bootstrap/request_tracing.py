@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes what goes around the requests, groups and transactions of the API: traces, or nothing.
 
 Imports OpenTelemetry, which is an extra, only if tracing is on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The path below which a proxy publishes the API, such as /v1."""
 
 import re

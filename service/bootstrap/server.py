@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The API's server: uvicorn, its workers, and the app that each of them runs."""
 
 import logging

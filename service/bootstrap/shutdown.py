@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Graceful shutdown: balancers learn of it before the server stops taking connections."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings of tokens: what is refused at the start, and what only looks wrong."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Composes tracing from settings. Imports OpenTelemetry, which is an extra, only if it is on."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The server of each process, and the process that starts and stops several of them.
 
 uvicorn closes the listening socket without a look at the connections that wait there, and the

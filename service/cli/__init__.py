@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """The command line. Each command imports its modules when it runs."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands of the API: `serve`, `openapi`."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Types of arguments, and how a command fails."""
 
 import argparse

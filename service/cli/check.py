@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command that looks before a deployment: `check`."""
 
 import argparse

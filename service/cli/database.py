@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands of the database: `migrate`."""
 
 import argparse

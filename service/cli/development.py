@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands of developers: `demo`, `try`, `consume`, `token`."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line: python -m service COMMAND.
 
 Each command imports its modules when it runs, so the relay loads no web framework.

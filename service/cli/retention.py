@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands that remove data: `erase` and `prune`."""
 
 import argparse

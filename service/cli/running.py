@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs a command that is asynchronous, and says in a sentence why it failed or was stopped."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Processes that end with the process that has started them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service.dev.clean HOME: removes the data of the demo, unless it runs.
 
 Needs nothing but Python: `make clean` must work in any state of the installation.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shows the events of a running demo as a consumer gets them.
 
 Starts a nats-server, the relay and the example of docs/examples beside the demo.

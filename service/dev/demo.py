@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the whole service on one machine without setup: PostgreSQL, a user, a session."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Direct connections to the servers of this machine, for tests and benchmarks."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The directory that holds the data of an embedded PostgreSQL, and its lock.
 
 PostgreSQL refuses to run as root, so for root its server runs as `nobody`, and must reach the data.

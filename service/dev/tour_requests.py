@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sends the requests of the tour, and prints them with their answers."""
 
 import json

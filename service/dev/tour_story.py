@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The story of the tour: the life of two sessions of one user."""
 
 from datetime import UTC, datetime, timedelta

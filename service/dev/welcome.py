@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the demo prints when it has started."""
 
 import shlex

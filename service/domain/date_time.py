@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Times that users and operators write, in the form of RFC 3339."""
 
 import re

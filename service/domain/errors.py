@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Errors of the domain: each names the rule that refuses a command.
 
 Clients switch on `code`; every variable part of `message` is in `details`.

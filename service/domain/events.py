@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Events of a session, named in the past tense."""
 
 from dataclasses import dataclass

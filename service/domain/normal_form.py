@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The normal form of a text, whose length counts and which is stored."""
 
 import re

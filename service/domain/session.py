@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The training session: the only place that decides which transitions are allowed."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Texts that users write: the reason of a failure, and notes."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Authentication: Supabase access tokens (RFC 7519), checked as RFC 8725 advises."""
 
 import base64

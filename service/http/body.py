@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The body of a request: a JSON object of a bounded size."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cross-origin requests (CORS): lets the pages of other origins call the API from a browser."""
 
 from collections.abc import Callable, Sequence

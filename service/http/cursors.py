@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cursors: positions in a list, opaque to clients. Pure.
 
 A cursor needs no signature: it only says where to go on among the caller's own rows.

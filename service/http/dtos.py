@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The JSON of answers as types: the presenter builds it, and the description is made from them.
 
 Not from `typing`: before Python 3.12, pydantic needs the typed dictionaries of typing_extensions.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Endpoints: each parses a request, executes a command or query, and presents the result."""
 
 from collections.abc import Callable

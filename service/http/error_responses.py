@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Responses to errors: the table of statuses, the format of an error, and Starlette's handlers."""
 
 from http import HTTPStatus

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Errors of HTTP itself; error_responses.py maps each to its status."""
 
 from typing import Self

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Types of fields and parameters, and the message for each kind of wrong value."""
 
 import re

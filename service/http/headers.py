@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parsers of request headers. Pure.
 
 Entity tags: RFC 9110, section 8.8.3. Preconditions: sections 13.1.1 and 13.1.2.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads a JSON Web Key Set (RFC 7517): the keys that may verify tokens, and why not the others."""
 
 from typing import Any, TypedDict

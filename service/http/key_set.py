@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The JSON Web Key Set (RFC 7517) that verifies tokens: fetched, kept, refreshed."""
 
 import asyncio

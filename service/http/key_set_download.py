@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Downloads a JSON Web Key Set, and says in words why that failed."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Middleware for every request: its id, safe response headers, a line in the log."""
 
 import asyncio

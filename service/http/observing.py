@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What observers are told of requests, tokens and the key set."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parameters in the path and the query of a request."""
 
 import re

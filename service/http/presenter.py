@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Builds the JSON of sessions and events, whose times are in UTC. Pure."""
 
 from collections.abc import Mapping, Sequence

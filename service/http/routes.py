@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Starlette's routes, made from the table of operations."""
 
 from collections.abc import Iterable

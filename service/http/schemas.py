@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bodies of commands, and the commands that they describe."""
 
 from abc import abstractmethod

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where the time of an answer went: the header Server-Timing (W3C), in milliseconds."""
 
 from collections.abc import Iterable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Why tokens are refused: counted by reason, and logged at most once a minute for each.
 
 Neither a token nor the content of a claim is logged.

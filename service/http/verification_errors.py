@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which check of PyJWT refused a token."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counts what the observers of the API are told."""
 
 import time

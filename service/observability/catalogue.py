@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The metrics of the API and of the relay. docs/metrics.md lists them; tests compare."""
 
 from service.observability.families import Family, Kind, Merge

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counts in plain dictionaries: an event loop counts, and any thread may read.
 
 Reading copies a dictionary or a list at once, which no other thread can interrupt.

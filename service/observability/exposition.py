@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The text of /metrics, with what every process tells of itself."""
 
 import platform

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Families of metrics, and their values as plain numbers.
 
 prometheus-client has classes for both. They are not used for counting, because a process of its own

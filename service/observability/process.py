@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the operating system tells of this process, where there is /proc."""
 
 from prometheus_client import ProcessCollector

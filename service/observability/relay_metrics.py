@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Counts what the observer of a relay is told."""
 
 from dataclasses import dataclass

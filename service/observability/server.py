@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A small HTTP server for metrics and probes, in a thread of its own.
 
 A thread answers also while the event loop is stuck, and the process that supervises several workers

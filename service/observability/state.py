@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an API does at the moment, read at each scrape: the gauges."""
 
 from collections.abc import Mapping

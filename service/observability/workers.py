@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One answer for several workers: each reports its counts to the process that supervises them.
 
 A report holds all counts since the start of the worker, so that a lost one does no harm. The counts

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Words for what the server says, for logs and operators; without the text of any row."""
 
 import asyncpg

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The checks of the database: can it be written, and are roles, policies and schema right?"""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Words for the causes why there is no connection to the database: network, TLS, login."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connects to the first server of a list that can be reached and has the wanted role."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs units of work and reads, each in a transaction as the service's role."""
 
 import asyncio

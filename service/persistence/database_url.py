@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a database URL, as libpq knows it, means for the driver: servers, login, TLS, settings."""
 
 import getpass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The engine, and transactions that begin with their settings in one round trip."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Deletes the rows of a user, in turns of the relay's queue."""
 
 from collections.abc import AsyncIterator, Sequence

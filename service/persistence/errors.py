@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Driver errors translated into the application's: the one place that knows SQLSTATEs.
 
 Classes and codes: PostgreSQL documentation, appendix A.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Events -> rows of `events` and `outbox`; idempotency records <-> columns of `events`."""
 
 from collections.abc import Iterator, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads events that the stream should hold: in pages, or by their keys."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Facts about a database server and about what lies between it and this process."""
 
 import time

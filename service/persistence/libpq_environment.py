@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Environment variables of libpq: those that protect a connection count, all others do not.
 
 The URL alone says where it leads: a variable that is meant for `psql` must not lead the service to

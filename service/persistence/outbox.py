@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Opens the relay's transactions: leadership, turns, and the list of parked events."""
 
 from collections.abc import AsyncIterator, Sequence

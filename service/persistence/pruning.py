@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Removes old idempotency keys and old events, page by page in the order of the primary key.
 
 No index on the time serves this: each command would have to write it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads of sessions and of their histories, each one statement."""
 
 from collections.abc import Collection

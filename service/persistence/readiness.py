@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Readiness: runs the checks of the database for probes, and for the log of outages."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The statements of a relay's turn: read the oldest events, delete or park them, commit."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence

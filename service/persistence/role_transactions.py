@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Transactions of one role whose statements are awaited one by one, for the relay and operators."""
 
 from collections.abc import AsyncIterator, Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The roles of the API, the relay and the eraser: grants one, and checks what a login may do.
 
 A login acts through its role, which the policies bind. A login with other memberships, powers or

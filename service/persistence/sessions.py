@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rows of `sessions` <-> Session."""
 
 from collections.abc import Iterable, Sequence

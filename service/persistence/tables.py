@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tables. Every key starts with the owner, so that the tables can be partitioned by owner.
 
 Roles, policies and grants are defined in the migrations.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """TLS of database connections: what a URL demands, checked before anything connects."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One transaction of a group of commands: LOAD locks and reads, WRITE writes, then COMMIT.
 
 Each is one statement, whatever the number of commands; LOCK_USERS comes first where a command

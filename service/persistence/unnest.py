@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Statements about many rows, which are given as one array parameter per column.
 
 The text of such a statement does not depend on their number: it is compiled and planned once.

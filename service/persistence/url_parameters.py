@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which parameters of a database URL have an equivalent in the driver, and what others do.
 
 libpq's are those of PostgreSQL's documentation, section 34.1.2. asyncpg would send the parameters

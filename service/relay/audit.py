@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compares the events of the database with the messages of the stream, and changes nothing."""
 
 from dataclasses import dataclass

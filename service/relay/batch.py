@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The rows that a turn read from the queue: which to publish, to remove, to park."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Publishes events to the stream, and finds out whose message it is that the stream has already."""
 
 from collections.abc import Sequence

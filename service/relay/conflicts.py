@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log of conflicts: of events in whose place the stream holds another message."""
 
 from collections.abc import Iterable

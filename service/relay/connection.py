@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The connection to NATS: made to one of several servers, and made again when it is lost."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Publishes events: in one atomic batch, or sessions side by side with each session in order."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Erases a user from the database and from the stream."""
 
 import asyncio

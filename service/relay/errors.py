@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Errors that keep an event from reaching the stream."""
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Looks for each event of the database in the stream."""
 
 from datetime import datetime, timedelta

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What an audit of the stream finds, and how it asks for it."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The health of a relay, for probes: which state it is in, and whether it still goes on.
 
 Probes ask in a thread of their own, so that they are answered while the relay is stuck. Only a

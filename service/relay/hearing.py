@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Hears why a server ends connections before it reads anything."""
 
 import asyncio

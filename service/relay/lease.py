@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time for which a relay may rely on a lock without an answer of the database."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One connection to one NATS server: opened, used for requests, and not used again when it ends."""
 
 import asyncio

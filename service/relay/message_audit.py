@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Looks for the event of each message of the stream in the database."""
 
 from collections.abc import Iterable, Sequence

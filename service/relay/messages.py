@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Builds messages from events: CloudEvents 1.0 in binary mode over NATS. Pure.
 
 CloudEvents core specification 1.0.2, its NATS protocol binding, and its extension for distributed

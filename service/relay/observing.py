@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Observation of a relay: one record after each turn, and a sign after each step of it."""
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Says in words why a NATS server cannot be used. Pure.
 
 The words name no host and no login: any part of a URL may be secret. An exception's own text may

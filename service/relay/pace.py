@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pauses of a relay, and the sizes of its turns."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay: takes turns as long as it leads; in each, publishes events and removes them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Publishes history again, after a broker has lost messages."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reports of a relay: a log message for each change of its state, a record for each turn."""
 
 import asyncio

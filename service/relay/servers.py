@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """NATS servers and their logins, as the URLs of the settings name them. Pure."""
 
 import ipaddress

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Messages that the stream holds, and their comparison with events. Pure."""
 
 from base64 import b64decode

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stream for the events: created and checked."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The API of JetStream for one stream: its configuration, and the messages that it holds."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The end of a turn: its results are settled in the queue, and told to the observer."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Waiting for an event with a time limit."""
 
 import asyncio

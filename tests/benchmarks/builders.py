@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Builders of benchmark results; each test overrides the fields that it is about."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 import pytest
 
 from benchmarks.contenders.catalogue import CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark knows how many measurements are to come, and goes on with those that it lacks."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real Chromium, and what its pages report."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One Chromium for all tests of a worker. Its event loop, and so theirs, is that of the session."""
 
 from collections.abc import AsyncIterator

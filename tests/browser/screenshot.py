@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m tests.browser.screenshot URL FILE: the page of a running demo, after one click."""
 
 import asyncio

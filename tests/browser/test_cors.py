@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Calls from a page of another origin in Chromium: what the page itself can read of the answers."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The page of the API in Chromium: it is quiet, loads nothing from elsewhere, and can be used."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs that these tests need, and the load that runs through them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The service through a real PgBouncer in transaction mode.
 
 `make engines` runs these tests; the suite does not, because PgBouncer must be installed first.

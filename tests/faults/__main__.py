@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m tests.faults: the long form, and the table in docs/reliability.md."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Measures the size of the outbox while events pass through it."""
 
 from dataclasses import dataclass

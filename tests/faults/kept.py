@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The verdicts of a run, kept in a file, so that a run that was stopped can go on."""
 
 import json

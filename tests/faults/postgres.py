@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A PostgreSQL server that can be stopped and started again at the same address."""
 
 import asyncio

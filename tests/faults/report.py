@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes the table of docs/reliability.md, between its markers."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs one fault on an empty database, and judges the stream."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The faults. Each function causes one and repairs it; users send requests all the time."""
 
 import asyncio

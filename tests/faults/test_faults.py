@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The short form of `make faults`: every event reaches the stream once, in order of its session."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A run of the faults that was stopped goes on with --add."""
 
 from pathlib import Path

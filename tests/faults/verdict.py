@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Compares the events in the stream with those in the database."""
 
 from collections.abc import Iterable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The world of a fault: users who fail their sessions, the API, PostgreSQL, relays, NATS."""
 
 import asyncio

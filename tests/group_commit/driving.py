@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Group commit over a real database, without HTTP."""
 
 from collections.abc import AsyncIterator

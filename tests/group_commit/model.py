@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model: what each command must lead to when commands run one at a time."""
 
 from copy import deepcopy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A TCP proxy before PostgreSQL that cuts connections at a chosen moment."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The connection breaks at the write: each client gets a true answer, and nothing happens twice."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """For every interleaving and group size, the outcome is that of some order, one at a time."""
 
 import asyncio

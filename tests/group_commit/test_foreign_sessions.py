@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands of many users share a transaction, and none reaches a session of another user."""
 
 import asyncio

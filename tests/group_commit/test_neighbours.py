@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A command that waits or fails does not disturb the other commands of its group."""
 
 import asyncio

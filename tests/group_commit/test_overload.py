@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The database stands still while clients go on sending requests."""
 
 import asyncio

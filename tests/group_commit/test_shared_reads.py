@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads of many users share a transaction, and each caller sees its own session alone."""
 
 import asyncio

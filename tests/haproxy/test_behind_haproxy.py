@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Two replicas behind a real HAProxy that is configured as in docker-compose.yml."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bare connections, for bytes that no HTTP client sends."""
 
 import asyncio

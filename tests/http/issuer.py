@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An issuer of tokens for tests: its keys, and the key set that it serves."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The model: whole lives of sessions as the contract promises them."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that race, each on its own connection, and the assertion that one of them wins."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Error responses, and the header of JSON bodies."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Hooks of Schemathesis, which loads them into its process: what no schema can say."""
 
 from datetime import UTC, datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keys of tokens change while users are signed in: to signing keys, and in an emergency."""
 
 import time

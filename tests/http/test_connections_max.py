@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The bound on the connections of a worker."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bodies with a content coding: refused as such by every command, before they are parsed."""
 
 import asyncio

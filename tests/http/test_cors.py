@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cross-origin requests: preflights, and the headers by which a browser shows answers to a page."""
 
 from collections.abc import AsyncIterator

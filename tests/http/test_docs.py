@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GET /docs: the page, its files, and where they are; tests/browser opens it in a browser."""
 
 import gzip

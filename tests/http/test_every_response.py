@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every path: request ids, headers, the format of errors, and health."""
 
 import asyncio

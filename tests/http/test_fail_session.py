@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """POST /sessions/{sessionId}/fail: every answer that the contract promises."""
 
 import json

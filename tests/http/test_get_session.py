@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GET /sessions/{sessionId}."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that end their sending half, as `nc -N` and some libraries do, and wait for answers."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The size of a request's head, of its trailers and of its chunks' extensions: refused on arrival.
 
 Where a request has no end, an answer shows that the server does not wait for it.

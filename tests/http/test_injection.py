@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SQL in whatever a client sends is text, and stays text."""
 
 from urllib.parse import quote

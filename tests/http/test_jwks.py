@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The key set: fetched, refreshed, and kept during outages of the issuer."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Verified tokens are kept until they expire or their key changes, and no longer."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GET /sessions/{sessionId}/events: the history of a session."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GET /sessions: order, filters, pages, and what is refused."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Whole lives of several users' sessions over HTTP, compared with a model."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The limit of a body leaves room for the longest texts in any JSON writing."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that are not valid HTTP get answers like all others; unusual ones are not refused."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One session in progress per user, whichever commands race to start one."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The description of the API: where it is, and that it is whole."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that arrive before the answers to those before them, and requests in pieces."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """POST /sessions: the session that it creates, refusals, and retries."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Any request gets an answer from the contract's table, and never a 500."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Many requests at once: one winner, one event, whatever the interleaving."""
 
 import asyncio

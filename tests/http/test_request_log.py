@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The line of a request in the log: what it says of an error, a user and a trace."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The API below a path, behind a proxy that strips it and behind one that passes it on."""
 
 from uuid import uuid4

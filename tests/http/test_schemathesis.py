@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Schemathesis tries everything that the description allows, and much that it does not."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Server-Timing: the times of a request, if the service is set up to say them."""
 
 import re

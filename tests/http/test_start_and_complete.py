@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """POST /sessions/{sessionId}/start and /complete. Rules shared with fail: test_fail_session."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time that a client may take. Every test waits for the server to act, and measures no time."""
 
 import asyncio

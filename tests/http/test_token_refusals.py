@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Why tokens are refused: the reason for each bad token, and how often it is reported."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Authentication: good tokens are accepted, and every bad token that we know is refused."""
 
 import hmac

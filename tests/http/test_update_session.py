@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """PATCH /sessions/{sessionId}. Rules shared with fail: test_fail_session."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """429: one user has as many commands waiting as one user may have."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is deployed to Prometheus and Grafana, as their files say it."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each alert has a section of the runbook, and tests that it fires and that it is silent."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The dashboards are as Grafana's own types want them, and Grafana finds what they name.
 
 `make grafana-schemas` makes the schemas from those types.

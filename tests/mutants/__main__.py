@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Changes the code in small ways, one at a time, and shows the changes that no test notices.
 
 `make mutants ARGS="service.domain.*"` for one package. Results are kept in `mutants/`: the next

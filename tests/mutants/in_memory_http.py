@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A pytest plugin for `make mutants`: the tests of the API with a database in memory.
 
 The mutation tester runs each test hundreds of times, too often for a real PostgreSQL and a real

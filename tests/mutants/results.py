@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The mutants that mutmut tested, read from its directory `mutants/`."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Scrapes as Prometheus does: fetches the text of /metrics, and parses it."""
 
 import asyncio

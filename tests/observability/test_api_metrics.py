@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The metrics of the API, scraped from `serve` and parsed, after requests that are known."""
 
 import asyncio

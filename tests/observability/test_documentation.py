@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/metrics.md lists every metric of the API, as the registry has it."""
 
 import re

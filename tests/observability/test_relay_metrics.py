@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The metrics of a relay, as Prometheus reads them."""
 
 import re

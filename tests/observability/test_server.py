@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The server for metrics and probes: its pages, and what it does in a fault."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Metrics of several workers: one answer, which no worker's end makes smaller."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The persistence layer alone, on a database for each test."""
 
 from collections.abc import AsyncIterator, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The schema of the migrations, with sessions and events in hash partitions."""
 
 import re

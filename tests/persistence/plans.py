@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The plans of the statements that an engine executes, as PostgreSQL reports them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Transactions whose steps a test awaits one by one, with other work between them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A database like that of a new Supabase project.
 
 It has the roles of the API, the schema of the auth service, and default privileges that grant these

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """COMMIT by name, rollback otherwise, and what each failure says about the transaction."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Each cause why there is no connection has its own words, and none of them is a secret."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connections: taken in order, cut when the host is gone, and returned without a trace."""
 
 import asyncio

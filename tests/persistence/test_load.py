@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """LOAD: locks rows and users without waiting, and reads the state that each command meets."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A login of the API or of the relay may become its own role, and do nothing else."""
 
 import asyncio

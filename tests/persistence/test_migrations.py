@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Migrations up, down and up again, on plain PostgreSQL and on a Supabase-like database."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log says each outage when it begins, when its cause changes, and when it is over."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay's queue: leadership, turns, and the rows that a turn removes or parks."""
 
 import asyncio

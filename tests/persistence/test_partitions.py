@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Hash partitions by user. The tests of units of work and reads also run on partitions."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A password of any characters, percent-encoded in the URL, logs in to PostgreSQL.
 
 Through the settings and the engine that the API, the relay and the migration share.

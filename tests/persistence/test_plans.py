@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Plans: every statement finds its rows by key, and every page costs the same.
 
 In tables of 40,000 sessions and 60,000 events: one user has half of the sessions, the others have

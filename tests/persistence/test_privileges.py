@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What each role may do, by the catalogue; for every column, whether clients read it."""
 
 import asyncio

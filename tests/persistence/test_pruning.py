@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service prune: removes what is older than its retention, and nothing else."""
 
 import asyncio

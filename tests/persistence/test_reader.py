@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads: each is one statement, and every caller sees its own rows alone."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Readiness names each check that fails."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What Supabase Realtime sends to its subscribers, by the policies of the tables.
 
 Realtime is not here. Its function `realtime.apply_rls` asks PostgreSQL, for each subscriber, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Row-level security: no row of another user is visible or writable, even without a filter."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """WRITE: sessions, events and outbox in one statement, all of them or none."""
 
 import asyncio

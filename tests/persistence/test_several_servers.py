@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several servers in a URL: the one with the wanted role is found, also after a failover."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/supabase.md: its SQL, its URLs and its links, on a database like that of a project."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """TLS as the URL demands it, through a server that speaks TLS in front of PostgreSQL."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A database without the migrations, or with those of another version, is named as such."""
 
 from collections.abc import Awaitable, Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands applied and saved as a group does it, one step at a time."""
 
 from typing import Any

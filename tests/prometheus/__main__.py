@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m tests.prometheus DIRECTORY: pictures of the dashboards, from a run with three faults.
 
 A worker is killed, the broker stands still, the database is away. Takes about eight minutes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The queries of the dashboards and of the rules."""
 
 import re

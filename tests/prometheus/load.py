@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Users who plan sessions, train, and complete or fail them, as often as asked."""
 
 import asyncio

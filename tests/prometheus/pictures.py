@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Draws a dashboard with matplotlib, panel by panel in the places that Grafana gives them."""
 
 from pathlib import Path

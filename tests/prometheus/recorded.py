@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The answers of Prometheus to the queries of a dashboard, for one moment and the time before."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real Prometheus, with the rules that are deployed, and its answers."""
 
 import tempfile

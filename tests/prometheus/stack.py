@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The whole system on this machine, scraped: replicas, relays, PostgreSQL, NATS, an issuer."""
 
 from collections.abc import AsyncIterator

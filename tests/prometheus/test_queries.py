@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A real Prometheus answers every query of dashboards and rules, on the running system."""
 
 import asyncio

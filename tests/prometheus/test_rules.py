@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """promtool accepts the rules, and each alert fires in its fault and is silent otherwise."""
 
 import subprocess

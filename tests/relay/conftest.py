@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A broker and a database for each test, and the relay between them."""
 
 import asyncio

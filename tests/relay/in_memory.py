@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An outbox and a broker in memory, which a test can break, and the relay between them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs on a port that are no NATS server, or a strange one."""
 
 import asyncio

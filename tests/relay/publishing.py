@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Events to publish, a connection that publishes them, and a check of the stream."""
 
 from collections.abc import AsyncIterator, Sequence

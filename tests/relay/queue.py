@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Inserts events and their outbox rows, as the service does."""
 
 import json

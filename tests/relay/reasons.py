@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Why the relay cannot use a NATS server, in the words that people see."""
 
 import pytest

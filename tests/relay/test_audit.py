@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service relay --audit: compares the events of the database with the stream."""
 
 import json

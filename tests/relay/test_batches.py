@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Atomic batches: the stream stores all events of a batch, or none."""
 
 import signal

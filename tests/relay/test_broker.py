@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The connection to a real broker: acknowledgements, duplicates, refusals, outages."""
 
 import asyncio

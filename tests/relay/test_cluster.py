@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Three brokers, each with a replica of the stream."""
 
 import signal

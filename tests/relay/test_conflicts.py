@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stream holds another message in the place of an event: nothing is lost in silence."""
 
 import json

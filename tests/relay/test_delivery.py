@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Delivery of a batch: order within a session, refusals and failures of the broker."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The documented permissions are enough: for the relay and its commands, and for the example."""
 
 import json

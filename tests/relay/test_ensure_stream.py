@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """--ensure-stream creates a stream once: one that was deleted later needs its history first."""
 
 import asyncio

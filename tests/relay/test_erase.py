@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service erase: nothing of the user is left, and nothing of others is touched."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The example of a consumer in docs/examples: deliveries, crashes, gaps, failures, replays."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The example that posts events to a webhook: signature, retries, refusals."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The health of a relay: its states, and when it counts as stuck."""
 
 import pytest

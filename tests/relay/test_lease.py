@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lease: renewed while the relay is active, and over when the database falls silent."""
 
 import asyncio

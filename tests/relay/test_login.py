@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay ends if its login may do less or more than its work."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Logins in SERVICE_NATS_URL: percent-encoded there, and decoded before they are sent."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay's log names an outage once when it begins, when it changes, and when it is over."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The words for an outage: true, and without a part of a login."""
 
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The pause between two turns of a relay."""
 
 from itertools import accumulate, repeat

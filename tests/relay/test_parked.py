@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parked events: the broker refused them; later events of their session wait behind them."""
 
 from service.bootstrap import relay as relaying

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The probes of a relay: in outages, while it stands by, and while it is stuck."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A refusal is said as such, with the words of the server and without the login."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service relay: from committed events to the stream."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The relay in simulated time: leadership, pauses, back-off, and checks of the stream."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The metrics of a real relay: what it did, what is in its queue, and who leads."""
 
 import signal

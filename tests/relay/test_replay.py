@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service relay --replay: publishes history again for a broker that lost it."""
 
 from datetime import UTC, datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A replay in memory: pages, numbers, refusals, and a turn that is lost."""
 
 from datetime import UTC, datetime

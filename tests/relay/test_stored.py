@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Comparison of an event with a message of the stream."""
 
 import json

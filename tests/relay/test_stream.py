@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The requirements on a stream, and the stream that the relay creates."""
 
 from collections.abc import AsyncIterator

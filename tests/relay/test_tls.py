@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """TLS to the broker: a certificate that is not trusted, or missing, is named as such."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One trace from the request of a phone to the effect of its event, across the real processes."""
 
 import signal

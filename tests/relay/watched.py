@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A relay with metrics and probes, as Prometheus and an orchestrator see it."""
 
 import asyncio

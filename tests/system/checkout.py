@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A small checkout with the real Makefile, whose installation takes a moment and can be broken.
 
 `python -m venv` and `pip` are stand-ins, which make the same files and break off when told.

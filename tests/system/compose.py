@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads docker-compose.yml and Dockerfile as Docker does."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs many commands of the service as processes, each forked from one that has imported it.
 
 A new interpreter takes a second for each command; a fork takes some milliseconds.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The image of Dockerfile, made without Docker: its files, packages, user and start."""
 
 import os

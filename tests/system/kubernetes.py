@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads deploy/kubernetes as `kubectl apply -k` does."""
 
 from collections.abc import Iterator

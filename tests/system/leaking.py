@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tests that log what no log may have; tests/system/test_leaks.py runs them, and each must fail.
 
 The suite does not collect them, because of their file's name.

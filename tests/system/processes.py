@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs commands of the service as processes, and reads their output."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A test that never ends: `test_killed_run` starts it in a run of its own, and kills the run."""
 
 import asyncio

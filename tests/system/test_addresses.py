@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SERVICE_HOST and SERVICE_PORT: where the service is reached, and where its health check asks."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """requirements/advisories.py, with a server in place of PyPI that answers in its form."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`check` finds each thing that is wrong, says what to do, and ends with a status for pipelines."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service token | migrate | openapi, and the help of all commands."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docker-compose.yml and Dockerfile: their form."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connections to `serve` as a process: open files, memory, the log, and the shutdown."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service consume: a consumer beside the demo, and all of its processes."""
 
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """migrate and relay say why the database cannot be used, in one sentence without a secret."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the commands make of a database URL: refused with exit code 2, or one warning."""
 
 import json

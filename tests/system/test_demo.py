@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service demo: what it prints, keeps, refuses and stops."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/deploy.md: what it names is there, and its times are those of the service."""
 
 import re

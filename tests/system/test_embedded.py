@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """service/dev/postgres.py: a PostgreSQL server for any user, root included."""
 
 import importlib.util

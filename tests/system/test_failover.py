@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The service follows a failover: a standby is promoted, and the same process goes on."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The disk of the database is full: reads go on, writes are refused, and readiness says so."""
 
 import json

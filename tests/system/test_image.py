@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Dockerfile and deploy/kubernetes, run without Docker: files, packages, user, commands, probes."""
 
 import json

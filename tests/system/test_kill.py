@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The service is killed during many requests: each is executed completely or not at all."""
 
 import asyncio

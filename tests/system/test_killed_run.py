@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A run of the suite that is killed leaves no server behind."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """deploy/kubernetes: its form: schemas, files, limits of pods, network."""
 
 import copy

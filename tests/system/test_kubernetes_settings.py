@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """deploy/kubernetes: its commands, settings, ports, probes and times are those of the service."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The suite fails if a secret, a reason or notes come into a log."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Nothing that a client sends begins a line of the log, or controls the terminal that shows it."""
 
 import asyncio

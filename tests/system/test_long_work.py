@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Long work shows how far it is, and can be stopped."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One session in progress per user, across processes."""
 
 from tests.http.racing import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service serve says in its log what the database cannot do, and when it is over."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The package, built and installed far from the checkout."""
 
 import subprocess

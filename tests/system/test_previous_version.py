@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A rolling deploy: the previous version serves while the migrations of this one run."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Proxies in the environment: never for this machine, else used, or refused in one sentence."""
 
 from collections.abc import AsyncIterator

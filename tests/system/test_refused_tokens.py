@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service serve says why it refuses tokens, and which settings look wrong."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """No secret setting comes out of a command: refused, or used where nothing answers."""
 
 import base64

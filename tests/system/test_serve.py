@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service serve: its workers, signals, logs and settings."""
 
 import asyncio

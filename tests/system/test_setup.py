@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """make: whatever broke off an installation, the same command goes on from there."""
 
 import hashlib

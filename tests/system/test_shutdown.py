@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGTERM to `serve`: every request that has begun is answered, whatever its connection does.
 
 While a process is stopped (SIGSTOP), the system goes on accepting connections and requests for it,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """SIGTERM to `serve` under load: clients that go on until nobody takes their connections."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The stack of docker-compose.yml, balancer aside: its commands, run without Docker."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """python -m service try: the life of sessions, or one sentence that says why there is none."""
 
 import asyncio

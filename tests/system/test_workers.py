@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Several workers of `serve`: their health check, and workers that stand still (SIGSTOP)."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A collector: takes spans by OTLP over HTTP, as Protobuf, and keeps them."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The app that ships, traced into the memory of the test."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable

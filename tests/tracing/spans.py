@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Spans kept in memory, and what tests ask of them."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The export of spans: what the log says of it, and that it delays no shutdown."""
 
 import logging

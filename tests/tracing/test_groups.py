@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The spans of groups and transactions, and their links with the spans of requests."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tracing that is off, or that cannot be switched on."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The spans of published events, and what a failure tells."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The spans of requests: their parents, their attributes, and what they never hold."""
 
 from typing import Any

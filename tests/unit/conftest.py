@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 import pytest
 
 from tests.unit.in_memory import InMemoryDatabase

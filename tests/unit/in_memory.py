@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A database in memory, whose transactions a test can hold and break."""
 
 import asyncio

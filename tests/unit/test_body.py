@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bodies of requests: which are read, and what the answer says of the others."""
 
 from typing import Any

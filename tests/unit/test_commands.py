@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Fingerprints: equal for the same command, different for any other."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The hook that holds answers against the description fails for an app that answers untruly."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Cursors: the service accepts only cursors that it has issued."""
 
 import base64

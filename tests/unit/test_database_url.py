@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Database URLs: what the driver gets from each parameter, and what is refused at the start."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Times of RFC 3339: which are taken, what they become, and what is said about the others."""
 
 import time

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/README.md: each page is for a reader."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every SQLSTATE that the service knows leads to the answer that a caller needs.
 
 The expectations are written from PostgreSQL's appendix A, not from the tables that they test.

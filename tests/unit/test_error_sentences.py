@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The sentence and the facts of each error: every fact that changes is in `details` too."""
 
 from collections.abc import Callable

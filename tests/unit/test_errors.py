@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every error has one status, one code, and its facts beside its message."""
 
 from collections.abc import Iterator

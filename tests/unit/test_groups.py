@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One group in one transaction: every command gets the outcome that it would have alone."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parsing of preconditions, idempotency keys and trace contexts."""
 
 from uuid import uuid4

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Why a key set could not be fetched, in words that repeat nothing of its URL."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Keys that a key set holds but that verify no token: named by their `kid`, with the reason."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every kind of event is named wherever clients, consumers and operators look for it."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Logs name the error and its place, and never quote values of a row."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The message of an event, byte by byte."""
 
 from datetime import UTC, datetime

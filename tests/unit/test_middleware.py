@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The middleware around every request: its refusals, its 500, and the line in the log."""
 
 import asyncio

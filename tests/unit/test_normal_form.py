@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Normal form: NFC as Python makes it, in a time that grows with the length alone."""
 
 import sys

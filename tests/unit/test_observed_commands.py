@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Observers count each committed event once, and each uncertain commit by what became of it."""
 
 import asyncio

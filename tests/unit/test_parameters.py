@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the answer says of a query parameter that is not valid."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Which database URLs look like those of a pooler while the setting for one is off."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How far long work has come: lines at intervals, or a bar on a terminal."""
 
 import contextlib

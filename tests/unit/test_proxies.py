@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """service/bootstrap/proxies.py: which proxy the environment names for a URL."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Users in the log: the same name for the same user, and no way back without the key."""
 
 import hashlib

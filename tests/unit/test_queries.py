@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads of single sessions in groups; each caller gets its own session or none."""
 
 import asyncio

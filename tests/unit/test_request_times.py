@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A request learns how long it waited for its group, and how long the group took."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Rows of sessions and events: every field in its column, and back again."""
 
 from typing import Any

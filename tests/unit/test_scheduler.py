@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The scheduler: slots, queue, expiry, retries beside the slots, and shutdown."""
 
 import asyncio

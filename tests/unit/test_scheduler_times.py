@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The times of the scheduler: expiry in the queue, pauses between retries, and metrics."""
 
 import asyncio

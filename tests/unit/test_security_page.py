@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """docs/security.md: each threat names tests that exist, and each file is linked rightly."""
 
 import ast

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Server-Timing in milliseconds, and the origins that may read it."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Every transition from every status."""
 
 import time

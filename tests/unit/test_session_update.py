@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Updates of a session: what they replace, when they are refused, and those without effect."""
 
 from copy import copy

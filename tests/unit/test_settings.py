@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings: all documented, wrong values refused in a sentence, secrets hidden."""
 
 from pathlib import Path

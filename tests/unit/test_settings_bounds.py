@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Bounds of numeric settings, to the last value, alone and against each other."""
 
 from typing import Any

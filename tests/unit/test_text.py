@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Text of users: its normal form, length and allowed characters."""
 
 import unicodedata

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The log line of refused tokens: a warning, unless such refusals are to be expected."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """URLs that hold a login: decoded, or refused in a sentence that quotes nothing of them."""
 
 import re

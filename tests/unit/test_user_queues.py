@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One user's flood: who is refused, who is served, and when."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time limit of connections that wait: one timer for all, and none that fires too early."""
 
 import asyncio

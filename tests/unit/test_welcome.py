@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """service/dev/welcome.py: the commands that the demo offers can be typed as they stand."""
 
 from pathlib import Path

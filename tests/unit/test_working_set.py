@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Commands applied in memory, each as if it were alone."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Models of the answers."""
 
 from datetime import datetime

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """FastAPI and SQLAlchemy's ORM, a transaction per request: the conventional way."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The ORM models of the tables."""
 
 from datetime import datetime

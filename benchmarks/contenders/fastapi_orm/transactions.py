@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sessions, their events and the outbox, in a transaction for each request."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Starlette and asyncpg by hand, a transaction per request: conventional and fast."""
 
 from collections.abc import AsyncIterator

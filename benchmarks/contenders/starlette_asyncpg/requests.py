@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parses and validates requests."""
 
 import re

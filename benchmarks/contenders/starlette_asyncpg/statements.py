@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The SQL statements. Each write includes session, event and outbox row."""
 
 BECOME_SERVICE = """

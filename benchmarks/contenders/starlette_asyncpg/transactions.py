@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A transaction for each request: lock, read, write."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable

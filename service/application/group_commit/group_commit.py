@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Group commit: commands that arrive together share one transaction."""
 
 from service.application.commands import Command

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the commands of a group came to, for observers."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that wait for their group, each with the future that its caller awaits."""
 
 import asyncio

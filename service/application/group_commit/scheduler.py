@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Requests that arrive while every slot is busy leave together, in one group.
 
 A slot runs one group at a time; there are `groups_in_flight` of them. A request that finds a free

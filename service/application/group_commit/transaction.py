@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """One group of commands in one transaction: load, apply, save, commit, answer."""
 
 import asyncio

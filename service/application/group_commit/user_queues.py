@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """How many requests of each user wait, so that one user cannot fill the queue of all."""
 
 from uuid import UUID

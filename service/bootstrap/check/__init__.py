@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: MIT
 """Looks at a configuration and its servers as `serve` and `relay` would, and says what to do."""

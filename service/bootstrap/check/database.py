@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The database, for the API and the relay alike: reached, encrypted, pooled, its clock."""
 
 from collections.abc import AsyncIterator, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a check found: printed as a table or as JSON, with an exit status for pipelines."""
 
 import json

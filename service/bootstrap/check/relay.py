@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Looks at what `relay` needs: its role in the database, the broker, and the stream."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the checks in the order in which they help: settings, database, then the others."""
 
 from collections.abc import AsyncIterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Looks at what `serve` needs: its settings, its role in the database, and the keys for tokens."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings from environment variables, read once when a process starts."""
 
 from service.bootstrap.settings.api import Settings

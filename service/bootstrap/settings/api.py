@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings of the API."""
 
 from typing import Annotated, Self

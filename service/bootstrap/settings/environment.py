@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What all settings have in common: where they come from, and how one is declared."""
 
 from typing import Annotated, Any

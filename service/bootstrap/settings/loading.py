@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads settings, and explains wrong ones without their values."""
 
 import difflib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Settings that several commands read."""
 
 from typing import Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks that OpenTelemetry, an extra, is installed if the settings ask for it."""
 
 from importlib.util import find_spec

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """URLs in settings. Each is a secret, because it may contain a login."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Makes connections."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Checks of a request's head that the parser leaves to the server (RFC 9110, RFC 9112)."""
 
 from collections.abc import Mapping, Sequence

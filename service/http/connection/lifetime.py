@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The lifetime of a connection: what it waits for, and how it ends."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Limits of a connection: what a client may send, and for how long it may let the server wait."""
 
 from dataclasses import dataclass

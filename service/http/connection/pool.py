@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """All connections of one worker: how many there may be, and what each waits for."""
 
 from collections.abc import Callable, Sized

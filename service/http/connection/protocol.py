@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The protocol of a connection: uvicorn's, with limits, and with refusals in the service's format.
 
 uvicorn answers what its parser refuses in plain text, and limits neither the size of a request's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The refusals of a connection: the app answers them, or raises them where it reads the body."""
 
 import asyncio

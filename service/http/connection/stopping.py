@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The end of a connection when its server stops."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What uvicorn writes its responses to, and how it pauses reading."""
 
 import asyncio

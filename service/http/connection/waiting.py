@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connections that wait for their clients."""
 
 import asyncio

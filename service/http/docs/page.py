@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """GET /docs: a page on which the API can be read and tried. It loads nothing from elsewhere.
 
 docs/decisions/docs-page.md says why it is Swagger UI, and how to take a newer one.

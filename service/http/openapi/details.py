@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """`details` of every error code, as types."""
 
 from typing import Annotated, Any, Literal, NotRequired

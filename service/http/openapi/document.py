@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The description of the API, OpenAPI 3.1, made from the table of operations."""
 
 from collections.abc import Iterable, Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Examples: real errors and sessions, which the service's own code turns into answers."""
 
 from datetime import UTC, datetime, timedelta

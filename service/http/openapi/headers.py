@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Headers of requests and answers: what each means, which values it has, and an example."""
 
 from typing import Any, NamedTuple

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The words at the beginning of the description."""
 
 from service.http.auth import TOKEN_MAX_LENGTH

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """An operation: what its route is made of, and its description."""
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Parameters of paths and queries."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Refusals: the schema of each error code, and the answer of an operation for each status."""
 
 from collections.abc import Iterable, Iterator, Mapping

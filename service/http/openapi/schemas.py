@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """JSON Schemas of bodies, query parameters and answers, from the types themselves."""
 
 from collections.abc import Iterable

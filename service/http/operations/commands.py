@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The commands to sessions, as operations."""
 
 from http import HTTPStatus

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Links: where an answer leads, by the names that OpenAPI gives to parts of a request or answer."""
 
 from collections.abc import Mapping

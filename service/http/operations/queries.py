@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The reads of sessions, as operations."""
 
 from http import HTTPStatus

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Health and description, as operations: they need no token."""
 
 from service.http import endpoints

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The table of operations: the routes and the description of the API are made from it."""
 
 from service.http.operations.commands import COMMANDS

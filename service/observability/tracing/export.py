@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Exports spans by OTLP over HTTP, as the standard variables OTEL_… of OpenTelemetry say."""
 
 import logging

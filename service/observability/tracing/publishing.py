@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Traces the relay: a span for each event that it publishes, in the trace of the event."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Traces the API: a span for each request, for each group of requests, for each transaction.
 
 A group may serve requests of several traces. Its span belongs to the trace of the first one, and is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What all spans have in common: the form of their context on the wire, and how they fail."""
 
 from opentelemetry.context import Context
