@@ -15,14 +15,12 @@ from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import CannotMeasure
 from benchmarks.plan import (
     ES256,
-    FAIL,
     FLOOD,
     HS256,
+    KINDS,
     LOAD,
     METRICS,
-    MIXED,
     PARTS,
-    READ,
     RECOVERY,
     RELAY,
     Plan,
@@ -49,7 +47,7 @@ kind of load at the base, once and briefly.
 """
 FULL: dict[str, Any] = {
     "parts": [LOAD, RECOVERY, FLOOD, RELAY, METRICS],
-    "kinds": [FAIL, READ, MIXED],
+    "kinds": list(KINDS),
     "connections": [1, 8, 64, 256, 1000],
     "rows": [10_000, 1_000_000, 10_000_000],
     "algorithms": [HS256, ES256],
@@ -61,7 +59,7 @@ FULL: dict[str, Any] = {
 }
 QUICK: dict[str, Any] = {
     "parts": [LOAD],
-    "kinds": [FAIL, READ, MIXED],
+    "kinds": list(KINDS),
     "connections": [64],
     "rows": [10_000],
     "algorithms": [HS256],
@@ -162,7 +160,7 @@ def _add_what(group: Any) -> None:
         "--again", action="store_true", help="with --add: also what they do not lack"
     )
     group.add_argument(
-        "--kinds", nargs="+", choices=[FAIL, READ, MIXED], metavar="KIND",
+        "--kinds", nargs="+", choices=KINDS, metavar="KIND",
         help="of load: fail sessions, read them, or mixed: plan, start and fail them",
     )  # fmt: skip
     group.add_argument("--connections", nargs="+", type=int, metavar="N", help="of the clients")
@@ -190,7 +188,7 @@ def _add_how(group: Any) -> None:
 
 def _add_settings(group: Any) -> None:
     group.add_argument(
-        "--postgres", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",
+        "--postgres", nargs="+", type=setting, default=[], metavar="NAME=VALUE",
         help="of PostgreSQL: shared_buffers=4GB",
     )  # fmt: skip
     group.add_argument(
@@ -198,7 +196,7 @@ def _add_settings(group: Any) -> None:
         help="how often the stream that events go to is flushed to disk (%(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--service", nargs="+", type=_setting, default=[], metavar="NAME=VALUE",
+        "--service", nargs="+", type=setting, default=[], metavar="NAME=VALUE",
         help="of this service: groups_in_flight=1",
     )  # fmt: skip
 
@@ -221,7 +219,7 @@ def _add_where(group: Any) -> None:
     )
 
 
-def _setting(given: str) -> tuple[str, str]:
+def setting(given: str) -> tuple[str, str]:
     name, separator, value = given.partition("=")
     if not (name and separator):
         raise ValueError(given)

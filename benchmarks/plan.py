@@ -8,6 +8,7 @@ from typing import Any
 FAIL, READ, MIXED = "fail", "read", "mixed"
 """Kinds of load: fail sessions, read them, or plan, start and fail them."""
 
+KINDS = FAIL, READ, MIXED
 HS256, ES256 = "HS256", "ES256"
 LOAD, RECOVERY, FLOOD, RELAY = "load", "recovery", "flood", "relay"
 METRICS, SOAK = "metrics", "soak"

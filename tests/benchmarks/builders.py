@@ -4,8 +4,10 @@
 from typing import Any
 
 from benchmarks.contenders.catalogue import SERVICE
+from benchmarks.load import Load
 from benchmarks.plan import BASE
 from benchmarks.results import Flooded, Measurement, Recovery, Relayed, Result, Results, Soak
+from benchmarks.turns import Turn
 
 
 def a_measurement(**facts: Any) -> Measurement:
@@ -76,6 +78,14 @@ def a_soak(**facts: Any) -> Soak:
         "resident": [90.0, 91.0],
     }
     return Soak(**usual | facts)
+
+
+def a_turn(*, succeeded: int = 2000, server_cpu: float = 0.5) -> Turn:
+    load = Load(
+        seconds=1.0, succeeded=succeeded, refused=0, broken=0,
+        p50=12.0, p90=20.0, p99=30.0, p999=50.0, max=80.0,
+    )  # fmt: skip
+    return Turn(load=load, server_cpu=server_cpu, database_cpu=0.1)
 
 
 def results_with(*everything: Result, **facts: Any) -> Results:
