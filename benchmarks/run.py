@@ -57,6 +57,9 @@ def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
     """Raises CannotMeasure. `data`: directory of databases and packages for later runs."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
+    if doubt := machine.doubt_about_python():
+        notes.append(doubt)
+        print(doubt)
     with preparing(plan, data) as bench:
         results = keep.begun(
             Results(

@@ -10,13 +10,14 @@ from typing import Protocol
 
 from benchmarks import load
 from benchmarks.checks.client import Client
+from benchmarks.checks.constant import check_constant_answer
 from benchmarks.checks.failing import check_failing, check_failing_without_database
 from benchmarks.checks.floor import check_pgbench
 from benchmarks.checks.lives import check_lives
 from benchmarks.checks.reading import check_reading, check_reading_without_database
 from benchmarks.checks.rows import Rows
 from benchmarks.cluster import Cluster
-from benchmarks.contenders.catalogue import Contender, Site
+from benchmarks.contenders.catalogue import BARE, CEILING, Contender, Site
 from benchmarks.fresh import Fresh, Share
 from benchmarks.issuer import Issuer
 from benchmarks.load import Load
@@ -25,8 +26,8 @@ from benchmarks.processes import Memory, Server, free_port, serving
 
 CHECKS = {FAIL: check_failing, READ: check_reading, MIXED: check_lives}
 CHECKS_WITHOUT_DATABASE = {
-    FAIL: check_failing_without_database,
-    READ: check_reading_without_database,
+    CEILING: {FAIL: check_failing_without_database, READ: check_reading_without_database},
+    BARE: {FAIL: check_constant_answer},
 }
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
@@ -67,7 +68,7 @@ def prepared(contender: Contender, setting: Setting) -> Iterator[Subject]:
         yield _Pgbench(setting)
         return
     with started(contender, setting) as server:
-        yield _Http(setting, server)
+        yield _Http(contender, setting, server)
 
 
 @contextmanager
@@ -89,7 +90,8 @@ def started(contender: Contender, setting: Setting) -> Iterator[Server]:
 
 
 class _Http:
-    def __init__(self, setting: Setting, server: Server) -> None:
+    def __init__(self, contender: Contender, setting: Setting, server: Server) -> None:
+        self._contender = contender
         self._setting = setting
         self._server = server
         self.under_way = setting.scenario.connections
@@ -98,7 +100,8 @@ class _Http:
         setting = self._setting
         with Client(self._server.url, setting.issuer) as client:
             if setting.database is None:
-                CHECKS_WITHOUT_DATABASE[setting.scenario.kind](client, setting.fresh)
+                checks = CHECKS_WITHOUT_DATABASE[self._contender.name]
+                checks[setting.scenario.kind](client, setting.fresh)
             else:
                 database = Rows(setting.cluster, setting.database)
                 CHECKS[setting.scenario.kind](client, database, setting.fresh)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx2
 
 from benchmarks.checks.expectations import require, require_refusal
-from benchmarks.fresh import REASON, session_id, token, user_id
+from benchmarks.fresh import REASON, TOKEN_LIFETIME_SECONDS, session_id, token, user_id
 from benchmarks.issuer import Issuer, issuing
 
 
@@ -58,6 +58,11 @@ class Client:
             answer = self._client.request(method, path, headers=headers)
             require_refusal(answer, 401, "UNAUTHENTICATED")
             require("WWW-Authenticate" in answer.headers, "A 401 says how to authenticate")
+
+    def with_expired_token(self, method: str, path: str) -> httpx2.Response:
+        long_ago = int(time.time()) - 2 * TOKEN_LIFETIME_SECONDS
+        expired = token(self._issuer, uuid4(), long_ago)
+        return self._client.request(method, path, headers={"Authorization": f"Bearer {expired}"})
 
     def _headers(self, user: UUID, more: dict[str, str]) -> dict[str, str]:
         bearer = token(self._issuer, user, int(time.time()))

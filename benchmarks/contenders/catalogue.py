@@ -82,8 +82,7 @@ def _this_service(site: Site) -> Start:
 
 
 def _ceiling(site: Site) -> Start:
-    application = "benchmarks.contenders.ceiling:create_app"
-    return Start([*UVICORN, f"--port={site.port}", application], _settings(site))
+    return Start([sys.executable, "-m", "benchmarks.contenders.ceiling"], _settings(site))
 
 
 def _settings(site: Site) -> dict[str, str]:
@@ -99,7 +98,7 @@ def _settings(site: Site) -> dict[str, str]:
 
 
 def _uvicorn(module: str) -> Callable[[Site], Start]:
-    application = f"benchmarks.contenders.{module}.app:create_app"
+    application = f"benchmarks.contenders.{module}:create_app"
     return lambda site: Start(
         [*UVICORN, f"--port={site.port}", application], _plain_environment(site)
     )
@@ -162,6 +161,7 @@ ASYNCPG = "starlette-asyncpg"
 FASTIFY_PG = "fastify-pg"
 FLOOR = "pgbench"
 CEILING = "http-ceiling"
+BARE = "starlette-bare"
 
 CONTENDERS = {
     contender.name: contender
@@ -175,13 +175,13 @@ CONTENDERS = {
         Contender(
             name=FASTAPI,
             title="FastAPI + SQLAlchemy ORM",
-            start=_uvicorn("fastapi_orm"),
+            start=_uvicorn("fastapi_orm.app"),
             sweeps=frozenset({"kind", "connections"}),
         ),
         Contender(
             name=ASYNCPG,
             title="Starlette + asyncpg by hand",
-            start=_uvicorn("starlette_asyncpg"),
+            start=_uvicorn("starlette_asyncpg.app"),
             sweeps=frozenset({"kind", "connections", "algorithm"}),
         ),
         Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=_install_fastify),
@@ -193,6 +193,14 @@ CONTENDERS = {
             uses_database=False,
             sweeps=frozenset({"kind", "connections"}),
             kinds=frozenset({FAIL, READ}),
+        ),
+        Contender(
+            name=BARE,
+            title="bare Starlette, a constant answer",
+            start=_uvicorn("bare"),
+            uses_database=False,
+            sweeps=frozenset({"connections"}),
+            kinds=frozenset({FAIL}),
         ),
     )
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
 
-from benchmarks.contenders.catalogue import ASYNCPG, CEILING, FASTAPI, FLOOR, SERVICE
+from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING, FASTAPI, FLOOR, SERVICE
 from benchmarks.plan import BASE, LIVES, READS, Scenario
 from benchmarks.results import Measurement, Results
 
@@ -68,6 +68,11 @@ def _ratio(
         return Verdict(form.format(ratio, 100 * ratio), at_least <= ratio <= at_most)
 
     return judge
+
+
+def _against_bare(results: Results) -> Verdict | None:
+    """The HTTP path without a database."""
+    return _ratio((CEILING, BASE, rate), (BARE, BASE, rate), at_least=0.6, form=IN_PERCENT)(results)
 
 
 def _many_connections(results: Results) -> Verdict | None:
@@ -190,6 +195,11 @@ TARGETS = (
         "reads: Starlette + asyncpg by hand", "1.6 ×", ASYNCPG, 1.6, IN_HUNDREDTHS, scenario=READS
     ),
     _throughput("reads: own HTTP ceiling", "65 % of it", CEILING, 0.65, IN_PERCENT, scenario=READS),
+    Target(
+        "the HTTP path without a database: bare Starlette",
+        "60 % of its throughput",
+        _against_bare,
+    ),
     Target(
         "p99 at 64 connections",
         "at most 4 × the median",

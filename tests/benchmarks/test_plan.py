@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from benchmarks.contenders.catalogue import CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE
+from benchmarks.contenders.catalogue import BARE, CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE
 from benchmarks.plan import BASE, ES256, FAIL, HS256, LIVES, MIXED, READ, READS, Scenario, sweeps
 
 
@@ -28,6 +28,8 @@ def test_without_the_kind_fail_there_is_no_sweep() -> None:
         (FASTAPI, LIVES, True),
         (CEILING, READS, True),
         (CEILING, LIVES, False),
+        (BARE, BASE, True),
+        (BARE, READS, False),
         (FLOOR, Scenario(connections=8), True),
         (FLOOR, Scenario(connections=256), False),
         (FLOOR, Scenario(algorithm=ES256), False),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from benchmarks.contenders.catalogue import ASYNCPG, CEILING
+from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING
 from benchmarks.plan import LIVES, READS, Scenario
 from benchmarks.report.targets import TARGETS, Verdict
 from benchmarks.results import Flooded, Recovery, Relayed, Results
@@ -36,6 +36,18 @@ def test_a_target_compares_measurements_of_the_same_kind_of_load(
         verdict = verdict_on(target, results_with(elsewhere, theirs, ours))
         assert verdict is not None
         assert verdict.reached is reached
+
+
+@pytest.mark.parametrize(("rate", "reached"), [(600.0, True), (590.0, False)])
+def test_compares_the_http_path_without_a_database_with_bare_starlette(
+    rate: float, *, reached: bool
+) -> None:
+    results = results_with(
+        a_measurement(contender=BARE, requests_per_second=1000.0),
+        a_measurement(contender=CEILING, requests_per_second=rate),
+    )
+    verdict = verdict_on("the HTTP path without a database: bare Starlette", results)
+    assert verdict == Verdict(f"{rate / 10:.0f} %", reached=reached)
 
 
 @pytest.mark.parametrize(
