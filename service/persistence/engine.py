@@ -45,7 +45,7 @@ class _Generation:
 
 
 class _Connection(asyncpg.Connection):
-    """Sends `after_begin`, a statement, together with the next BEGIN, in one round trip.
+    """Sends `after_begin`, statements, together with the next BEGIN, in one round trip.
 
     Refuses any other statement before it, which would run with the rights of the login.
     """
@@ -155,8 +155,8 @@ def _unique_names() -> Callable[[], str]:
 
 
 @contextmanager
-def transaction(engine: Engine, settings: Mapping[str, str]) -> Iterator[Connection]:
-    """A transaction that begins with these settings, and is rolled back unless committed.
+def transaction(engine: Engine, settings: str) -> Iterator[Connection]:
+    """A transaction that is rolled back unless committed; it begins with the statements `settings`.
 
     The first statement in the block sends BEGIN. The caller limits the time by `cut_after`.
 
@@ -167,7 +167,7 @@ def transaction(engine: Engine, settings: Mapping[str, str]) -> Iterator[Connect
     except DRIVER_ERRORS as exc:  # of the statements that SQLAlchemy sends on a new connection
         raise unavailable(exc) from exc
     driver = driver_connection(connection)
-    driver.after_begin = _set_until_the_end(settings)
+    driver.after_begin = settings
     try:
         yield connection
     finally:
@@ -178,9 +178,7 @@ def transaction(engine: Engine, settings: Mapping[str, str]) -> Iterator[Connect
 
 
 @asynccontextmanager
-async def awaited_transaction(
-    engine: AsyncEngine, settings: Mapping[str, str]
-) -> AsyncIterator[AsyncConnection]:
+async def awaited_transaction(engine: AsyncEngine, settings: str) -> AsyncIterator[AsyncConnection]:
     """A `transaction` whose statements are awaited one by one."""
     opened = transaction(engine.sync_engine, settings)
     connection = await greenlet_spawn(opened.__enter__)
@@ -190,10 +188,12 @@ async def awaited_transaction(
         await greenlet_spawn(opened.__exit__, None, None, None)
 
 
-def _set_until_the_end(settings: Mapping[str, str]) -> str:
-    """A statement. Nothing is escaped: values are names, limits in milliseconds, ids of users."""
-    calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-    return f"SELECT {', '.join(calls)}"
+def set_locally(settings: Mapping[str, str]) -> str:
+    """Statements for settings that end with the transaction. Nothing is escaped: values are fixed.
+
+    PostgreSQL neither plans SET nor takes a snapshot for it: half the time of `set_config`.
+    """
+    return " ".join(f"SET LOCAL {name} = '{value}';" for name, value in settings.items())
 
 
 def milliseconds(seconds: float) -> str:

@@ -14,6 +14,7 @@ from service.persistence.engine import (
     cut_after,
     driver_connection,
     milliseconds,
+    set_locally,
 )
 from service.persistence.errors import translate_commit_errors, translate_errors
 from service.persistence.roles import OPTIONS, problem_of_login
@@ -84,7 +85,7 @@ class RoleTransactions:
         }
         with translate_errors():
             await self._check_login()
-            async with awaited_transaction(self._engine, settings) as connection:
+            async with awaited_transaction(self._engine, set_locally(settings)) as connection:
                 yield kind(connection, patience)
 
     async def _check_login(self) -> None:
@@ -92,7 +93,7 @@ class RoleTransactions:
         if self._is_login_checked:
             return
         settings = {"statement_timeout": milliseconds(self._statement_timeout)}
-        async with awaited_transaction(self._engine, settings) as connection:
+        async with awaited_transaction(self._engine, set_locally(settings)) as connection:
             driver = driver_connection(connection.sync_connection)  # type: ignore[arg-type]  # open
             with cut_after(driver, self._statement_timeout + self._lease):
                 problem = await problem_of_login(connection, self._role)

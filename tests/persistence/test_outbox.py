@@ -81,7 +81,7 @@ async def test_the_database_ends_a_silent_relay_after_exactly_the_lease(
     assert limits == ["7s", "0" if opened == "long_turn" else "5s"]
 
 
-@pytest.mark.parametrize("moment", [b"set_config", b"pg_try_advisory_xact_lock"])
+@pytest.mark.parametrize("moment", [b"SET LOCAL", b"pg_try_advisory_xact_lock"])
 async def test_does_not_wait_for_a_host_that_vanished(
     database: TestDatabase, moment: bytes
 ) -> None:
