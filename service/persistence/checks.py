@@ -29,7 +29,7 @@ that it takes away what this code needs."""
 OK = "ok"
 NAMES = (DATABASE, "role", "policies", "schema")
 
-_ACTING = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
+_ACTING = "((user_id = ANY (( SELECT service_acting_users() AS service_acting_users))) IS TRUE)"
 _RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
 _ERASER = f"(CURRENT_USER = '{ERASER_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
