@@ -41,9 +41,14 @@ TEXT_PATTERN = f"^[^{FORBIDDEN_CONTROLS}]*$"
 """Allowed characters, as a pattern of JSON Schema, which knows no lone surrogates."""
 
 
+def is_canonical_uuid(text: str) -> bool:
+    """The form 8-4-4-4-12 in either case. Python's and pydantic's parsers accept more forms."""
+    return text.isascii() and _CANONICAL_UUID.fullmatch(text) is not None
+
+
 def parse_canonical_uuid(text: str) -> UUID | None:
-    """The form 8-4-4-4-12 in either case, or None. Python's parser accepts more forms."""
-    return UUID(text) if text.isascii() and _CANONICAL_UUID.fullmatch(text) else None
+    """None if the text has another form."""
+    return UUID(text) if is_canonical_uuid(text) else None
 
 
 def _validate_date_time(value: object) -> datetime | None:

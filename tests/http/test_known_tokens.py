@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from service.application.errors import DependencyUnavailable
 from service.http import auth
-from service.http.auth import LEEWAY_SECONDS, Authenticator
+from service.http.auth import Authenticator
+from service.http.claims import LEEWAY_SECONDS
 from service.http.errors import Unauthenticated
 from service.http.key_set import KeySet
 from service.http.observing import KeySetFetch, ObserveTokenCheck, TokenCheck, ignore
@@ -113,7 +114,7 @@ async def test_a_kept_token_is_not_verified_again(monkeypatch: pytest.MonkeyPatc
     header = [f"Bearer {a_token(user_id)}"]
     assert await authenticator.authenticate(header) == user_id
 
-    monkeypatch.setattr(jwt, "decode", None)
+    monkeypatch.setattr(jwt.PyJWS, "decode", None)
 
     assert await authenticator.authenticate(header) == user_id
 
@@ -162,3 +163,17 @@ async def test_keeps_a_bounded_number_of_tokens(monkeypatch: pytest.MonkeyPatch)
     for user_id, header in list(zip(users, headers, strict=True)) * 2:
         assert await authenticator.authenticate(header) == user_id
         assert len(authenticator._verified) <= 2  # noqa: SLF001  no public way shows it
+
+
+async def test_a_full_cache_forgets_the_token_that_was_verified_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(auth, "VERIFIED_TOKENS_MAX", 2)
+    seen: list[TokenCheck] = []
+    authenticator = an_authenticator(HandClock(NOW), observe=seen.append)
+    first, second, third = ([f"Bearer {a_token(iat=NOW, exp=NOW + 3600)}"] for _ in range(3))
+
+    for header in (first, second, third, second, third, first):
+        await authenticator.authenticate(header)
+
+    assert seen == ["verified", "verified", "verified", "known", "known", "verified"]
