@@ -161,7 +161,7 @@ def _add_what(group: Any) -> None:
     )
     group.add_argument(
         "--kinds", nargs="+", choices=KINDS, metavar="KIND",
-        help="of load: fail sessions, read them, or mixed: plan, start and fail them",
+        help=f"of load, some of: {', '.join(KINDS)}",
     )  # fmt: skip
     group.add_argument("--connections", nargs="+", type=int, metavar="N", help="of the clients")
     group.add_argument(

@@ -99,13 +99,14 @@ def table(titles: Sequence[str], series: Sequence[Series]) -> Iterator[str]:
     width = max(map(len, titles))
     yield (
         f"{'':{width}}  {'requests/s':>10}  {'ratio':>18}  {'server CPU':>10}  {'ratio':>18}"
-        f"  {'PostgreSQL CPU':>14}  {'p50 ms':>7}  {'p99 ms':>7}  {'errors':>6}"
+        f"  {'PostgreSQL CPU':>14}  {'wrk CPU':>7}  {'p50 ms':>7}  {'p99 ms':>7}  {'errors':>6}"
     )
     for title, each in zip(titles, series, strict=True):
         yield (
             f"{title:{width}}  {each.rate:10,.0f}"
             f"  {_words(each.throughput_against(series[0])):>18}  {each.server_cost:10.3f}"
             f"  {_words(each.cost_against(series[0])):>18}  {each.database_cost:14.3f}"
+            f"  {each.generator_cost:7.3f}"
             f"  {each.p50:7.1f}  {each.p99:7.1f}  {each.errors:6,}"
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from benchmarks.issuer import Issuer
-from benchmarks.plan import FAIL, MIXED, READ
+from benchmarks.plan import FAIL, LIVED, MIXED, READ, REREAD
 
 RESERVED = 10
 """Extra sessions, for the check that a contender does the job."""
@@ -77,7 +77,7 @@ class Fresh:
 
     def requests(self, kind: str, algorithm: str) -> Path:
         """`count` requests of equal length, one after another."""
-        return self.directory / f"requests-{kind}-{algorithm}"
+        return self.directory / f"requests-{PREPARED_AS.get(kind, kind)}-{algorithm}"
 
     def request_length(self, kind: str, algorithm: str) -> int:
         return self.requests(kind, algorithm).stat().st_size // self.count
@@ -90,6 +90,8 @@ class Fresh:
         )
         now = int(time.time())
         for kind, issuer in issuers:
+            if self.requests(kind, issuer.algorithm).exists():
+                continue
             requests = (REQUESTS[kind](each, issuer, now) for each in range(self.count))
             _write(self.requests(kind, issuer.algorithm), requests)
 
@@ -136,24 +138,42 @@ def _planning(number: int, issuer: Issuer, now: int) -> str:
     return _request("POST /sessions", bearer, PLANNED, f"X-Request-Id: life-{number:010}\r\n")
 
 
+def _training(number: int, issuer: Issuer, now: int) -> str:
+    """No request, but the session's id and the headers of a user for wrk/lived.lua.
+
+    Users with an even number have their session in progress; the others have none.
+    """
+    user = newcomer_id(number) if number % 2 else user_id(number)
+    head = _head(token(issuer, user, now), f"X-Request-Id: life-{number:010}\r\n")
+    return f"{session_id(number)}{head}"
+
+
+PREPARED_AS = {REREAD: READ}
+"""Kinds of load that send the same requests in another way."""
+
 REQUESTS: dict[str, Callable[[int, Issuer, int], str]] = {
     FAIL: _failing,
     READ: _reading,
+    REREAD: _reading,
     MIXED: _planning,
+    LIVED: _training,
 }
 
 
 def _request(
     method_and_path: str, bearer: str, body: dict[str, Any] | None = None, more: str = ""
 ) -> str:
-    head = (
-        f"{method_and_path} HTTP/1.1\r\n"
+    head = f"{method_and_path} HTTP/1.1\r\n{_head(bearer, more)}"
+    if body is None:
+        return f"{head}\r\n"
+    text = json.dumps(body)
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+
+
+def _head(bearer: str, more: str) -> str:
+    return (
         "Host: training.example.com\r\n"
         "User-Agent: training/1.0\r\n"
         "Accept: application/json\r\n"
         f"Authorization: Bearer {bearer}\r\n{more}"
     )
-    if body is None:
-        return f"{head}\r\n"
-    text = json.dumps(body)
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"

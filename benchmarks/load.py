@@ -1,27 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Load by wrk over HTTP, or by pgbench, and its results."""
+"""Load by wrk over HTTP, and its results."""
 
 import json
-import math
-import re
+import resource
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cluster import LOGIN, Cluster
 from benchmarks.fresh import Fresh, Share
-from benchmarks.plan import FAIL, MIXED, READ, Scenario
+from benchmarks.plan import FAIL, LIVED, MIXED, READ, READING, REREAD, Scenario
 
 SCRIPTS = Path(__file__).with_name("wrk")
-SCRIPT = {FAIL: "prepared", READ: "prepared", MIXED: "lives"}
+SCRIPT = {FAIL: "prepared", READ: "prepared", REREAD: "reread", MIXED: "lives", LIVED: "lived"}
 WINDOW_SECONDS = 0.05
 """Must equal the value in wrk/windows.lua."""
 
-PGBENCH_SCRIPT = Path(__file__).parent / "contenders" / "pgbench.sql"
 TIMEOUT = "10s"
 MANY_CONNECTIONS = 8
 """From this number of connections on, wrk and pgbench use two threads."""
@@ -49,7 +45,8 @@ class Window:
 class Load:
     """The results of a load. Latencies in milliseconds.
 
-    `refused`: answers other than 2xx; `broken`: lost connections and timeouts.
+    `refused`: answers other than 2xx; `broken`: lost connections and timeouts. `written`: how many
+    successes were changes. `generator_cpu`: seconds of wrk or pgbench.
     """
 
     seconds: float
@@ -61,6 +58,8 @@ class Load:
     p99: float
     p999: float
     max: float
+    written: int
+    generator_cpu: float
     windows: list[Window] = field(default_factory=list)
 
     @property
@@ -75,10 +74,20 @@ def require_wrk() -> str:
 
 
 def over_http(
-    url: str, fresh: Fresh, share: Share, scenario: Scenario, seconds: int, *, script: str = ""
+    url: str,
+    fresh: Fresh,
+    share: Share,
+    scenario: Scenario,
+    seconds: int,
+    *,
+    script: str = "",
+    argument: str = "",
 ) -> Load:
-    """`script` replaces the script of the kind of load; `windows` also records times of answers."""
-    threads = _threads(scenario.connections)
+    """`script` replaces the script of the kind of load; `windows` also records times of answers.
+
+    `argument`: one more of the script.
+    """
+    threads = threads_for(scenario.connections)
     requests = scenario.kind, scenario.algorithm
     command = [
         require_wrk(),
@@ -93,21 +102,37 @@ def over_http(
         fresh.request_length(*requests),
         share.first,
         share.count // threads,
+        argument,
     ]
-    run = _run(command)
+    before = cpu_seconds_of_children()
+    process = run(command)
+    spent = cpu_seconds_of_children() - before
     try:
-        seen = json.loads(run.stderr.splitlines()[-1])
+        seen = json.loads(process.stderr.splitlines()[-1])
     except (ValueError, IndexError):
-        raise LoadFailed(f"wrk failed:\n{run.stderr}{run.stdout}") from None
+        raise LoadFailed(f"wrk failed:\n{process.stderr}{process.stdout}") from None
     if seen["exhausted"]:
         raise LoadFailed(f"{share.count:,} requests were not enough; give a higher --rate-max")
-    return _over_http(seen)
+    return _over_http(seen, scenario, spent)
 
 
-def _over_http(seen: dict[str, Any]) -> Load:
+def greet(url: str, fresh: Fresh, share: Share, scenario: Scenario, seconds: int) -> None:
+    """Shows the tokens of the users who are under way at the beginning of the load to the server.
+
+    Only if users send several requests: the load begins in the middle of their lives.
+    """
+    if scenario.kind == LIVED:
+        over_http(url, fresh, share, scenario, seconds, argument="greet")
+
+
+def _over_http(seen: dict[str, Any], scenario: Scenario, generator_cpu: float) -> Load:
+    succeeded = seen["answers"] - seen["refusals"]
+    written = dict.fromkeys(READING, 0) | {LIVED: seen["written"]}
     return Load(
         seconds=seen["seconds"],
-        succeeded=seen["answers"] - seen["refusals"],
+        succeeded=succeeded,
+        written=written.get(scenario.kind, succeeded),
+        generator_cpu=generator_cpu,
         refused=seen["refusals"],
         broken=seen["socket_errors"] + seen["timeouts"],
         **{name: seen[name] for name in LATENCIES},
@@ -118,69 +143,17 @@ def _over_http(seen: dict[str, Any]) -> Load:
     )
 
 
-def by_pgbench(
-    cluster: Cluster,
-    database: str,
-    first: int,
-    *,
-    clients: int,
-    seconds: int | None = None,
-) -> Load:
-    """One transaction per client if `seconds` is None."""
-    command = [
-        cluster.server.binaries / "pgbench",
-        f"--host={cluster.server.socket_dir}",
-        f"--username={LOGIN}",
-        "--no-vacuum",
-        "--protocol=prepared",
-        f"--client={clients}",
-        f"--jobs={_threads(clients)}",
-        f"--define=clients={clients}",
-        f"--define=first={first}",
-        "--define=i=-1",
-        f"--time={seconds}" if seconds else "--transactions=1",
-        f"--file={PGBENCH_SCRIPT}",
-        "--log",
-    ]
-    with tempfile.TemporaryDirectory() as logs:
-        run = _run([*command, f"--log-prefix={logs}/log", database])
-        latencies = sorted(
-            int(line.split()[2]) / 1000
-            for log in Path(logs).iterdir()
-            for line in log.read_text().splitlines()
-        )
-    if run.returncode:
-        raise LoadFailed(f"pgbench failed:\n{run.stderr}")
-    return _load(run.stdout, latencies)
+def cpu_seconds_of_children() -> float:
+    """Only of use as a difference: it counts every child that has ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def _load(report: str, latencies: Sequence[float]) -> Load:
-    rate = re.search(r"tps = ([\d.]+) \(without initial connection time\)", report)
-    failed = re.search(r"number of failed transactions: (\d+)", report)
-    if not rate or not failed or not latencies:
-        raise LoadFailed(f"pgbench says nothing useful:\n{report}")
-    return Load(
-        seconds=len(latencies) / float(rate[1]),
-        succeeded=len(latencies),
-        refused=int(failed[1]),
-        broken=0,
-        p50=_percentile(latencies, 50),
-        p90=_percentile(latencies, 90),
-        p99=_percentile(latencies, 99),
-        p999=_percentile(latencies, 99.9),
-        max=latencies[-1],
-    )
-
-
-def _percentile(ascending: Sequence[float], percent: float) -> float:
-    return ascending[max(math.ceil(len(ascending) * percent / 100) - 1, 0)]
-
-
-def _threads(connections: int) -> int:
+def threads_for(connections: int) -> int:
     return 2 if connections >= MANY_CONNECTIONS else 1
 
 
-def _run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[object]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603  wrk and pgbench
         [str(each) for each in command], capture_output=True, text=True, check=False
     )

@@ -10,10 +10,11 @@ from pathlib import Path
 from benchmarks.checks.expectations import DoesNotDoTheJob
 from benchmarks.cluster import Cluster
 from benchmarks.contenders.catalogue import Contender
+from benchmarks.disk import Disk
 from benchmarks.fresh import Fresh, Share
 from benchmarks.issuer import Issuer
 from benchmarks.load import LATENCIES, Load, LoadFailed
-from benchmarks.plan import READ, Plan, Scenario
+from benchmarks.plan import READING, Plan, Scenario
 from benchmarks.processes import ServerDied
 from benchmarks.results import Measurement
 from benchmarks.subjects import Setting, prepared
@@ -43,10 +44,12 @@ class Bench:
         ):
             subject.check()
             subject.load(self.warm_up, self.plan.warm_up)
+            subject.greet(self.measured, self.plan.warm_up)
             time.sleep(SETTLE_SECONDS)
             written = count_written(setting)
             before = subject.cpu_seconds(), self.cluster.cpu_seconds()
-            seen = subject.load(self.measured, self.plan.duration)
+            with Disk.probed(self.data) as disk:
+                seen = subject.load(self.measured, self.plan.duration)
             after = subject.cpu_seconds(), self.cluster.cpu_seconds()
             time.sleep(SETTLE_SECONDS)
             require_written(count_written(setting) - written, seen, setting, subject.under_way)
@@ -61,8 +64,11 @@ class Bench:
             errors=seen.errors,
             server_cpu=(after[0] - before[0]) / thousands,
             database_cpu=(after[1] - before[1]) / thousands,
+            generator_cpu=seen.generator_cpu / thousands,
             resident=memory.resident,
             proportional=memory.proportional,
+            slowest_sync=disk.slowest,
+            stalled=disk.stalled,
         )
 
     @property
@@ -108,13 +114,13 @@ def count_written(setting: Setting) -> int:
 
 
 def require_written(written: int, seen: Load, setting: Setting, under_way: int) -> None:
-    """Requires one row in the outbox for each successful answer, and no others.
+    """Requires one row in the outbox for each change that was answered, and no others.
 
     Allows for requests that were `under_way` at the end of the load and of the warm-up.
     """
     if setting.database is None:
         return
-    least = 0 if setting.scenario.kind == READ else seen.succeeded
-    most = 0 if setting.scenario.kind == READ else seen.succeeded + seen.errors + 2 * under_way
+    least = seen.written
+    most = 0 if setting.scenario.kind in READING else seen.written + seen.errors + 2 * under_way
     if not least <= written <= most:
-        raise DoesNotDoTheJob(f"{seen.succeeded:,} successes, but {written:,} events were written.")
+        raise DoesNotDoTheJob(f"{seen.written:,} changes, but {written:,} events were written.")

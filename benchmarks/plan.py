@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-FAIL, READ, MIXED = "fail", "read", "mixed"
-"""Kinds of load: fail sessions, read them, or plan, start and fail them."""
+LIVED, FAIL, READ, REREAD, MIXED = "lived", "fail", "read", "reread", "mixed"
+"""Kinds of load: users who train with an app, one token each; users who read again, with a token
+that is known; or requests each with a new token: fail sessions, read them, or plan, start and fail
+them."""
 
-KINDS = FAIL, READ, MIXED
+KINDS = LIVED, FAIL, READ, REREAD, MIXED
+READING = READ, REREAD
 HS256, ES256 = "HS256", "ES256"
 LOAD, RECOVERY, FLOOD, RELAY = "load", "recovery", "flood", "relay"
 METRICS, SOAK = "metrics", "soak"
@@ -38,7 +41,8 @@ class Scenario:
 
 
 BASE = Scenario()
-READS, LIVES = Scenario(kind=READ), Scenario(kind=MIXED)
+APP, LIVES = Scenario(kind=LIVED), Scenario(kind=MIXED)
+READS, REREADS = Scenario(kind=READ), Scenario(kind=REREAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

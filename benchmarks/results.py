@@ -16,7 +16,10 @@ Identity = tuple[object, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One run. Latencies in ms; `*_cpu`: seconds per 1,000 requests; memory: MiB per worker."""
+    """One run. Latencies in ms; `*_cpu`: seconds per 1,000 requests; memory: MiB per worker.
+
+    `slowest_sync`: ms of the disk's slowest write; `stalled`: seconds of its writes that stalled.
+    """
 
     contender: str
     scenario: Scenario
@@ -32,6 +35,9 @@ class Measurement:
     database_cpu: float
     resident: float
     proportional: float
+    generator_cpu: float = 0
+    slowest_sync: float = 0
+    stalled: float = 0
 
     @property
     def identity(self) -> Identity:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Contenders ready to be measured: a server under the load of wrk, or pgbench."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +15,29 @@ from benchmarks.checks.floor import check_pgbench
 from benchmarks.checks.lives import check_lives
 from benchmarks.checks.reading import check_reading, check_reading_without_database
 from benchmarks.checks.rows import Rows
+from benchmarks.checks.training import check_training
 from benchmarks.cluster import Cluster
 from benchmarks.contenders.catalogue import BARE, CEILING, Contender, Site
 from benchmarks.fresh import Fresh, Share
 from benchmarks.issuer import Issuer
 from benchmarks.load import Load
-from benchmarks.plan import FAIL, MIXED, READ, Scenario
+from benchmarks.pgbench import by_pgbench
+from benchmarks.plan import FAIL, LIVED, MIXED, READ, REREAD, Scenario
 from benchmarks.processes import Memory, Server, free_port, serving
 
-CHECKS = {FAIL: check_failing, READ: check_reading, MIXED: check_lives}
+CHECKS = {
+    FAIL: check_failing,
+    READ: check_reading,
+    REREAD: check_reading,
+    MIXED: check_lives,
+    LIVED: check_training,
+}
 CHECKS_WITHOUT_DATABASE = {
-    CEILING: {FAIL: check_failing_without_database, READ: check_reading_without_database},
+    CEILING: {
+        FAIL: check_failing_without_database,
+        READ: check_reading_without_database,
+        REREAD: check_reading_without_database,
+    },
     BARE: {FAIL: check_constant_answer},
 }
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nowhere"
@@ -54,6 +65,8 @@ class Subject(Protocol):
 
     def check(self) -> None:
         """Raises DoesNotDoTheJob. Uses up the reserved sessions."""
+
+    def greet(self, share: Share, seconds: int) -> None: ...
 
     def load(self, share: Share, seconds: int) -> Load: ...
 
@@ -106,6 +119,10 @@ class _Http:
                 database = Rows(setting.cluster, setting.database)
                 CHECKS[setting.scenario.kind](client, database, setting.fresh)
 
+    def greet(self, share: Share, seconds: int) -> None:
+        setting = self._setting
+        load.greet(self._server.url, setting.fresh, share, setting.scenario, seconds)
+
     def load(self, share: Share, seconds: int) -> Load:
         setting = self._setting
         return load.over_http(self._server.url, setting.fresh, share, setting.scenario, seconds)
@@ -128,8 +145,11 @@ class _Pgbench:
     def check(self) -> None:
         check_pgbench(Rows(self._setting.cluster, self._database), self._setting.fresh)
 
+    def greet(self, share: Share, seconds: int) -> None:
+        pass
+
     def load(self, share: Share, seconds: int) -> Load:
-        return load.by_pgbench(
+        return by_pgbench(
             self._setting.cluster,
             self._database,
             share.first,
@@ -138,9 +158,7 @@ class _Pgbench:
         )
 
     def cpu_seconds(self) -> float:
-        """Only of use as a difference: it counts every child that has ended."""
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+        return load.cpu_seconds_of_children()
 
     def memory(self) -> Memory:
         return Memory(resident=0, proportional=0)

@@ -72,6 +72,10 @@ class Series:
         return self._per_thousand(sum(turn.database_cpu for turn in self.turns))
 
     @property
+    def generator_cost(self) -> float:
+        return self._per_thousand(sum(turn.load.generator_cpu for turn in self.turns))
+
+    @property
     def p50(self) -> float:
         return median(turn.load.p50 for turn in self.turns)
 
@@ -138,6 +142,7 @@ def _shares(fresh: Fresh, turns: int) -> Iterator[Share]:
 
 
 def _turn(server: Server, cluster: Cluster, fresh: Fresh, scenario: Scenario, share: Share) -> Turn:
+    load.greet(server.url, fresh, share, scenario, TURN_SECONDS)
     before = server.cpu_seconds(), cluster.cpu_seconds()
     one = load.over_http(server.url, fresh, share, scenario, TURN_SECONDS)
     return Turn(

@@ -38,6 +38,15 @@ class Client:
         """`headers` in snake_case: idempotency_key, if_match."""
         return self._client.post(path, headers=self._headers(user, headers), json=body or {})
 
+    def patch(
+        self, user: UUID, session: UUID | str, body: dict[str, Any], **headers: str
+    ) -> httpx2.Response:
+        path = f"/sessions/{session}"
+        return self._client.patch(path, headers=self._headers(user, headers), json=body)
+
+    def list(self, user: UUID, **query: str) -> httpx2.Response:
+        return self._client.get("/sessions", headers=self._headers(user, {}), params=query)
+
     def fail(
         self,
         user: UUID,

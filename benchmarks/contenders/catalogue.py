@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.issuer import Issuer
-from benchmarks.plan import FAIL, MIXED, POOL_SIZE, READ, WORKERS, Scenario
+from benchmarks.plan import FAIL, KINDS, POOL_SIZE, READ, REREAD, WORKERS, Scenario
 
 ROOT = Path(__file__).parents[2]
 FASTIFY = Path(__file__).parent / "fastify_pg"
@@ -69,7 +69,7 @@ class Contender:
     uses_database: bool = True
     most_connections: int | None = None
     sweeps: frozenset[str] = frozenset({"connections"})
-    kinds: frozenset[str] = frozenset({FAIL, READ, MIXED})
+    kinds: frozenset[str] = frozenset(KINDS)
 
     def takes_part_in(self, scenario: Scenario) -> bool:
         if self.most_connections and scenario.connections > self.most_connections:
@@ -192,7 +192,7 @@ CONTENDERS = {
             start=_ceiling,
             uses_database=False,
             sweeps=frozenset({"kind", "connections"}),
-            kinds=frozenset({FAIL, READ}),
+            kinds=frozenset({FAIL, READ, REREAD}),
         ),
         Contender(
             name=BARE,

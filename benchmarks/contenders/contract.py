@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ STATUS_OF_CODE = {
     "IDEMPOTENCY_KEY_REUSED": 422,
     "INVALID_REASON": 422,
     "INVALID_NOTES": 422,
+    "NO_REPETITIONS": 422,
 }
 _STAGES = {"planned": 0, "in_progress": 1, "completed": 2, "failed": 2}
 _FORBIDDEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
@@ -66,15 +68,23 @@ def active_session_exists(active: UUID | None) -> Refused:
     )
 
 
-def require_status(session_id: UUID, status: str, required: str) -> None:
-    if status == required:
+def require_status(session_id: UUID, status: str, *accepted: str) -> None:
+    """A refusal names the first of the accepted statuses."""
+    if status in accepted:
         return
+    required = accepted[0]
     raise Refused(
         "INVALID_STATUS",
         f"The session is {status}; it has to be {required}.",
         {"sessionId": str(session_id), "currentStatus": status, "requiredStatus": required},
-        status=422 if _STAGES[status] < _STAGES[required] else 409,
+        status=422 if _STAGES[status] < min(_STAGES[each] for each in accepted) else 409,
     )
+
+
+def require_repetitions(session_id: UUID, sets: Sequence[int | None]) -> None:
+    if not any(sets):
+        details = {"sessionId": str(session_id)}
+        raise Refused("NO_REPETITIONS", "A completed session needs a repetition.", details)
 
 
 def timestamp(moment: datetime) -> str:

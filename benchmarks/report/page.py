@@ -8,12 +8,13 @@ from string import Template
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.plan import BASE, LIVES, READS
+from benchmarks.plan import APP, BASE, LIVES, READS, REREADS
 from benchmarks.relaying import SAMPLE_SECONDS
 from benchmarks.report import curves, outcomes, plots
 from benchmarks.report.canvas import STYLE, save
 from benchmarks.report.tables import NONE, contenders, sweep, table
-from benchmarks.report.targets import TARGETS, rate, tail
+from benchmarks.report.targets import TARGETS
+from benchmarks.report.verdicts import rate, tail
 from benchmarks.results import Results
 
 PAGE = Template(Path(__file__).with_name("page.md").read_text())
@@ -25,9 +26,11 @@ def write(results: Results, page: Path) -> None:
     page.write_text(
         PAGE.substitute(
             targets=_targets(results),
+            app=contenders(results, APP),
             base=contenders(results, BASE),
             lives=contenders(results, LIVES),
             reads=contenders(results, READS),
+            rereads=contenders(results, REREADS),
             connections=sweep(results, "connections", rate),
             tails=sweep(results, "connections", tail, "{:,.1f}"),
             rows=sweep(results, "rows", rate),

@@ -9,13 +9,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.contenders.catalogue import CONTENDERS
-from benchmarks.plan import BASE, LIVES, READS
+from benchmarks.plan import APP, BASE, LIVES, READS, REREADS
 from benchmarks.report.canvas import COLOURS, axes_for, legend
-from benchmarks.report.targets import rate
+from benchmarks.report.verdicts import rate
 from benchmarks.results import Results, Spread
 
 PERCENTILES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
-KINDS = {"failing": BASE, "whole lives": LIVES, "reading": READS}
+KINDS = {
+    "as lived": APP,
+    "failing": BASE,
+    "whole lives": LIVES,
+    "reading": READS,
+    "reading, known tokens": REREADS,
+}
 
 
 def throughput(results: Results) -> Figure:
@@ -77,7 +83,8 @@ def latency(results: Results) -> Figure:
 def kinds(results: Results) -> Figure:
     title = f"Throughput at {BASE.connections} connections: median, least and most"
     figure, axes = axes_for(title, "", "requests/s")
-    names = [name for name in CONTENDERS if results.of(name, LIVES) or results.of(name, READS)]
+    others = [scenario for scenario in KINDS.values() if scenario != BASE]
+    names = [name for name in CONTENDERS if any(results.of(name, each) for each in others)]
     width = 0.8 / max(len(names), 1)
     for number, name in enumerate(names):
         found = [results.spread(name, scenario, rate) for scenario in KINDS.values()]

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.plan import Scenario
-from benchmarks.report.targets import rate, tail
+from benchmarks.report.verdicts import rate, tail
 from benchmarks.results import Measurement, Results, Spread
 
 NONE = "–"
@@ -24,7 +24,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, alignment: str
 def contenders(results: Results, scenario: Scenario) -> str:
     heads = (
         "", "requests/s", "this service is", "p50 ms", "p99 ms", "errors",
-        "server CPU s per 1,000", "PostgreSQL CPU s per 1,000", "MiB per worker, PSS (RSS)",
+        "server CPU s per 1,000", "PostgreSQL CPU s per 1,000", "load generator CPU s per 1,000",
+        "MiB per worker, PSS (RSS)", "slowest write to disk ms",
     )  # fmt: skip
     names = _present(results, scenario)
     return table(heads, (_contender(results, name, scenario) for name in names))
@@ -45,7 +46,9 @@ def _contender(results: Results, name: str, scenario: Scenario) -> tuple[str, ..
         f"{sum(each.errors for each in results.of(name, scenario)):,}",
         f"{spread(attrgetter('server_cpu')).median:.3f}",
         f"{spread(attrgetter('database_cpu')).median:.3f}",
+        f"{spread(attrgetter('generator_cpu')).median:.3f}",
         f"{proportional.median:.0f} ({resident.median:.0f})" if resident.median else NONE,
+        with_range(spread(attrgetter("slowest_sync")), "{:,.0f}"),
     )
 
 

@@ -82,6 +82,8 @@ def a_soak(**facts: Any) -> Soak:
 
 def a_turn(*, succeeded: int = 2000, server_cpu: float = 0.5) -> Turn:
     load = Load(
+        written=succeeded,
+        generator_cpu=0.02,
         seconds=1.0, succeeded=succeeded, refused=0, broken=0,
         p50=12.0, p90=20.0, p99=30.0, p999=50.0, max=80.0,
     )  # fmt: skip

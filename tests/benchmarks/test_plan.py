@@ -2,12 +2,27 @@
 import pytest
 
 from benchmarks.contenders.catalogue import BARE, CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE
-from benchmarks.plan import BASE, ES256, FAIL, HS256, LIVES, MIXED, READ, READS, Scenario, sweeps
+from benchmarks.plan import (
+    APP,
+    BASE,
+    ES256,
+    FAIL,
+    HS256,
+    LIVED,
+    LIVES,
+    MIXED,
+    READ,
+    READS,
+    REREADS,
+    Scenario,
+    sweeps,
+)
 
 
 def test_each_sweep_changes_one_thing_about_the_base() -> None:
-    found = sweeps([FAIL, READ, MIXED], [1, 64], [10_000, 1_000_000], [HS256, ES256])
+    found = sweeps([LIVED, FAIL, READ, MIXED], [1, 64], [10_000, 1_000_000], [HS256, ES256])
     assert found == (
+        APP,
         BASE,
         READS,
         LIVES,
@@ -28,6 +43,9 @@ def test_without_the_kind_fail_there_is_no_sweep() -> None:
         (FASTAPI, LIVES, True),
         (CEILING, READS, True),
         (CEILING, LIVES, False),
+        (CEILING, REREADS, True),
+        (CEILING, APP, False),
+        (FASTAPI, APP, True),
         (BARE, BASE, True),
         (BARE, READS, False),
         (FLOOR, Scenario(connections=8), True),

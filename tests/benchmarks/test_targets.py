@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING
-from benchmarks.plan import LIVES, READS, Scenario
-from benchmarks.report.targets import TARGETS, Verdict
-from benchmarks.results import Flooded, Recovery, Relayed, Results
+from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING, FASTAPI
+from benchmarks.plan import APP, LIVES, READS, REREADS, Scenario
+from benchmarks.report.targets import TARGETS
+from benchmarks.report.verdicts import Verdict
+from benchmarks.results import Flooded, Measurement, Recovery, Relayed, Results
 from tests.benchmarks.builders import a_flooded, a_measurement, a_recovery, a_relayed, results_with
 
 
@@ -21,6 +22,9 @@ def test_a_target_without_measurements_has_no_verdict(target: str) -> None:
 @pytest.mark.parametrize(
     ("target", "contender", "scenario", "enough"),
     [
+        ("as lived: Starlette + asyncpg by hand", ASYNCPG, APP, 3.0),
+        ("as lived: FastAPI + ORM", FASTAPI, APP, 9.0),
+        ("reads, known tokens: Starlette + asyncpg by hand", ASYNCPG, REREADS, 2.2),
         ("whole lives: Starlette + asyncpg by hand", ASYNCPG, LIVES, 2.5),
         ("reads: Starlette + asyncpg by hand", ASYNCPG, READS, 1.6),
         ("reads: own HTTP ceiling", CEILING, READS, 0.65),
@@ -48,6 +52,33 @@ def test_compares_the_http_path_without_a_database_with_bare_starlette(
     )
     verdict = verdict_on("the HTTP path without a database: bare Starlette", results)
     assert verdict == Verdict(f"{rate / 10:.0f} %", reached=reached)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [
+        ([a_measurement(p50=10.0, p99=30.0)], Verdict("3.0 ×", reached=True)),
+        ([a_measurement(p50=10.0, p99=31.0)], Verdict("3.1 ×", reached=False)),
+        (
+            [
+                a_measurement(p50=10.0, p99=20.0, stalled=0.06),
+                a_measurement(round=2, p50=10.0, p99=90.0, stalled=0.07),
+            ],
+            Verdict("2.0 ×, 1 of 2 rounds had a disk stall", reached=True),
+        ),
+        (
+            [a_measurement(p50=10.0, p99=20.0, stalled=0.5)],
+            Verdict("2.0 ×, 1 of 1 rounds had a disk stall", reached=None),
+        ),
+    ],
+    ids=["three times", "more", "a stalled round does not count", "nothing but stalls"],
+)
+def test_judges_the_tail_by_the_rounds_without_a_stall_of_the_disk(
+    rounds: list[Measurement], expected: Verdict
+) -> None:
+    """A stall counts from 1 % of the time on, which is 60 ms of 6 s."""
+    target = "p99 at 64 connections, outside a stall of the disk"
+    assert verdict_on(target, results_with(*rounds)) == expected
 
 
 @pytest.mark.parametrize(

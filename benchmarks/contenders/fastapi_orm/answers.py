@@ -28,6 +28,15 @@ class SessionData(CamelCase):
     session: SessionDto
 
 
+class SessionsData(CamelCase):
+    sessions: list[SessionDto]
+
+
+class SessionsAnswer(CamelCase):
+    data: SessionsData
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
 class SessionAnswer(CamelCase):
     data: SessionData
     meta: dict[str, Any] = Field(default_factory=dict)

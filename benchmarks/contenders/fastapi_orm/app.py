@@ -9,9 +9,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
-from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi import Depends, FastAPI, Header, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from uuid_utils.compat import uuid7
 
@@ -23,13 +22,29 @@ from benchmarks.contenders.contract import (
     is_named_by,
     normal_text,
     not_found,
+    require_match,
+    require_repetitions,
+    require_status,
     timestamp,
 )
-from benchmarks.contenders.fastapi_orm.answers import SessionAnswer, SessionData, SessionDto
+from benchmarks.contenders.fastapi_orm.answers import (
+    SessionAnswer,
+    SessionData,
+    SessionDto,
+    SessionsAnswer,
+    SessionsData,
+)
+from benchmarks.contenders.fastapi_orm.errors import on_invalid, on_refused
 from benchmarks.contenders.fastapi_orm.models import TrainingSession
 from benchmarks.contenders.fastapi_orm.transactions import Answer, Sessions
 from benchmarks.contenders.middleware import RequestMiddleware
-from benchmarks.contenders.schemas import FailSession, PlanSession
+from benchmarks.contenders.paging import limit_of, meta_of, position_of
+from benchmarks.contenders.schemas import (
+    CompleteSession,
+    FailSession,
+    PlanSession,
+    UpdateSession,
+)
 
 OfCaller = Annotated[Sessions, Depends()]
 
@@ -59,8 +74,47 @@ async def start_session(session_id: UUID, sessions: OfCaller, response: Response
     session = await sessions.find(session_id, lock=True)
     if replay := await sessions.replay(asked):
         return _written(response, replay)
-    session = sessions.change(session, required="planned", status="in_progress")
+    session = sessions.change(session, "planned", status="in_progress")
     return _written(response, await sessions.commit(session, "session_started", {}, asked))
+
+
+async def update_session(
+    session_id: UUID, body: UpdateSession, sessions: OfCaller, response: Response
+) -> SessionAnswer:
+    given = body.changes()
+    asked = sessions.caller.fingerprint("update", session_id, given)
+    session = await sessions.find(session_id, lock=True)
+    if replay := await sessions.replay(asked):
+        return _written(response, replay)
+    given = {name: value for name, value in given.items() if value != getattr(session, name, None)}
+    accepted = ["planned"] if "session_date" in given else ["in_progress", "planned"]
+    if session and not given:
+        require_status(session.id, session.status, *accepted)
+        require_match(sessions.caller.if_match, session.version)
+        return _written(response, Answer(SessionDto.model_validate(session), session.version))
+    session = sessions.change(session, *accepted, **given)
+    data = {
+        "sets": session.sets,
+        "totalReps": session.total_reps,
+        "rpe": session.rpe,
+        "notes": session.notes,
+        "sessionDate": timestamp(session.session_date),
+    }
+    return _written(response, await sessions.commit(session, "session_updated", data, asked))
+
+
+async def complete_session(
+    session_id: UUID, sessions: OfCaller, response: Response, body: CompleteSession | None = None
+) -> SessionAnswer:
+    given = body.model_dump(exclude_none=True) if body else {}
+    asked = sessions.caller.fingerprint("complete", session_id, given)
+    session = await sessions.find(session_id, lock=True)
+    if replay := await sessions.replay(asked):
+        return _written(response, replay)
+    session = sessions.change(session, "in_progress", status="completed", **given)
+    require_repetitions(session.id, session.sets)
+    data = {"sets": session.sets, "totalReps": session.total_reps, "rpe": session.rpe}
+    return _written(response, await sessions.commit(session, "session_completed", data, asked))
 
 
 async def fail_session(
@@ -71,7 +125,7 @@ async def fail_session(
     session = await sessions.find(session_id, lock=True)
     if replay := await sessions.replay(asked):
         return _written(response, replay)
-    session = sessions.change(session, required="in_progress", status="failed")
+    session = sessions.change(session, "in_progress", status="failed")
     return _written(response, await sessions.commit(session, "session_failed", data, asked))
 
 
@@ -90,6 +144,14 @@ async def get_session(
     return _presented(SessionDto.model_validate(session))
 
 
+async def get_sessions(
+    sessions: OfCaller, limit: str | None = None, cursor: str | None = None
+) -> SessionsAnswer:
+    found, last = await sessions.list(limit_of(limit), position_of(cursor))
+    page = SessionsData(sessions=[SessionDto.model_validate(each) for each in found])
+    return SessionsAnswer(data=page, meta=meta_of(last))
+
+
 def _written(
     response: Response, answer: Answer, location: str = "Content-Location"
 ) -> SessionAnswer:
@@ -102,21 +164,6 @@ def _written(
 
 def _presented(session: SessionDto) -> SessionAnswer:
     return SessionAnswer(data=SessionData(session=session))
-
-
-async def on_refused(request: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, Refused)  # noqa: S101  it is registered for no other
-    return JSONResponse(exc.body(request.state.request_id), exc.status_code, exc.headers)
-
-
-async def on_invalid(request: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, RequestValidationError)  # noqa: S101  the same
-    issues = [
-        {"path": list(error["loc"]), "code": error["type"], "message": error["msg"]}
-        for error in exc.errors()
-    ]
-    refused = Refused("VALIDATION_ERROR", "The request is not valid.", {"issues": issues})
-    return await on_refused(request, refused)
 
 
 def create_app() -> FastAPI:
@@ -138,7 +185,10 @@ def create_app() -> FastAPI:
     app.post("/sessions", status_code=HTTPStatus.CREATED, response_model=SessionAnswer)(
         plan_session
     )
+    app.get("/sessions", response_model=SessionsAnswer)(get_sessions)
     app.get("/sessions/{session_id}", response_model=SessionAnswer)(get_session)
+    app.patch("/sessions/{session_id}", response_model=SessionAnswer)(update_session)
+    app.post("/sessions/{session_id}/complete", response_model=SessionAnswer)(complete_session)
     app.post("/sessions/{session_id}/start", response_model=SessionAnswer)(start_session)
     app.post("/sessions/{session_id}/fail", response_model=SessionAnswer)(fail_session)
     return app

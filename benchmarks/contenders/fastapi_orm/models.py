@@ -36,6 +36,11 @@ class TrainingSession(Base):
     def total_reps(self) -> int:
         return sum(repetitions or 0 for repetitions in self.sets)
 
+    @property
+    def position(self) -> tuple[datetime, UUID]:
+        """Its place in the list."""
+        return self.session_date, self.id
+
 
 class Event(Base):
     __tablename__ = "events"

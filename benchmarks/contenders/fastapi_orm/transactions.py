@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Sessions, their events and the outbox, in a transaction for each request."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from uuid_utils.compat import uuid7
@@ -25,6 +25,7 @@ from benchmarks.contenders.contract import (
 )
 from benchmarks.contenders.fastapi_orm.answers import SessionDto
 from benchmarks.contenders.fastapi_orm.models import Event, OutboxEntry, TrainingSession
+from benchmarks.contenders.paging import Position
 
 
 async def current_caller(request: Request) -> Caller:
@@ -73,19 +74,33 @@ class Sessions:
         )
         return found
 
+    async def list(
+        self, limit: int, after: Position | None
+    ) -> tuple[Sequence[TrainingSession], Position | None]:
+        """A page, and the position of its last session if others follow."""
+        place = tuple_(TrainingSession.session_date, TrainingSession.id)
+        query = select(TrainingSession).where(TrainingSession.user_id == self.caller.user_id)
+        if after is not None:
+            query = query.where(place < after)
+        newest = TrainingSession.session_date.desc(), TrainingSession.id.desc()
+        rows = (await self.db.scalars(query.order_by(*newest).limit(limit + 1))).all()
+        return rows[:limit], rows[limit - 1].position if len(rows) > limit else None
+
     def change(
-        self, session: TrainingSession | None, *, required: str, status: str
+        self, session: TrainingSession | None, *accepted: str, **values: Any
     ) -> TrainingSession:
+        """`accepted`: the statuses before."""
         if session is None:
             raise not_found()
-        require_status(session.id, session.status, required)
+        require_status(session.id, session.status, *accepted)
         require_match(self.caller.if_match, session.version)
         now = datetime.now(UTC)
-        session.status = status
+        for name, value in values.items():
+            setattr(session, name, value)
         session.updated_at = now
-        if status == "in_progress":
+        if values.get("status") == "in_progress":
             session.started_at = now
-        else:
+        elif "status" in values:
             session.ended_at = now
         return session
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Starlette and asyncpg by hand, a transaction per request: conventional and fast."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
 import asyncpg
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -21,19 +21,23 @@ from benchmarks.contenders.contract import (
     Refused,
     etag,
     is_named_by,
-    normal_text,
-    not_found,
 )
 from benchmarks.contenders.middleware import RequestMiddleware
-from benchmarks.contenders.schemas import FailSession, PlanSession
+from benchmarks.contenders.paging import limit_of, meta_of, position_of
+from benchmarks.contenders.schemas import (
+    CompleteSession,
+    FailSession,
+    PlanSession,
+    UpdateSession,
+)
+from benchmarks.contenders.starlette_asyncpg import changes
+from benchmarks.contenders.starlette_asyncpg.changes import Command
 from benchmarks.contenders.starlette_asyncpg.requests import body_of, session_id_of
-from benchmarks.contenders.starlette_asyncpg.statements import FIND
 from benchmarks.contenders.starlette_asyncpg.transactions import (
     Answer,
-    Event,
-    Transition,
-    as_service,
     change,
+    find,
+    list_sessions,
     plan,
     presented,
 )
@@ -47,29 +51,42 @@ async def plan_session(request: Request[Any]) -> Response:
 
 
 async def start_session(request: Request[Any]) -> Response:
-    caller, session_id = _caller(request), session_id_of(request)
-    transition = Transition("planned", "in_progress", "started_at", Event("session_started", {}))
-    return _written(await change(request.state["pool"], caller, session_id, transition))
+    return await _changed(request, changes.start)
+
+
+async def update_session(request: Request[Any]) -> Response:
+    return await _changed(request, changes.update, UpdateSession)
+
+
+async def complete_session(request: Request[Any]) -> Response:
+    return await _changed(request, changes.complete, CompleteSession)
 
 
 async def fail_session(request: Request[Any]) -> Response:
+    return await _changed(request, changes.fail, FailSession)
+
+
+async def _changed(
+    request: Request[Any], command: Callable[..., Command], schema: type[BaseModel] | None = None
+) -> Response:
     caller, session_id = _caller(request), session_id_of(request)
-    body = await body_of(request, FailSession)
-    event = Event("session_failed", {"reason": normal_text(body.reason, "REASON")})
-    transition = Transition("in_progress", "failed", "ended_at", event)
-    return _written(await change(request.state["pool"], caller, session_id, transition))
+    body = [await body_of(request, schema)] if schema else []
+    return _written(await change(request.state["pool"], caller, session_id, command(*body)))
 
 
 async def get_session(request: Request[Any]) -> Response:
-    caller, session_id = _caller(request), session_id_of(request)
-    async with as_service(request.state["pool"], caller) as connection:
-        row = await connection.fetchrow(FIND, caller.user_id, session_id)
-    if row is None:
-        raise not_found()
+    row = await find(request.state["pool"], _caller(request), session_id_of(request))
     tag = {"ETag": etag(row["version"])}
     if is_named_by(request.headers.get("if-none-match"), row["version"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=tag)
     return _json({"data": {"session": presented(row)}, "meta": {}}, headers=tag)
+
+
+async def get_sessions(request: Request[Any]) -> Response:
+    caller, query = _caller(request), request.query_params
+    limit, after = limit_of(query.get("limit")), position_of(query.get("cursor"))
+    rows, last = await list_sessions(request.state["pool"], caller, limit, after)
+    return _json({"data": {"sessions": list(map(presented, rows))}, "meta": meta_of(last)})
 
 
 def _caller(request: Request[Any]) -> Caller:
@@ -126,8 +143,11 @@ def create_app() -> Starlette:
     return Starlette(
         routes=[
             Route("/sessions", plan_session, methods=["POST"]),
+            Route("/sessions", get_sessions),
             Route("/sessions/{session_id}", get_session),
+            Route("/sessions/{session_id}", update_session, methods=["PATCH"]),
             Route("/sessions/{session_id}/start", start_session, methods=["POST"]),
+            Route("/sessions/{session_id}/complete", complete_session, methods=["POST"]),
             Route("/sessions/{session_id}/fail", fail_session, methods=["POST"]),
         ],
         middleware=[Middleware(RequestMiddleware)],

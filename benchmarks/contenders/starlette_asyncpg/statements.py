@@ -14,6 +14,17 @@ FIND = """
 
 LOCK = f"{FIND} FOR NO KEY UPDATE"
 
+_LIST = """
+    SELECT id, status, session_date, started_at, ended_at, sets, rpe, notes, version,
+        created_at, updated_at
+    FROM sessions WHERE user_id = $1 {after}
+    ORDER BY session_date DESC, id DESC LIMIT $2
+"""
+
+LIST = _LIST.format(after="")
+
+LIST_AFTER = _LIST.format(after="AND (session_date, id) < ($3, $4)")
+
 ACTIVE = "SELECT id FROM sessions WHERE user_id = $1 AND status = 'in_progress'"
 
 REMEMBERED = """
@@ -43,7 +54,7 @@ PLAN = f"""
 CHANGE = f"""
     WITH written AS (
         UPDATE sessions SET status = $10, version = version + 1, updated_at = $11, started_at = $13,
-            ended_at = $14
+            ended_at = $14, session_date = $15, sets = $16, rpe = $17, notes = $18
         WHERE user_id = $1 AND id = $2 AND version = $12
         RETURNING user_id, id, version, updated_at
     ), recorded AS ({_RECORD}), queued AS ({_QUEUE})

@@ -21,13 +21,17 @@ from benchmarks.contenders.contract import (
     not_found,
     require_match,
     require_same_command,
-    require_status,
 )
+from benchmarks.contenders.paging import Position
 from benchmarks.contenders.schemas import PlanSession
+from benchmarks.contenders.starlette_asyncpg.changes import Command, Event, total_reps
 from benchmarks.contenders.starlette_asyncpg.statements import (
     ACTIVE,
     BECOME_SERVICE,
     CHANGE,
+    FIND,
+    LIST,
+    LIST_AFTER,
     LOCK,
     PLAN,
     REMEMBERED,
@@ -35,22 +39,6 @@ from benchmarks.contenders.starlette_asyncpg.statements import (
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    type: str
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """`required`: the status before; `status`: the status after; `time`: the column of its time."""
-
-    required: str
-    status: str
-    time: str
-    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +90,8 @@ def _planned(body: PlanSession, now: datetime) -> dict[str, Any]:
     }
 
 
-async def change(pool: Pool, caller: Caller, session_id: UUID, transition: Transition) -> Answer:
-    asked = caller.fingerprint(transition.event.type, session_id, transition.event.data)
+async def change(pool: Pool, caller: Caller, session_id: UUID, command: Command) -> Answer:
+    asked = caller.fingerprint(command.name, session_id, command.asked)
 
     async def work(connection: Connection) -> Answer:
         row = await connection.fetchrow(LOCK, caller.user_id, session_id)
@@ -111,20 +99,42 @@ async def change(pool: Pool, caller: Caller, session_id: UUID, transition: Trans
             return replay
         if row is None:
             raise not_found()
-        require_status(session_id, row["status"], transition.required)
-        require_match(caller.if_match, row["version"])
         now = datetime.now(UTC)
-        session = {**row, "status": transition.status, "updated_at": now, transition.time: now}
+        change = command.decide(row, now)
+        require_match(caller.if_match, row["version"])
+        if change is None:
+            return Answer(presented(row), row["version"])
+        session = {**row, **change.values, "updated_at": now}
         answer = Answer(presented(session), row["version"] + 1)
         await connection.fetchval(
             CHANGE,
-            *_recorded(transition.event, caller, asked, answer),
-            *(transition.status, now, row["version"]),
-            *(session["started_at"], session["ended_at"]),
+            *_recorded(change.event, caller, asked, answer),
+            *(session["status"], now, row["version"]),
+            *(session["started_at"], session["ended_at"], session["session_date"]),
+            *(session["sets"], session["rpe"], session["notes"]),
         )
         return answer
 
     return await _transaction(pool, caller, work)
+
+
+async def find(pool: Pool, caller: Caller, session_id: UUID) -> asyncpg.Record:
+    async with as_service(pool, caller) as connection:
+        row = await connection.fetchrow(FIND, caller.user_id, session_id)
+    if row is None:
+        raise not_found()
+    return row
+
+
+async def list_sessions(
+    pool: Pool, caller: Caller, limit: int, after: Position | None
+) -> tuple[list[asyncpg.Record], Position | None]:
+    """A page, and the position of its last session if others follow."""
+    statement = LIST if after is None else LIST_AFTER
+    async with as_service(pool, caller) as connection:
+        rows = await connection.fetch(statement, caller.user_id, limit + 1, *(after or ()))
+    page = rows[:limit]
+    return page, (page[-1]["session_date"], page[-1]["id"]) if len(rows) > limit else None
 
 
 async def _transaction(
@@ -186,7 +196,7 @@ def presented(session: dict[str, Any] | asyncpg.Record) -> dict[str, Any]:
         "startedAt": session["started_at"],
         "endedAt": session["ended_at"],
         "sets": session["sets"],
-        "totalReps": sum(repetitions or 0 for repetitions in session["sets"]),
+        "totalReps": total_reps(session["sets"]),
         "rpe": session["rpe"],
         "notes": session["notes"],
         "createdAt": session["created_at"],
