@@ -21,7 +21,8 @@ from pathlib import Path
 
 from benchmarks.checkouts import NoCheckout
 from benchmarks.cli import setting
-from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
+from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
+from benchmarks.contenders.toolchains import NotHere
 from benchmarks.entrants import Entrant, all_started, entrants
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import Bench, CannotMeasure, naming

@@ -28,6 +28,8 @@ def described(cluster: Cluster) -> dict[str, str]:
         "Python": f"{platform.python_version()}, {how_built(_configured())}",
         "Packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         "Node.js": _first_line("node", "--version"),
+        "Go": _first_line("go", "version"),
+        "pgx": _debian_version("golang-github-jackc-pgx-v4-dev"),
         "Load generator": _first_line("wrk", "--version").partition(" Copyright")[0],
     }
 
@@ -63,8 +65,12 @@ def _processor() -> str:
     return platform.machine()
 
 
+def _debian_version(package: str) -> str:
+    return _first_line("dpkg-query", "--show", "--showformat=${Version}", package)
+
+
 def _first_line(*command: str) -> str:
     if not shutil.which(command[0]):
         return "not here"
     run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  only asks for versions
-    return (run.stdout or run.stderr).splitlines()[0]
+    return (run.stdout or "not here").splitlines()[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from benchmarks.contenders.catalogue import NotHere
+from benchmarks.contenders.toolchains import NotHere
 from benchmarks.processes import ServerDied, free_port, running
 
 PATIENCE_SECONDS = 10

@@ -37,11 +37,13 @@ class Server:
         return Memory.of(self._workers())
 
     def _workers(self) -> list[psutil.Process]:
-        return [
+        """The process itself if it has none."""
+        workers = [
             child
             for child in self.process.children()
             if not any(helper in " ".join(child.cmdline()) for helper in HELPERS)
         ]
+        return workers or [self.process]
 
 
 @dataclass(frozen=True)

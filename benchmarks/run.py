@@ -10,7 +10,8 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks import cluster, machine
-from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, NotHere
+from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
+from benchmarks.contenders.toolchains import NotHere
 from benchmarks.flood import SECONDS as FLOOD_SECONDS
 from benchmarks.flood import flooded
 from benchmarks.fresh import Fresh
@@ -56,7 +57,7 @@ Wanted = Callable[[Identity], bool]
 def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
     """Raises CannotMeasure. `data`: directory of databases and packages for later runs."""
     notes: list[str] = []
-    plan = replace(plan, contenders=tuple(_those_here(plan.contenders, data, notes)))
+    plan = replace(plan, contenders=tuple(those_here(plan.contenders, data, notes)))
     if doubt := machine.doubt_about_python():
         notes.append(doubt)
         print(doubt)
@@ -106,7 +107,8 @@ def identities(plan: Plan) -> Iterator[Identity]:
         yield from of_part[part]
 
 
-def _those_here(names: Sequence[str], data: Path, notes: list[str]) -> Iterator[str]:
+def those_here(names: Sequence[str], data: Path, notes: list[str]) -> Iterator[str]:
+    """Prepares the contenders, and leaves those out that cannot take part here, with a note."""
     for name in names:
         contender = CONTENDERS[name]
         try:

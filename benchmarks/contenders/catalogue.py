@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The contenders, and how each is started."""
 
-import hashlib
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.contenders import golang, node
 from benchmarks.issuer import Issuer
 from benchmarks.plan import FAIL, KINDS, POOL_SIZE, READ, REREAD, WORKERS, Scenario
 
 ROOT = Path(__file__).parents[2]
-FASTIFY = Path(__file__).parent / "fastify_pg"
 KEEP_ALIVE_SECONDS = 75
 
 UVICORN = (
@@ -30,10 +27,6 @@ UVICORN = (
     f"--timeout-keep-alive={KEEP_ALIVE_SECONDS}",
 )
 """The other Python contenders run uvicorn as this service does."""
-
-
-class NotHere(Exception):
-    """The message says why a contender cannot take part on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +98,11 @@ def _uvicorn(module: str) -> Callable[[Site], Start]:
 
 
 def _fastify(site: Site) -> Start:
-    return Start([_node(), "server.js"], _plain_environment(site), _fastify_home(site.data))
+    return Start([node.executable(), "server.js"], _plain_environment(site), node.home(site.data))
+
+
+def _go(site: Site) -> Start:
+    return Start([str(golang.binary(site.data))], _plain_environment(site))
 
 
 def _plain_environment(site: Site) -> dict[str, str]:
@@ -124,41 +121,11 @@ def _keys(site: Site) -> dict[str, str]:
     return {name: value for name, value in keys.items() if value}
 
 
-def _install_fastify(data: Path) -> None:
-    """Raises NotHere."""
-    npm = shutil.which("npm")
-    home = _fastify_home(data)
-    _node()
-    if npm is None:
-        raise NotHere("npm is missing")
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(
-        FASTIFY, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules")
-    )
-    if (home / "node_modules").exists():
-        return
-    command = [npm, "ci", "--ignore-scripts", "--loglevel=error"]
-    if subprocess.run(command, cwd=home, check=False).returncode:  # noqa: S603  npm
-        raise NotHere("npm could not install its packages")
-
-
-def _node() -> str:
-    node = shutil.which("node")
-    if node is None:
-        raise NotHere("Node.js is missing")
-    return node
-
-
-def _fastify_home(data: Path) -> Path:
-    """The directory of the installed packages; it changes with the lock file."""
-    lock = (FASTIFY / "package-lock.json").read_bytes()
-    return data / "node" / hashlib.sha256(lock).hexdigest()[:8]
-
-
 SERVICE = "service"
 FASTAPI = "fastapi-orm"
 ASYNCPG = "starlette-asyncpg"
 FASTIFY_PG = "fastify-pg"
+GO = "go-pgx"
 FLOOR = "pgbench"
 CEILING = "http-ceiling"
 BARE = "starlette-bare"
@@ -184,7 +151,14 @@ CONTENDERS = {
             start=_uvicorn("starlette_asyncpg.app"),
             sweeps=frozenset({"kind", "connections", "algorithm"}),
         ),
-        Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=_install_fastify),
+        Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=node.install),
+        Contender(
+            name=GO,
+            title="Go + pgx, pipelined",
+            start=_go,
+            prepare=golang.build,
+            sweeps=frozenset({"kind", "connections"}),
+        ),
         Contender(name=FLOOR, title="pgbench, no HTTP", start=None, most_connections=64),
         Contender(
             name=CEILING,

@@ -13,7 +13,7 @@ STYLE: Any = {"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size":
 COLOURS = dict(
     zip(
         CONTENDERS,
-        ("#0b6e4f", "#c1666b", "#d4a017", "#4a6fa5", "#555555", "#9bc53d", "#8d6a9f"),
+        ("#0b6e4f", "#c1666b", "#d4a017", "#4a6fa5", "#00a6d6", "#555555", "#9bc53d", "#8d6a9f"),
         strict=True,
     )
 )

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING, FASTAPI, FLOOR, SERVICE
+from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING, FASTAPI, FLOOR, GO, SERVICE
 from benchmarks.plan import APP, BASE, LIVES, READS, REREADS, Scenario
 from benchmarks.report import judges
 from benchmarks.report.verdicts import (
@@ -50,6 +50,7 @@ TARGETS = (
     _throughput("`pgbench`, one transaction per command", "1.2 ×", FLOOR, 1.2, IN_HUNDREDTHS),
     _throughput(BY_HAND, "2.4 ×", ASYNCPG, 2.4, IN_HUNDREDTHS),
     _throughput("FastAPI + ORM", "7 × its throughput", FASTAPI, 7),
+    _throughput("Go + pgx, pipelined", "1.3 ×", GO, 1.3, IN_HUNDREDTHS),
     Target(
         "latency at 1 connection, against asyncpg by hand",
         "at most 1.4 × its median",

@@ -57,7 +57,7 @@ local WRITES = { [2] = true, [4] = true, [5] = true, [7] = true, [9] = true, [11
 local FIRST_WITH_SESSION, PLANNING = 5, 2
 
 local users, queue, head, tail = {}, {}, 1, 1
-local even, odd, last, spare
+local even, odd, last, latest
 
 written = 0
 
@@ -123,17 +123,15 @@ function init(arguments)
 end
 
 -- All users may be waiting for an answer only if there are more connections than users; then a
--- newcomer comes. The first call only shows what requests look like: wrk does not send it.
+-- newcomer comes. wrk calls it once more than it sends requests, which loses a user.
 function request()
   if head == tail then begin(1) end
   local user = queue[head]
-  if not user then return spare end
-  if not spare then
-    spare = LIFE[user.step](user)
-    return spare
+  if user then
+    queue[head], head = nil, head + 1
+    latest = LIFE[user.step](user)
   end
-  queue[head], head = nil, head + 1
-  return LIFE[user.step](user)
+  return latest
 end
 
 -- A life ends after its last step, or by an answer that is no success.
