@@ -2,6 +2,7 @@
 """A command that waits or fails does not disturb the other commands of its group."""
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ from service.domain.errors import SessionNotFound
 from service.domain.session import Session, SessionStatus
 from service.domain.text import Reason
 from tests.builders import a_command, a_session
+from tests.documents.blocks import block
 from tests.group_commit.driving import Seen, group_commit
 from tests.group_commit.proxy import a_proxy
 from tests.running import App, TestDatabase
@@ -121,6 +123,29 @@ async def test_a_group_takes_four_round_trips_and_five_with_locks_of_users(
             trips.append(proxy.sent - before)
 
     assert trips == [4, 5]
+
+
+async def test_the_statements_of_a_group_are_those_of_the_decision(
+    database: TestDatabase,
+) -> None:
+    [opening] = await sessions_of(database, 1)
+    session = await database.a_session(status=SessionStatus.PLANNED)
+    seen = Seen()
+    async with group_commit(database.api_url, seen=seen) as commands:
+        await commands.execute(a_command(opening))
+        await count_from_here(seen)
+        await commands.execute(a_command(session, StartSession))
+        await asyncio.sleep(0)
+
+    shown = block(
+        "docs/decisions/sqlalchemy-executes-the-unit-of-work.md", "BEGIN; SELECT set_config("
+    ).splitlines()
+    sent = [" ".join(each.split()) for each in seen.statements]
+    assert len(shown) == len(sent)
+    for line in shown:
+        parts = re.split(" ?… ?|, …", line.partition("  ")[0])
+        pattern = ".*".join(map(re.escape, parts)) + ".*"
+        assert [bool(re.fullmatch(pattern, each)) for each in sent].count(True) == 1, (line, sent)
 
 
 async def test_locked_rows_delay_no_other_command(database: TestDatabase) -> None:

@@ -15,6 +15,7 @@ from service.persistence.history import EVENT_COLUMNS
 from service.persistence.reader import HISTORY
 from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, ROLES, SERVICE_ROLE
 from service.persistence.sessions import COLUMNS
+from tests.documents.blocks import block
 from tests.persistence.partitions import partitioning
 from tests.persistence.supabase import API_ROLES, as_project_owner
 from tests.running import TestDatabase
@@ -201,7 +202,8 @@ async def as_client(project: TestDatabase, user: str, query: str) -> list[asyncp
 async def test_a_client_reads_the_columns_that_the_security_page_names(
     project: TestDatabase, user: str
 ) -> None:
-    lists = re.findall(r"from\('(\w+)'\)\s*\.select\(\s*'([^']+)'", SECURITY_PAGE.read_text())
+    shown = block("docs/security.md", "await supabase")
+    lists = re.findall(r"from\('(\w+)'\)\s*\.select\(\s*'([^']+)'", shown)
 
     assert {table for table, _ in lists} == {"sessions", "events"}
     for table, columns in lists:

@@ -9,18 +9,17 @@ row under its primary key. The tests ask the same.
 import asyncio
 import json
 import re
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
 from service.bootstrap.migrations import migrate
 from service.domain.session import Session
+from tests.documents.blocks import block
 from tests.persistence.supabase import as_project_owner
 from tests.relay.queue import an_event
 from tests.running import TestDatabase
 
-CONSUMERS_PAGE = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text()
 KEY = """
     SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = ANY (indkey)
     WHERE indrelid = $1::regclass AND indisprimary
@@ -36,8 +35,7 @@ async def project(supabase: TestDatabase) -> TestDatabase:
     """A migrated Supabase project that publishes the tables as the documentation says."""
     await asyncio.to_thread(migrate, as_project_owner(supabase))
     await supabase.execute("CREATE PUBLICATION supabase_realtime")
-    for statement in re.findall(r"```sql\n(ALTER PUBLICATION .+?;)\n", CONSUMERS_PAGE):
-        await supabase.execute(statement)
+    await supabase.execute(block("docs/consumers.md", "ALTER PUBLICATION"))
     return supabase
 
 
@@ -97,8 +95,11 @@ async def test_a_subscriber_gets_the_columns_that_the_documentation_uses(
 
     assert event
     assert changed
-    used = re.findall(r"\b(event|session)\.(\w+)", CONSUMERS_PAGE.partition("## To Supabase")[2])
-    filters = re.findall(r"filter: `(\w+)=", CONSUMERS_PAGE)
+    shown = block("docs/consumers.md", "await supabase.realtime")
+    used = re.findall(r"\b(event|session)\.(\w+)", shown)
+    filters = re.findall(r"filter: `(\w+)=", shown)
+    assert used
+    assert filters
     assert {name for table, name in used if table == "event"} | {*filters} <= event.keys()
     assert {name for table, name in used if table == "session"} <= changed.keys()
     assert not event.keys() & {"request_id", "idempotency_key", "session_snapshot", "traceparent"}
@@ -107,7 +108,8 @@ async def test_a_subscriber_gets_the_columns_that_the_documentation_uses(
 async def test_a_client_reads_the_columns_that_the_documentation_names(
     project: TestDatabase, session: Session
 ) -> None:
-    [(table, columns)] = re.findall(r"from\('(\w+)'\)\s*\.select\('([^']+)'", CONSUMERS_PAGE)
+    shown = block("docs/consumers.md", "await supabase\n")
+    [(table, columns)] = re.findall(r"from\('(\w+)'\)\s*\.select\('([^']+)'", shown)
     async with project.connection.transaction():
         await project.execute("SET LOCAL ROLE authenticated")
         claims = json.dumps({"sub": str(session.user_id), "role": "authenticated"})

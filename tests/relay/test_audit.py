@@ -2,6 +2,8 @@
 """python -m service relay --audit: compares the events of the database with the stream."""
 
 import json
+import re
+import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +18,8 @@ from service.domain.session import Session
 from service.relay import event_audit, message_audit
 from service.relay.audit import Audited
 from service.relay.findings import Finding, Kind
+from tests.documents.blocks import block
+from tests.documents.console import shown_in
 from tests.nats_server import NatsServer, Stored
 from tests.relay.conftest import Relay, StartRelay, is_empty
 from tests.relay.queue import an_event, many_events
@@ -341,6 +345,25 @@ async def test_the_command_line_prints_what_differs_and_fails(
         "3 events and 4 messages were compared: 0 lost, 1 foreign, 0 doubled, 0 out of order.\n",
     ]
     assert (well.err, process.err) == ([], ["docs/events.md#audit says what to do.\n"])
+
+
+async def test_the_command_line_prints_an_audit_as_the_documentation_shows_it(
+    database: TestDatabase, stream: NatsServer, a_relay: StartRelay
+) -> None:
+    await an_event(database, await database.a_session(), 3)
+    await database.execute("DELETE FROM outbox")
+    [shown] = shown_in(block("docs/events.md", "$ python -m service relay --audit"))
+
+    async with a_relay(*shlex.split(shown.typed)[4:]) as process:
+        assert await process.end() == 1
+
+    printed = "".join([*process.out, *process.err])
+    assert _without_numbers(printed) == _without_numbers(shown.output)
+
+
+def _without_numbers(text: str) -> str:
+    """The last of the ids in the page is cut off."""
+    return re.sub(r"\d+", "N", re.sub(r"[\da-f]{8}-[\da-f…-]+", "ID", text))
 
 
 async def test_the_command_line_names_an_outage(

@@ -2,29 +2,25 @@
 """The documented permissions are enough: for the relay and its commands, and for the example."""
 
 import json
-import re
 import signal
 import sys
-from pathlib import Path
 
 from service.domain.session import Session
+from tests.documents.blocks import block
 from tests.nats_server import a_nats_server
 from tests.relay.conftest import StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, eventually
 from tests.system.processes import finished, started
 
-DOCS = Path(__file__).parents[2] / "docs"
 CONSUMER = (sys.executable, "docs/examples/consumer.py")
 LOGIN = "coach:whistle"
 SINCE = ("--since", "2026-01-01T00:00:00Z")
 
 
-def server_settings(page: str) -> str:
-    """Gives the user of LOGIN the permissions that the page lists, and others every permission."""
-    found = re.search(r"```\n(publish: \{.*?\n)```", (DOCS / page).read_text(), re.DOTALL)
-    assert found
-    limited = f'{{user: coach, password: "whistle", permissions: {{\n{found[1]}}}}}'
+def server_settings(permissions: str) -> str:
+    """Gives the user of LOGIN these permissions, and others every permission."""
+    limited = f'{{user: coach, password: "whistle", permissions: {{\n{permissions}}}}}'
     owner = '{user: owner, password: "any"}'
     return f"authorization {{ users: [{limited}, {owner}] }}\nno_auth_user: owner"
 
@@ -33,7 +29,7 @@ async def test_the_documented_permissions_are_enough(
     database: TestDatabase, a_relay: StartRelay
 ) -> None:
     event_id = await an_event(database, await database.a_session(), 1)
-    async with a_nats_server(server_settings("events.md")) as server:
+    async with a_nats_server(server_settings(block("docs/events.md", "publish: "))) as server:
         url = server.url_with(LOGIN)
         async with a_relay("--ensure-stream", nats_url=url) as process:
             await eventually(lambda: is_empty(database))
@@ -51,7 +47,7 @@ async def test_the_documented_permissions_are_enough_to_erase_a_user(
 ) -> None:
     session = await database.a_session(status="failed")
     await an_event(database, session, 1)
-    async with a_nats_server(server_settings("retention.md")) as server:
+    async with a_nats_server(server_settings(block("docs/retention.md", "publish: "))) as server:
         async with a_relay("--ensure-stream", nats_url=server.url) as process:
             await eventually(lambda: is_empty(database))
         await server.publish(f"training.session.v1.gym.{session.id}.failed", payload(session))
@@ -79,7 +75,7 @@ def payload(session: Session) -> bytes:
 async def test_the_documented_permissions_are_enough_for_the_example_of_a_consumer(
     database: TestDatabase,
 ) -> None:
-    async with a_nats_server(server_settings("consumers.md")) as server:
+    async with a_nats_server(server_settings(block("docs/consumers.md", "publish: "))) as server:
         await server.make_stream()
         await server.publish("training.session.v1.gym.3.failed", b"a knee that hurts")
         environment = {

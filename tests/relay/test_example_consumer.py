@@ -2,6 +2,7 @@
 """The example of a consumer in docs/examples: deliveries, crashes, gaps, failures, replays."""
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from service.bootstrap import relay as relaying
 from service.bootstrap.settings import RelaySettings
 from service.domain.session import Session
+from tests.documents.blocks import block
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import Relay
@@ -26,6 +28,8 @@ CONSUMER = (sys.executable, "docs/examples/consumer.py")
 COMPLETED = {"sets": [12, 10], "totalReps": 22, "rpe": 7}
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 ONE_COMPLETED = {"completed": 1, "failed": 0, "repetitions": 22}
+
+LINE = re.compile(r"  \w+ +session \S+  version \d+  applied  \{.*\}")
 
 StartConsumer = Callable[..., AbstractAsyncContextManager[Process]]
 
@@ -74,6 +78,9 @@ async def test_applies_each_event_of_a_session_and_prints_it(
         assert await consumer.end() == 0, consumer.output
 
     assert f"session {session.id}  version 3  applied  " in line
+    *_, shown = block("docs/consumers.md", "$ make consume").splitlines()
+    assert LINE.fullmatch(shown)
+    assert LINE.fullmatch(line.rstrip("\n"))
     assert await totals(database) == [ONE_COMPLETED]
 
 

@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from tests.documents.blocks import block
+from tests.documents.http import parse
 from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay
 from tests.relay.queue import an_event
@@ -24,7 +25,6 @@ from tests.running import TestDatabase, eventually
 from tests.system.processes import Process, started
 
 WEBHOOKS = (sys.executable, "docs/examples/webhooks.py")
-CONSUMERS_PAGE = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text()
 SECRET = "whsec_" + b64encode(b"a secret of the gym").decode()
 
 
@@ -93,11 +93,14 @@ async def event_id(database: TestDatabase, stream: NatsServer, relay: Relay) -> 
 
 def documented_verify() -> Callable[[dict[str, str], bytes, str], bool]:
     """The function that the documentation gives to receivers."""
-    [code] = re.findall(r"```python\n(.*?def verify.*?)```", CONSUMERS_PAGE, re.DOTALL)
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102  it is a part of this repository
+    exec(block("docs/consumers.md", "import hmac"), names)  # noqa: S102  it is a part of this repository
     verify: Callable[[dict[str, str], bytes, str], bool] = names["verify"]
     return verify
+
+
+def _fields(event: dict[str, Any]) -> list[str]:
+    return [*event, *event["data"]]
 
 
 async def test_posts_an_event_that_the_documented_receiver_verifies(
@@ -113,6 +116,9 @@ async def test_posts_an_event_that_the_documented_receiver_verifies(
     assert post.event["id"] == post.headers["webhook-id"] == str(event_id)
     assert post.event["type"] == "training.session.v1.failed"
     assert post.event["data"]["reason"] == "shoulder pain"
+    shown = parse(block("docs/consumers.md", "POST /events"))
+    assert shown.headers.keys() - {"traceparent"} <= post.headers.keys()
+    assert set(_fields(shown.body)) - {"traceparent"} == set(_fields(post.event))
     verify = documented_verify()
     assert verify(post.headers, post.body, SECRET)
     assert not verify(post.headers, post.body + b" ", SECRET)

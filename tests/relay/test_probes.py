@@ -13,6 +13,8 @@ from service.bootstrap import relay_pages
 from service.bootstrap.settings import RelaySettings
 from service.relay import health
 from service.relay.broker import Broker
+from tests.documents.blocks import block
+from tests.documents.console import shown_in, typed
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.nats_server import NatsServer
 from tests.relay.conftest import StartRelay, is_empty
@@ -40,8 +42,12 @@ async def test_a_relay_without_a_stream_is_alive_but_not_ready(
     async with watched(a_relay) as relay:
         await relay.until("/readyz", 503, "broker unavailable")
         assert await relay.answer("/livez") == (200, "alive")
+        [shown] = shown_in(block("docs/events.md", "$ curl -s"))
+        curl = shown.typed.replace("localhost:9464", relay.url)
+        assert await typed(curl) == shown.output
         await broker.make_stream()
         await relay.until("/readyz", 200, "active")
+        assert await typed(curl) == "active\n200\n"
 
 
 @pytest.mark.parametrize("outage", ["stopped", "frozen"])

@@ -19,6 +19,7 @@ from service.persistence.relay_turn import SqlTurn
 from service.relay.delivery import ATOMIC_MIN
 from service.relay.observing import ObservedTurn
 from tests.conftest import StartApp
+from tests.documents.blocks import block
 from tests.nats_server import NatsServer, Stored
 from tests.relay.conftest import Relay, StartRelay, is_empty
 from tests.relay.queue import an_event
@@ -64,6 +65,9 @@ async def test_a_failed_session_reaches_the_stream(
 
     [event] = await database.events(session)
     [stored] = await stream.stored()
+    _, headers, payload = block("docs/events.md", "Subject: ").split("\n\n")
+    assert {each.partition(":")[0] for each in headers.splitlines()} == stored.headers.keys()
+    assert json.loads(payload).keys() == stored.payload.keys()
     assert stored == Stored(
         subject=f"training.session.v1.{session.id}.{session.version + 1}.failed",
         headers={

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from service.bootstrap.progress import LINE_SECONDS, ProgressBar
+from tests.documents.blocks import block
 
 
 class Clock:
@@ -44,6 +45,16 @@ def test_work_that_ends_soon_prints_no_line(
         progress.advance(100)
 
     assert lines.getvalue() == ""
+
+
+def test_a_line_is_as_the_documentation_shows_it(
+    progress: ProgressBar, clock: Clock, lines: io.StringIO
+) -> None:
+    progress.begin("replay", 480_000, "events")
+    clock.now = 29.91
+    progress.advance(120_000)
+
+    assert lines.getvalue() == block("docs/retention.md", "replay: ")
 
 
 def test_prints_a_line_at_intervals(

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""The rules of commands that run Python: the parser of each program takes its arguments."""
+
+import re
+from importlib import import_module
+
+from alembic.config import CommandLine
+
+from service.persistence.checks import REVISION
+from tests.documents.blocks import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+PARSERS = {
+    "service": "service.cli.main",
+    "benchmarks": "benchmarks.cli",
+    "benchmarks.compare": "benchmarks.compare",
+    "tests.faults": "tests.faults.__main__",
+}
+"""The modules that pages run, and where each has its parser."""
+
+REQUIRED = {"erase": ["--user", "0f01e02b-5d6e-4d54-8b9d-4b9810d3356a"]}
+"""What a command needs that a sentence may leave out."""
+
+
+def python(arguments: list[str]) -> None:
+    first, *rest = arguments
+    if first == "-c":
+        compile(rest[0], "-c", "exec")
+    elif first == "-m" and rest[0] == "pytest":
+        _pytest(rest[1:])
+    elif first == "-m" and rest[0] != "venv":
+        _parse(rest[0], rest[1:])
+    elif first != "-m":
+        assert (ROOT / first).is_file(), first
+        assert {each for each in rest if each.startswith("--")} <= set(
+            re.findall(r"--[\w-]+", (ROOT / first).read_text())
+        )
+
+
+def service(arguments: list[str]) -> None:
+    """In a sentence, a command may lack what it needs, and have … for more words."""
+    words = [
+        "http://gym.example" if each == "x" and "--url" in arguments else each for each in arguments
+    ]
+    words = [REQUIRED["erase"][1] if each == "ID" else each for each in words if each != "x"]
+    _parse("service", words if len(words) > 1 else [*words, *REQUIRED.get(words[0], [])])
+
+
+def _parse(module: str, arguments: list[str]) -> None:
+    parser = import_module(PARSERS[module])._parser()  # noqa: SLF001  the parser of the command
+    parser.parse_args(arguments)
+
+
+def _pytest(arguments: list[str]) -> None:
+    files = [each for each in arguments if each.startswith("tests")]
+    assert files or arguments == ["FILE", "-k", "TEST"]
+    assert all((ROOT / each).exists() for each in files)
+    if "-k" in arguments and files:
+        [words] = arguments[arguments.index("-k") + 1 :]
+        assert re.search(rf"def test_\w*{words}", (ROOT / files[0]).read_text())
+
+
+def make(arguments: list[str]) -> None:
+    target, *variables = [each for each in arguments if "=" not in each] + [
+        each for each in arguments if "=" in each
+    ]
+    recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", MAKEFILE, re.MULTILINE)
+    assert recipe, f"make {target}"
+    for name, _, value in (each.partition("=") for each in variables):
+        assert f"$({name})" in recipe[1], name
+        module = re.search(r"\$\(RUN\) (\S+).* \$\(ARGS\)", recipe[1])
+        if module and module[1] == "pytest":
+            _pytest(value.split())
+        elif module and module[1] in PARSERS:
+            _parse(module[1], value.split())
+
+
+def alembic(arguments: list[str]) -> None:
+    options = CommandLine().parser.parse_args(arguments)
+    assert int(options.rev_id) == int(REVISION) + 1
