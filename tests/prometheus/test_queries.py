@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.documents.blocks import blocks
 from tests.prometheus.expressions import panel_queries, rule_selectors
 from tests.prometheus.load import load
 from tests.prometheus.server import Prometheus
@@ -28,6 +29,7 @@ RIGHTLY_EMPTY = {
 async def test_every_query_is_answered_with_data_under_load_and_faults() -> None:
     begun = time.time()
     queries = {query.name: query.expression(RATE_INTERVAL) for query in panel_queries()}
+    queries |= {line: line for each in blocks("promql") for line in each.text.splitlines()}
     async with a_stack() as stack, load(stack, lives_per_second=5):
         await eventually(stack.prometheus.has_read_all)
         await _the_database_fails_and_comes_back(stack)
