@@ -15,17 +15,13 @@ from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import CannotMeasure
 from benchmarks.plan import (
     ES256,
-    FLOOD,
     HS256,
     KINDS,
-    LOAD,
-    METRICS,
     PARTS,
-    RECOVERY,
-    RELAY,
     Plan,
     sweeps,
 )
+from benchmarks.presets import FULL, QUICK
 from benchmarks.report import page
 from benchmarks.results import Results
 from benchmarks.run import run
@@ -36,39 +32,17 @@ DESCRIPTION = """\
 Measures this service against what its users would pick instead, on this machine: starts a
 PostgreSQL of its own, checks that each contender does the job, and loads it with wrk.
 
-Its parts are: the load, in sweeps each of which changes one thing about the base (sessions that
-fail, 64 connections, 10,000 sessions there already, HS256); the recovery of this service from a
-database that stood still; the flood of one user, and what others notice of it; its relay, and what
-it costs; what its metrics cost; and its memory over time.
+Its parts are: the load, first of users as an app causes it, then in sweeps each of which changes
+one thing about the base (sessions that fail, 64 connections, 10,000 sessions there already,
+HS256); the recovery of this service from a database that stood still; the flood of one user, and
+what others notice of it; its relay, and what it costs; what its metrics cost; and its memory over
+time.
 
-With no arguments that takes about 40 minutes, without the last part, which takes more than ten
-alone: --parts soak --add. A run that was broken off goes on with --add. --quick measures each
-kind of load at the base, once and briefly.
+With no arguments it measures all contenders in about 50 minutes, without the last part, which takes
+more than ten alone: --parts soak --add. Larger tables: --parts load --rows 10000 1000000 10000000
+--add. A run that was broken off goes on with --add. --quick measures each kind of load at the base,
+once and briefly.
 """
-FULL: dict[str, Any] = {
-    "parts": [LOAD, RECOVERY, FLOOD, RELAY, METRICS],
-    "kinds": list(KINDS),
-    "connections": [1, 8, 64, 256, 1000],
-    "rows": [10_000, 1_000_000, 10_000_000],
-    "algorithms": [HS256, ES256],
-    "rounds": 3,
-    "duration": 6,
-    "warm_up": 2,
-    "results": Path(".data/benchmarks/results.json"),
-    "page": Path("docs/benchmarks.md"),
-}
-QUICK: dict[str, Any] = {
-    "parts": [LOAD],
-    "kinds": list(KINDS),
-    "connections": [64],
-    "rows": [10_000],
-    "algorithms": [HS256],
-    "rounds": 1,
-    "duration": 2,
-    "warm_up": 1,
-    "results": Path(".data/benchmarks/quick.json"),
-    "page": Path(".data/benchmarks/quick.md"),
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="try it, in about three minutes")
+    parser.add_argument("--quick", action="store_true", help="try it, in about eight minutes")
     _add_what(parser.add_argument_group("what to measure"))
     _add_how(parser.add_argument_group("how to measure it"))
     _add_settings(parser.add_argument_group("settings other than the stated ones"))
@@ -181,7 +155,7 @@ def _add_how(group: Any) -> None:
         help="for which memory is watched (%(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--rate-max", type=int, default=20_000, metavar="N",
+        "--rate-max", type=int, default=12_000, metavar="N",
         help="requests a second that are prepared for; an error where they run out (%(default)s)",
     )  # fmt: skip
 

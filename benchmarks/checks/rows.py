@@ -5,10 +5,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from benchmarks.cluster import Cluster
+from benchmarks.contenders.contract import timestamp
 
 HISTORY = """
     SELECT event_type, event_data, session_version, sessions.status, sessions.version,
@@ -33,7 +35,7 @@ class Rows:
     def history(self, user: UUID) -> list[dict[str, Any]]:
         """The user's events, with the state of their sessions and the event's rows in outbox."""
         rows = self.cluster.fetch(self.database, HISTORY, user)
-        return [{**row, "event_data": json.loads(row["event_data"])} for row in rows]
+        return [{**row, "event_data": _loaded(row["event_data"])} for row in rows]
 
     def unstart(self, user: UUID) -> None:
         self.cluster.execute(self.database, UNSTART.format(user=user))
@@ -48,3 +50,11 @@ class Rows:
             yield
         finally:
             self.cluster.execute(self.database, f"{change} ({qual})")
+
+
+def _loaded(event_data: str) -> dict[str, Any]:
+    """With the date in one writing: JavaScript writes milliseconds that are zero."""
+    data: dict[str, Any] = json.loads(event_data)
+    if "sessionDate" in data:
+        data["sessionDate"] = timestamp(datetime.fromisoformat(data["sessionDate"]))
+    return data

@@ -61,7 +61,7 @@ class Contender:
     prepare: Callable[[Path], None] | None = None
     uses_database: bool = True
     most_connections: int | None = None
-    sweeps: frozenset[str] = frozenset({"connections"})
+    sweeps: frozenset[str] = frozenset({"kind", "connections", "rows", "algorithm"})
     kinds: frozenset[str] = frozenset(KINDS)
 
     def takes_part_in(self, scenario: Scenario) -> bool:
@@ -137,35 +137,42 @@ CONTENDERS = {
             name=SERVICE,
             title="this service",
             start=_this_service,
-            sweeps=frozenset({"kind", "connections", "rows", "algorithm"}),
         ),
         Contender(
             name=FASTAPI,
             title="FastAPI + SQLAlchemy ORM",
             start=_uvicorn("fastapi_orm.app"),
-            sweeps=frozenset({"kind", "connections"}),
         ),
         Contender(
             name=ASYNCPG,
             title="Starlette + asyncpg by hand",
             start=_uvicorn("starlette_asyncpg.app"),
-            sweeps=frozenset({"kind", "connections", "algorithm"}),
         ),
-        Contender(name=FASTIFY_PG, title="Fastify + pg", start=_fastify, prepare=node.install),
+        Contender(
+            name=FASTIFY_PG,
+            title="Fastify + pg",
+            start=_fastify,
+            prepare=node.install,
+        ),
         Contender(
             name=GO,
             title="Go + pgx, pipelined",
             start=_go,
             prepare=golang.build,
-            sweeps=frozenset({"kind", "connections"}),
         ),
-        Contender(name=FLOOR, title="pgbench, no HTTP", start=None, most_connections=64),
+        Contender(
+            name=FLOOR,
+            title="pgbench, no HTTP",
+            start=None,
+            most_connections=64,
+            sweeps=frozenset({"connections", "rows"}),
+        ),
         Contender(
             name=CEILING,
             title="this service's HTTP, no database",
             start=_ceiling,
             uses_database=False,
-            sweeps=frozenset({"kind", "connections"}),
+            sweeps=frozenset({"kind", "connections", "algorithm"}),
             kinds=frozenset({FAIL, READ, REREAD}),
         ),
         Contender(
@@ -173,7 +180,7 @@ CONTENDERS = {
             title="bare Starlette, a constant answer",
             start=_uvicorn("bare"),
             uses_database=False,
-            sweeps=frozenset({"connections"}),
+            sweeps=frozenset({"kind", "connections", "algorithm"}),
             kinds=frozenset({FAIL}),
         ),
     )
