@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 
 @dataclass(frozen=True)
 class OptionalProgram:
-    """`commands`: its names on PATH. `tests`: the directory of the tests that need it."""
+    """`commands`: its names on PATH. `tests`: the directory or module that needs it."""
 
     name: str
     commands: tuple[str, ...]
@@ -35,7 +35,7 @@ class OptionalProgram:
 
     @property
     def advice(self) -> str:
-        return f"{self.tests.name} tests left out: {self.name} is missing. {self.install}"
+        return f"{self.tests.stem} tests left out: {self.name} is missing. {self.install}"
 
 
 CHROMIUM = OptionalProgram(
@@ -59,7 +59,16 @@ HAPROXY = OptionalProgram(
     tests=TESTS / "haproxy",
     install="On Debian and Ubuntu: sudo apt install haproxy",
 )
-PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL, HAPROXY)
+CURL, OPENSSL = (
+    OptionalProgram(
+        name=name,
+        commands=(name,),
+        tests=TESTS / "documents" / f"test_{name}_lines.py",
+        install=f"On Debian and Ubuntu: sudo apt install {name}",
+    )
+    for name in ("curl", "openssl")
+)
+PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL, HAPROXY, CURL, OPENSSL)
 
 
 def missing() -> list[OptionalProgram]:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Requests and curl lines of the pages, sent to the app; its answers are those of the pages."""
+"""Requests of the pages, sent to the app; its answers are those of the pages."""
 
 import json
 import re
-from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
@@ -15,15 +14,10 @@ from tests.builders import a_token
 from tests.conftest import StartApp
 from tests.contract import BECOMES, REQUIRED, STATUSES
 from tests.documents.blocks import ROOT, block, matches
-from tests.documents.console import Command, commands, typed
 from tests.documents.http import Message, assert_same, is_same, parse
 from tests.running import App, TestDatabase
-from tests.system.processes import a_service
 
 SESSION_ID = "01a20239-c243-73f0-be7c-d14da3465fc0"
-CALLS_OF_THE_API = [
-    each for each in commands() if each.words[0] == "curl" and ":8000" in each.words[-1]
-]
 
 
 async def sent(app: App, user_id: UUID, text: str, session: Session | None = None) -> Message:
@@ -42,27 +36,6 @@ async def sent(app: App, user_id: UUID, text: str, session: Session | None = Non
 def as_message(answer: httpx2.Response) -> Message:
     start = ["HTTP/1.1", str(answer.status_code), answer.reason_phrase]
     return Message(start, dict(answer.headers), answer.json())
-
-
-@pytest.fixture
-async def planned(app: App) -> dict[str, Any]:
-    """A session as `POST /sessions` answers it; its user is `userId`."""
-    user_id = uuid4()
-    body = {"sets": [12, 10, None], "startNow": True}
-    answer = await app.call(user_id, "POST", "/sessions", json=body)
-    session: dict[str, Any] = answer.json()["data"]["session"]
-    return session | {"userId": user_id}
-
-
-async def test_the_curl_line_of_the_readme_gets_the_answer_of_the_readme(
-    app: App, planned: dict[str, Any]
-) -> None:
-    [curl] = re.findall(r"^    curl (?:\\\n|.)+", block("README.md", "$ make run"), re.MULTILINE)
-    script = curl.replace("http://127.0.0.1:8000", app.url).replace("01a20239-…", planned["id"])
-
-    answer = await typed(script.replace("eyJhbGciOi…", a_token(planned["userId"])))
-
-    assert_same(parse(block("README.md", "HTTP/1.1 200 OK")), parse(answer))
 
 
 def test_the_demo_greets_as_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,18 +118,3 @@ def test_the_diagram_has_the_transitions_of_the_contract() -> None:
     }
     assert moves <= arrows
     assert set(re.findall(r"(\w+) --> \[\*\]", diagram)) == set(STATUSES[2:])
-
-
-@pytest.mark.parametrize("command", CALLS_OF_THE_API, ids=str)
-async def test_a_curl_line_for_this_machine_is_answered(app: App, command: Command) -> None:
-    *options, url = command.words
-
-    await typed(" ".join(["curl", "-sf", *options, url.replace("localhost:8000", app.url)]))
-
-
-async def test_the_metrics_are_where_the_page_says(database: TestDatabase) -> None:
-    async with a_service(database.api_url, metrics_port="0") as (process, _):
-        [found] = [json.loads(line)["url"] for line in process.out if '"event": "metrics"' in line]
-        output = await typed(f"curl -sf {found}/metrics")
-
-    assert "training_ready 1" in output

@@ -10,13 +10,11 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from urllib.parse import quote
-from uuid import UUID
 
 import pytest
 
 from service.bootstrap.check import findings
 from service.bootstrap.check.database import find_tls
-from service.bootstrap.pseudonyms import Pseudonyms
 from service.persistence.database_url import parse_database_url
 from tests.builders import SECRET
 from tests.documents.blocks import block, blocks, matches, read
@@ -121,15 +119,6 @@ async def test_erase_asks_and_prints_what_it_has_erased(
 
     question, result = out.decode().split(": ", 1)
     assert masked(f"{err.decode()}{question}: {user}\n{result}") == masked(shown.output)
-
-
-async def test_the_name_of_a_user_in_the_log_is_what_the_page_computes() -> None:
-    [shown] = shown_in(block("docs/configuration.md", "$ printf %s"))
-    user, key = shlex.split(shown.script)[2], "k" * 32
-
-    output = await typed(f"SERVICE_LOG_USER_KEY={key}\n{shown.script}")
-
-    assert output.strip() == Pseudonyms(key)(UUID(user))
 
 
 @pytest.mark.parametrize("page", ["docs/configuration.md", "docs/supabase.md"])
