@@ -80,12 +80,12 @@ def _ceiling(site: Site) -> Start:
 
 def _settings(site: Site) -> dict[str, str]:
     settings = {
-        **site.of_service,
         "database_url": site.database_url,
         "database_pool_size": str(POOL_SIZE),
-        "port": str(site.port),
         "workers": str(WORKERS),
         "log_level": "warning",
+        **site.of_service,
+        "port": str(site.port),
     } | _keys(site)
     return {f"SERVICE_{name}".upper(): value for name, value in settings.items()}
 
