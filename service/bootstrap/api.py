@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
@@ -24,11 +24,9 @@ from service.bootstrap.pseudonyms import Pseudonyms
 from service.bootstrap.request_tracing import NO_WRAPPERS, Wrappers, compose_wrappers
 from service.bootstrap.settings import Settings
 from service.bootstrap.shutdown import GracefulShutdown
-from service.domain.errors import ServiceError
 from service.http.cors import allow_origins
 from service.http.docs.page import asset_routes
 from service.http.endpoints import AppResources
-from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.middleware import RequestMiddleware
 from service.http.openapi.document import render
 from service.http.operations.table import OPERATIONS, UNDESCRIBED
@@ -109,18 +107,24 @@ def create_app(
                 "openapi": openapi,
             }
 
-    app = Starlette(
+    app = _Api(
         routes=routes_of(operations, root_path)
         + (asset_routes(root_path) if settings.docs else []),
         middleware=[*wrappers.middleware, compose_middleware(settings, observers)],
-        exception_handlers={
-            ServiceError: respond_to_service_error,
-            HTTPException: respond_to_http_exception,
-        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return app
+
+
+class _Api(Starlette):
+    """Without Starlette's two own middlewares: RequestMiddleware answers every error."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        app: ASGIApp = self.router
+        for middleware, arguments, options in reversed(self.user_middleware):
+            app = middleware(app, *arguments, **options)
+        return app
 
 
 def compose_middleware(settings: Settings, observers: Observers = NO_OBSERVERS) -> Middleware:

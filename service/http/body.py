@@ -2,9 +2,10 @@
 """The body of a request: a JSON object of a bounded size."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from service.http.errors import (
     PayloadTooLarge,
@@ -12,6 +13,7 @@ from service.http.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
+from service.http.header_values import header_values
 
 
 async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str, Any]:
@@ -22,11 +24,12 @@ async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str
     body = await _read(request, max_bytes)
     if not body:
         return {}
-    if _codings(request, "content-encoding") - {"identity"}:
+    headers = header_values(request)
+    if _codings(headers.get("content-encoding")) - {"identity"}:
         raise UnsupportedContentCoding
-    if _codings(request, "transfer-encoding") - {"chunked"}:
+    if _codings(headers.get("transfer-encoding")) - {"chunked"}:
         raise UnsupportedContentCoding
-    media_type = request.headers.get("content-type", "").partition(";")[0]
+    media_type = headers.get("content-type", [""])[0].partition(";")[0]
     if media_type.strip().lower() != "application/json":
         raise UnsupportedMediaType
     try:
@@ -39,20 +42,26 @@ async def read_json_object(request: Request[Any], *, max_bytes: int) -> dict[str
 
 
 async def _read(request: Request[Any], max_bytes: int) -> bytes:
-    announced = request.headers.get("content-length", "0")
+    announced = header_values(request).get("content-length", ["0"])[0]
     if not announced.isdecimal() or int(announced) > max_bytes:
         raise PayloadTooLarge(max_bytes)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
+    is_last = False
+    while not is_last:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > max_bytes:
             raise PayloadTooLarge(max_bytes)
+        is_last = not message.get("more_body", False)
     return body
 
 
-def _codings(request: Request[Any], header: str) -> set[str]:
-    values = ",".join(request.headers.getlist(header)).split(",")
-    return {value.strip().lower() for value in values} - {""}
+def _codings(values: Sequence[str] | None) -> set[str]:
+    if not values:
+        return set()
+    return {value.strip().lower() for value in ",".join(values).split(",")} - {""}
 
 
 def _require_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Endpoints: each parses a request, executes a command or query, and presents the result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypedDict
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from service.domain.session import Session
 from service.http.auth import Authenticator
 from service.http.cursors import encode_position, encode_version
 from service.http.errors import NotReady
+from service.http.header_values import header_values
 from service.http.headers import (
     explain_mismatch,
     matches_etag,
@@ -25,6 +26,7 @@ from service.http.headers import (
     parse_if_match,
     parse_traceparent,
 )
+from service.http.json_response import NO_HEADERS, JsonResponse
 from service.http.openapi.operation import Endpoint
 from service.http.parameters import HistoryParameters, ListParameters, parse_session_id
 from service.http.presenter import (
@@ -76,7 +78,7 @@ def command_endpoint(body_type: type[CommandBody]) -> Endpoint:
         state["commands"].require_user_room(user_id)
         fields = _parse_command_fields(request, user_id)
         body = await body_type.parse(request)
-        if_match = request.headers.getlist("if-match")
+        if_match = header_values(request).get("if-match", ())
         command = body.command(fields, parse_if_match(if_match))
         try:
             outcome = await state["commands"].execute(command, state["times"])
@@ -97,7 +99,7 @@ async def get_session(request: Request[RequestResources]) -> Response:
     session = await state["queries"].session(
         user_id, session_id, state["times"], state["traceparent"]
     )
-    if matches_etag(request.headers.getlist("if-none-match"), etag(session.version)):
+    if matches_etag(header_values(request).get("if-none-match", ()), etag(session.version)):
         return Response(status_code=304, headers={"ETag": etag(session.version)})
     return _session_response(session)
 
@@ -112,7 +114,7 @@ async def list_sessions(request: Request[RequestResources]) -> Response:
         user_id, wanted, after=parameters.cursor, limit=parameters.limit
     )
     cursor = encode_position(page.next) if page.next else None
-    return _json_response(sessions_envelope(page.items, cursor))
+    return JsonResponse(sessions_envelope(page.items, cursor))
 
 
 async def list_events(request: Request[RequestResources]) -> Response:
@@ -123,60 +125,56 @@ async def list_events(request: Request[RequestResources]) -> Response:
         user_id, session_id, after=parameters.cursor, limit=parameters.limit
     )
     cursor = encode_version(page.next) if page.next else None
-    return _json_response(events_envelope(page.items, cursor))
+    return JsonResponse(events_envelope(page.items, cursor))
 
 
 async def livez(_request: Request[RequestResources]) -> Response:
-    return _json_response(envelope({"status": "alive"}))
+    return JsonResponse(envelope({"status": "alive"}))
 
 
 async def readyz(request: Request[RequestResources]) -> Response:
     report = await request.state["check_readiness"]()
     if not report.is_ready:
         raise NotReady(dict(report.checks))
-    return _json_response(envelope({"checks": dict(report.checks)}))
+    return JsonResponse(envelope({"checks": dict(report.checks)}))
 
 
 async def openapi(request: Request[RequestResources]) -> Response:
-    return _json_response(request.state["openapi"])
+    return JsonResponse(request.state["openapi"])
 
 
 async def _authenticate(request: Request[RequestResources]) -> UUID:
     authenticator = request.state["authenticator"]
-    user_id = await authenticator.authenticate(request.headers.getlist("authorization"))
+    authorization = header_values(request).get("authorization", ())
+    user_id = await authenticator.authenticate(authorization)
     request.state["user_id"] = user_id  # for the line of the request in the log
     return user_id
 
 
 def _parse_command_fields(request: Request[RequestResources], user_id: UUID) -> CommandFields:
     """A new session gets its id here, because no path names it."""
-    state = request.state
+    state, headers = request.state, header_values(request)
     has_session_id = "session_id" in request.path_params
-    given_trace = request.headers.getlist("traceparent")
     return {
         "user_id": user_id,
         "session_id": parse_session_id(request) if has_session_id else state["new_id"](),
         "request_id": state["request_id"],
-        "traceparent": state["traceparent"] or parse_traceparent(given_trace),
-        "idempotency_key": parse_idempotency_key(request.headers.getlist("idempotency-key")),
+        "traceparent": state["traceparent"] or parse_traceparent(headers.get("traceparent", ())),
+        "idempotency_key": parse_idempotency_key(headers.get("idempotency-key", ())),
     }
 
 
 def _outcome_response(outcome: Outcome, link: str, *, created: bool) -> Response:
-    response = _session_response(outcome.session, status=201 if created else 200)
-    response.headers["Content-Location"] = link
+    headers = {"Content-Location": link}
     if created:
-        response.headers["Location"] = link
+        headers["Location"] = link
     if outcome.replayed:
-        response.headers["Idempotent-Replayed"] = "true"
-    return response
+        headers["Idempotent-Replayed"] = "true"
+    return _session_response(outcome.session, headers, status=201 if created else 200)
 
 
-def _session_response(session: Session, *, status: int = 200) -> Response:
-    response = _json_response(session_envelope(session), status=status)
-    response.headers["ETag"] = etag(session.version)
-    return response
-
-
-def _json_response(body: bytes, *, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
+def _session_response(
+    session: Session, headers: Mapping[str, str] = NO_HEADERS, *, status: int = 200
+) -> Response:
+    given = {"ETag": etag(session.version), **headers}
+    return JsonResponse(session_envelope(session), status, given)

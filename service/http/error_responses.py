@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Responses to errors: the table of statuses, the format of an error, and Starlette's handlers."""
+"""Responses to errors: the table of statuses, and the format of an error."""
 
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from service.application.errors import (
@@ -99,27 +97,13 @@ def error_response(error: ServiceError, request_id: str) -> Response:
         response.headers["Accept-Encoding"] = "identity"  # RFC 9110, section 15.5.16
     if isinstance(error, Overloaded | TooManyRequests | DependencyUnavailable | NotReady):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.allowed)
     return response
 
 
-async def respond_to_service_error(request: Request[Any], exc: Exception) -> Response:
-    assert isinstance(exc, ServiceError)  # noqa: S101  the handler is registered for this type
-    return _respond(request, exc)
-
-
-async def respond_to_http_exception(request: Request, exc: Exception) -> Response:
-    """Gives the 404 and 405 of Starlette's router the format of all errors."""
-    assert isinstance(exc, HTTPException)  # noqa: S101  the handler is registered for this type
-    wrong_method = exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    error = MethodNotAllowed() if wrong_method else NotFound()
-    response = _respond(request, error)
-    if wrong_method:
-        allowed = (exc.headers or {})["Allow"].split(", ")
-        response.headers["Allow"] = ", ".join(sorted(allowed))
-    return response
-
-
-def _respond(request: Request[Any], error: ServiceError) -> Response:
-    """Leaves the code for the line of the request in the log."""
-    request.state["error_code"] = error.code
-    return error_response(error, request.state["request_id"])
+def error_of_router(exc: HTTPException) -> ServiceError:
+    """The 404 and 405 of Starlette's router."""
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return MethodNotAllowed((exc.headers or {})["Allow"].split(", "))
+    return NotFound()

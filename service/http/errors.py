@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Errors of HTTP itself; error_responses.py maps each to its status."""
 
+from collections.abc import Iterable
 from typing import Self
 
 from typing_extensions import TypedDict
@@ -17,6 +18,10 @@ class NotFound(ServiceError):
 class MethodNotAllowed(ServiceError):
     code = "METHOD_NOT_ALLOWED"
     message = "This path does not support this method."
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self.allowed = sorted(allowed)
+        super().__init__()
 
 
 class Unauthenticated(ServiceError):

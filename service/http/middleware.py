@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
@@ -18,8 +18,9 @@ from service.application.errors import DependencyUnavailable
 from service.application.group_commit.pending import RequestTimes
 from service.domain.errors import ServiceError
 from service.http.cors import AllowOrigins, allow_no_origin
-from service.http.error_responses import error_response
+from service.http.error_responses import error_of_router, error_response
 from service.http.errors import InternalError
+from service.http.header_values import HeaderValues, header_values_of
 from service.http.headers import parse_traceparent
 from service.http.observing import ObservedRequest, ObserveRequest, ignore
 from service.http.server_timing import timing_headers
@@ -35,7 +36,7 @@ log = structlog.get_logger("service.http")
 
 
 class RequestMiddleware:
-    """Outermost middleware: also wraps the answer to an unhandled exception.
+    """Outermost middleware: answers every error, and also wraps these answers.
 
     CORS is inside it, around the app and around each answer that is made here, so that a browser
     also lets its page read those, and that preflights get the headers and the line of all others.
@@ -64,14 +65,12 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        headers = Headers(scope=scope)
+        headers = header_values_of(scope)
         request_id = _request_id(headers)
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["times"] = times = RequestTimes() if self._server_timing else None
         state.setdefault("traceparent", None)
-        refusal = state.get("refusal")
-        app = self._answer(refusal, state) if refusal else self._app
         status = _CLIENT_CLOSED_REQUEST
 
         async def send_with_headers(message: Message) -> None:
@@ -85,25 +84,39 @@ class RequestMiddleware:
                     message["headers"] += timing_headers(times, total, message["headers"])
             await send(message)
 
+        error = state.get("refusal") or await self._run(scope, receive, send_with_headers)
+        if error:
+            state["error_code"] = error.code
+            if status == _CLIENT_CLOSED_REQUEST:
+                answer = self._allow_origins(error_response(error, request_id))
+                await answer(scope, receive, send_with_headers)
+        self._report(scope, headers, status, time.perf_counter() - started)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> ServiceError | None:
+        """Runs the app. Returns the error that must be answered, if there is one."""
         try:
-            await app(scope, receive, send_with_headers)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
-            pass
+            return None
         except asyncio.CancelledError:  # the shutdown waits no longer; the result is not known
-            answer = self._answer(DependencyUnavailable("process"), state)
-            if status == _CLIENT_CLOSED_REQUEST:
-                await answer(scope, receive, send_with_headers)
+            return DependencyUnavailable("process")
+        except ServiceError as exc:
+            return exc
+        except HTTPException as exc:
+            return error_of_router(exc)
         except Exception:
-            log.exception("unhandled", request_id=request_id)
-            answer = self._answer(InternalError(), state)
-            if status == _CLIENT_CLOSED_REQUEST:
-                await answer(scope, receive, send_with_headers)
+            log.exception("unhandled", request_id=scope["state"]["request_id"])
+            return InternalError()
+        return None
+
+    def _report(self, scope: Scope, headers: HeaderValues, status: int, seconds: float) -> None:
+        state = scope["state"]
         observed = ObservedRequest(
             method=scope["method"] or None,  # of a request line that is not valid
             route=getattr(scope.get("route"), "path", None),
             status=status,
             code=state.get("error_code"),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
         self._observe(observed)
         log.info(
@@ -112,12 +125,12 @@ class RequestMiddleware:
             route=observed.route,
             status=status,
             code=observed.code,
-            duration_ms=round(observed.seconds * 1000, 2),
-            request_id=request_id,
+            duration_ms=round(seconds * 1000, 2),
+            request_id=state["request_id"],
             **self._known_facts(state, headers),
         )
 
-    def _known_facts(self, state: dict[str, Any], headers: Headers) -> dict[str, str]:
+    def _known_facts(self, state: dict[str, Any], headers: HeaderValues) -> dict[str, str]:
         """The trace of the request and its user, if they are known and wanted."""
         facts = {}
         if trace_id := state.get("trace_id") or _trace_id(headers):
@@ -126,18 +139,13 @@ class RequestMiddleware:
             facts["user"] = self._pseudonym(state["user_id"])
         return facts
 
-    def _answer(self, error: ServiceError, state: dict[str, Any]) -> ASGIApp:
-        state["error_code"] = error.code
-        return self._allow_origins(error_response(error, state["request_id"]))
 
-
-def _trace_id(headers: Headers) -> str | None:
+def _trace_id(headers: HeaderValues) -> str | None:
     """Of the caller's trace, if this process is not traced itself."""
-    given = [value.decode("latin-1") for name, value in headers.raw if name == b"traceparent"]
-    traceparent = parse_traceparent(given) if given else None
+    traceparent = parse_traceparent(headers.get("traceparent", ()))
     return traceparent.split("-")[1] if traceparent else None
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
+def _request_id(headers: HeaderValues) -> str:
+    given = headers.get("x-request-id", [""])[0]
     return given if _REQUEST_ID.fullmatch(given) else str(uuid4())

@@ -2,12 +2,11 @@
 """Starlette's routes, made from the table of operations."""
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import unquote
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from service.http.openapi.operation import Endpoint, Operation
 
@@ -25,19 +24,24 @@ def routes_of(operations: Iterable[Operation], root_path: str) -> list[Route]:
     for each in operations:
         paths.setdefault(each.path, {})[each.method] = each.endpoint
     return [
-        Route(prefix + path, _by_method(endpoints), methods=list(endpoints))
+        Route(prefix + path, _EndpointApp(endpoints), methods=list(endpoints))
         for prefix in prefixes(root_path)
         for path, endpoints in paths.items()
     ]
 
 
-def _by_method(endpoints: dict[str, Endpoint]) -> Endpoint:
-    """Of two routes with the same path, Starlette's first would refuse the other's method."""
-    if len(endpoints) == 1:
-        return next(iter(endpoints.values()))
-    of_method = endpoints | ({"HEAD": endpoints["GET"]} if "GET" in endpoints else {})
+class _EndpointApp:
+    """The endpoints of one path, by method.
 
-    async def endpoint(request: Request[Any]) -> Response:
-        return await of_method[request.method](request)
+    Of two routes with the same path, Starlette's first would refuse the other's method. Starlette
+    wraps an endpoint that is a function, to handle errors; here RequestMiddleware handles them all.
+    """
 
-    return endpoint
+    def __init__(self, endpoints: dict[str, Endpoint]) -> None:
+        head = {"HEAD": endpoints["GET"]} if "GET" in endpoints else {}
+        self._of_method = endpoints | head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = self._of_method[scope["method"]]
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)

@@ -83,7 +83,7 @@ ANSWERS = [
     (ExpectationFailed(), 417, "EXPECTATION_FAILED"),
     (WrongInstallation("reads", "a table is missing"), 503, "DEPENDENCY_UNAVAILABLE"),
     (NotFound(), 404, "NOT_FOUND"),
-    (MethodNotAllowed(), 405, "METHOD_NOT_ALLOWED"),
+    (MethodNotAllowed(["GET", "HEAD"]), 405, "METHOD_NOT_ALLOWED"),
     (NotReady({"schema": "no migration has run"}), 503, "NOT_READY"),
     (InternalError(), 500, "INTERNAL_ERROR"),
 ]

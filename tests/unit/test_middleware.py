@@ -12,13 +12,12 @@ import httpx2
 import pytest
 import structlog.testing
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.errors import ServiceError
-from service.http.error_responses import respond_to_http_exception, respond_to_service_error
 from service.http.errors import UriTooLong
 from service.http.middleware import RequestMiddleware
 from service.http.observing import ObservedRequest
@@ -212,18 +211,15 @@ async def test_logs_the_trace_where_there_is_one(
     ],
     ids=["of the service", "unknown path", "wrong method"],
 )
-async def test_the_handlers_of_errors_leave_the_code_for_the_log(
-    raised: Exception, code: str
+async def test_answers_an_error_and_leaves_its_code_for_the_log(
+    lines: list[Any], raised: Exception, code: str
 ) -> None:
-    state: dict[str, Any] = {"request_id": "phone-7"}
-    request: Request[Any] = Request({"type": "http", "state": state})
-    is_ours = isinstance(raised, ServiceError)
-    respond = respond_to_service_error if is_ours else respond_to_http_exception
+    async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise raised
 
-    response = await respond(request, raised)
+    _, _, body = answer_of(await ask(app))
 
-    assert state["error_code"] == code
-    assert json.loads(bytes(response.body))["error"]["code"] == code
+    assert body["error"]["code"] == lines[-1]["code"] == code
 
 
 async def test_sends_no_second_answer_after_the_head_of_the_first(lines: list[Any]) -> None:

@@ -85,7 +85,7 @@ ERRORS: dict[type[ServiceError], tuple[ServiceError, ...]] = {
     RequestHeaderFieldsTooLarge: (RequestHeaderFieldsTooLarge(HEAD_MAX_BYTES, HEADERS_MAX),),
     ExpectationFailed: (ExpectationFailed(),),
     NotFound: (NotFound(),),
-    MethodNotAllowed: (MethodNotAllowed(),),
+    MethodNotAllowed: (MethodNotAllowed(["GET"]),),
     NotReady: (NotReady({"database": "cannot be reached"}),),
     InternalError: (InternalError(),),
 }
