@@ -58,6 +58,12 @@ class LoneServer(DrainingServer):
 
 
 class Worker(multiprocess.Process):
+    def start(self) -> None:
+        super().start()
+        # Else this process held the worker's end of the pipe open: a health check of a worker that
+        # was killed would wait for its time limit, and with it the shutdown.
+        self.child_conn.close()
+
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import httpx2
 import pytest
+import uvicorn
 
 from service.bootstrap import listening, server
 from service.bootstrap.workers import Supervisor, Worker
@@ -73,6 +74,18 @@ async def test_sigterm_stops_the_other_worker_while_one_stands_still() -> None:
             await process.line("Finished server process")
 
         assert await process.end() == 0
+
+
+def test_no_sign_of_a_killed_worker_is_waited_for() -> None:
+    """Or a shutdown would wait too, because SIGTERM kills a worker that has only begun to start."""
+    worker = Worker(uvicorn.Config(""), [])
+    worker.start()
+    worker.process.kill()
+
+    assert not worker.ping(timeout=int(AN_HOUR))
+
+    worker.join()
+    worker.kill()
 
 
 async def _worker(process: Process, count: int) -> int:
