@@ -71,7 +71,7 @@ class Cluster:
             await connection.close()
 
     async def create_database(self, name: str, template: str = "template0") -> None:
-        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
 
     async def drop_database(self, name: str) -> None:
         await self.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -204,6 +204,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+
+    async def main_loop(self) -> None:
+        """Ends at once, where uvicorn would look every 0.1 s whether it should."""
+        loop = asyncio.create_task(super().main_loop())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({loop, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for each in (loop, stopping):
+            each.cancel()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -233,7 +246,7 @@ async def serving(
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.stop()
             await serving
 
 

@@ -33,7 +33,7 @@ class Answer:
     links: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """`id` is unique. `headers`: names of request headers. `errors` besides those of all paths."""
 
