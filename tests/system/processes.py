@@ -27,6 +27,12 @@ from tests.running import NO_AUTHORITIES, App, eventually
 
 ROOT = Path(__file__).parents[2]
 SERVICE = (sys.executable, "-m", "service")
+LEAN = {
+    "PYTHONPATH": str(Path(__file__).with_name("not_installed")),
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # it would look for them in every installed package
+}
+"""The environment of `SERVICE`: it finds no tools of the tests, and starts 0.2 s sooner."""
+
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 ROOM_BYTES = 4 * 1024**3
@@ -120,7 +126,7 @@ async def started(
     running = await asyncio.create_subprocess_exec(
         *command,
         *arguments,
-        env=without_settings() | dict(environment or {}),
+        env=without_settings() | (LEAN if command == SERVICE else {}) | dict(environment or {}),
         cwd=place,
         stdout=PIPE,
         stderr=PIPE,
