@@ -20,10 +20,13 @@ try: $(VENV)/.demo ## play the life of several sessions against `make run`, and 
 consume: $(VENV)/.demo ## print the events of `make run` as a consumer gets them (NATS, relay, example)
 	@$(BLOCK_CTRL_C) $(RUN) service consume
 
-test: $(VENV)/.dev ## run the tests, side by side (ARGS="tests/unit/test_text.py" for one file)
-	$(RUN) pytest $(SIDE_BY_SIDE) $(ARGS)
+test: $(VENV)/.dev ## run the tests, but for the slow ones (ARGS=tests for all, ARGS="tests/unit/test_text.py" for one file)
+	$(RUN) pytest $(SIDE_BY_SIDE) $(or $(ARGS),-m "not slow")
 
 SIDE_BY_SIDE = -n auto --dist worksteal
+
+# Python keeps its bytecode, also where the environment says not to: the tests start it many times.
+test coverage: export PYTHONDONTWRITEBYTECODE =
 
 faults: $(VENV)/.dev ## break everything around the relay, and count events (about five minutes)
 	$(RUN) tests.faults $(ARGS)

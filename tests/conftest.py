@@ -54,6 +54,10 @@ configure_logs()
 
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 WORKERS_MAX = 4
+TESTS = Path(__file__).parent
+SLOW = {TESTS / name for name in ("browser", "faults", "haproxy", "prometheus", "system")}
+"""Directories whose tests start whole systems, as processes. `make test` leaves them out."""
+
 OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -74,6 +78,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure() -> None:
     optional_programs.check_required()
+    assert all(map(Path.is_dir, SLOW)), "a directory of slow tests has another name"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not SLOW.isdisjoint(item.path.parents):
+        item.add_marker("slow")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
