@@ -325,9 +325,10 @@ async def test_readyz_answers_while_all_other_connections_are_in_use(
             SELECT string_to_array(current_setting('service.acting_users'), ',')::uuid[]
         $$
     """)
+    users = [(await database.a_session()).user_id for _ in range(9)]
     async with database.connection.transaction():
         await database.execute("SELECT pg_advisory_xact_lock(1)")
-        lists = [app.call(uuid4(), "GET", "/sessions") for _ in range(9)]
+        lists = [app.call(user, "GET", "/sessions") for user in users]
         waiting = [asyncio.create_task(each) for each in lists]
         await eventually(lambda: _waiting(database, 5))
         ready = await app.client.get("/readyz")

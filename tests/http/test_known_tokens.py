@@ -63,7 +63,7 @@ def an_authenticator(
 
 async def test_tells_how_each_check_ended() -> None:
     seen: list[TokenCheck] = []
-    clock, token = HandClock(NOW), a_token(exp=NOW + LIFETIME)
+    clock, token = HandClock(NOW), a_token(iat=NOW, exp=NOW + LIFETIME)
     authenticator = an_authenticator(clock, observe=seen.append)
     for _ in range(2):
         await authenticator.authenticate([f"Bearer {token}"])
@@ -88,10 +88,10 @@ async def test_tells_of_fetches_and_of_tokens_that_no_key_set_can_check(
             observe=fetches.append,
         )  # fmt: skip
         authenticator = an_authenticator(HandClock(NOW), key_set, observe=checks.append)
-        await authenticator.authenticate([f"Bearer {KEY.token()}"])
+        await authenticator.authenticate([f"Bearer {KEY.token(iat=NOW)}"])
         issuer.answer = break_off
         with pytest.raises(DependencyUnavailable):
-            await authenticator.authenticate([f"Bearer {an_es256_key('winter').token()}"])
+            await authenticator.authenticate([f"Bearer {an_es256_key('winter').token(iat=NOW)}"])
 
     assert fetches == ["ok", "failed"]
     assert checks == ["verified", "unavailable"]
@@ -103,7 +103,7 @@ async def test_verifies_with_every_character_of_the_secret(secret: str) -> None:
     user_id = uuid4()
     authenticator = an_authenticator(HandClock(NOW), secret=secret)
 
-    token = a_token(user_id, key=secret)
+    token = a_token(user_id, key=secret, iat=NOW)
 
     assert await authenticator.authenticate([f"Bearer {token}"]) == user_id
 
@@ -111,7 +111,7 @@ async def test_verifies_with_every_character_of_the_secret(secret: str) -> None:
 async def test_a_kept_token_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
     user_id = uuid4()
     authenticator = an_authenticator(HandClock(NOW))
-    header = [f"Bearer {a_token(user_id)}"]
+    header = [f"Bearer {a_token(user_id, iat=NOW)}"]
     assert await authenticator.authenticate(header) == user_id
 
     monkeypatch.setattr(jwt.PyJWS, "decode", None)

@@ -199,7 +199,7 @@ async def test_reports_nothing_for_accepted_tokens_and_for_a_missing_key_set(
 async def test_reports_that_a_known_token_expired(reports: Reports) -> None:
     clock = [NOW]
     authenticator = by_secret(reports, clock=lambda: clock[0])
-    token = f"Bearer {a_token(USER, exp=NOW + 3600)}"
+    token = f"Bearer {a_token(USER, iat=NOW, exp=NOW + 3600)}"
     assert await authenticator.authenticate([token]) == USER
 
     clock[0] += 3700
