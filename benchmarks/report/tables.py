@@ -40,7 +40,9 @@ def _contender(results: Results, name: str, scenario: Scenario) -> tuple[str, ..
     return (
         CONTENDERS[name].title,
         with_range(theirs),
-        f"{ours.median / theirs.median:.2f} ×" if ours and name != SERVICE else "",
+        f"{ours.median / theirs.median:.2f} ×"
+        if ours and theirs.median and name != SERVICE
+        else "",
         with_range(spread(attrgetter("p50")), "{:,.1f}"),
         with_range(spread(tail), "{:,.1f}"),
         f"{sum(each.errors for each in results.of(name, scenario)):,}",
