@@ -161,6 +161,15 @@ class TestDatabase:
         return await _connect(self.url)
 
 
+@asynccontextmanager
+async def a_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await _connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
 async def _connect(url: str) -> asyncpg.Connection:
     connection = await asyncpg.connect(url)
     await connection.set_type_codec(

@@ -4,9 +4,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from service.dev import postgres as embedded
 from tests.running import Cluster, TestDatabase, a_database
@@ -16,12 +18,13 @@ from tests.system.processes import a_public_directory, free_port
 class Postgres:
     """Runs with default settings, `fsync` included, except that autovacuum starts more often."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, options: Mapping[str, str] | None = None) -> None:
         self._home = home
         self._options = {
             "listen_addresses": "127.0.0.1",
             "port": str(free_port()),
             "autovacuum_naptime": "5s",
+            **(options or {}),
         }
         self._running = ExitStack()
 
@@ -36,9 +39,22 @@ class Postgres:
         pid, *_ = (server.data / "postmaster.pid").read_text().splitlines()
         self._pid = int(pid)
 
-    def crash(self) -> None:
+    @property
+    def port(self) -> int:
+        return int(self._options["port"])
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """The postmaster and then its children; empty if it has ended."""
+        with suppress(psutil.NoSuchProcess):
+            postmaster = psutil.Process(self._pid)
+            return [postmaster, *postmaster.children()]
+        return []
+
+    def crash(self, number: signal.Signals = signal.SIGQUIT) -> None:
         """Ends the server at once, without a checkpoint, so that the next start has to recover."""
-        os.kill(self._pid, signal.SIGQUIT)
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, number)
         self._running.close()
 
     def stop(self) -> None:

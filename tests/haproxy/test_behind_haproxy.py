@@ -4,10 +4,9 @@
 import asyncio
 import re
 import signal
-import struct
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,9 +18,10 @@ import pytest
 
 from service.application.errors import DependencyUnavailable
 from tests.engines.programs import load_on
+from tests.haproxy.balancer import HOSTS, configuration, names
 from tests.optional_programs import HAPROXY
 from tests.running import App, TestDatabase, eventually
-from tests.system.compose import BALANCER, SERVICES
+from tests.system.compose import SERVICES
 from tests.system.processes import (
     PATIENCE_SECONDS,
     Process,
@@ -31,32 +31,10 @@ from tests.system.processes import (
     started,
 )
 
-HOSTS = ("127.0.0.1", "127.0.0.2")
 USERS = 16
-TYPE_A = 1
 HALF_ANSWERED = "without sending complete message body"
 """The client's error when the connection ends in the middle of an answer."""
 NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
-
-
-class Names(asyncio.DatagramProtocol):
-    """A name server that answers every question with the replicas' addresses (RFC 1035)."""
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, query: bytes, sender: tuple[str, int]) -> None:
-        question = query[12 : query.index(b"\0", 12) + 5]
-        (kind,) = struct.unpack(">H", question[-4:-2])
-        answers = [_address(host) for host in HOSTS] if kind == TYPE_A else []
-        header = query[:2] + struct.pack(">5H", 0x8180, 1, len(answers), 0, 0)
-        self._transport.sendto(header + question + b"".join(answers), sender)
-
-
-def _address(host: str) -> bytes:
-    """The record that answers the question, with a time to live of one second."""
-    octets = bytes(int(octet) for octet in host.split("."))
-    return b"\xc0\x0c" + struct.pack(">HHIH", TYPE_A, 1, 1, len(octets)) + octets
 
 
 @dataclass
@@ -104,7 +82,7 @@ class Balanced:
 async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Balanced]:
     ports = {name: free_port() for name in ("clients", "metrics", "api", "names")}
     config = tmp_path / "haproxy.cfg"
-    config.write_text(_configuration(ports))
+    config.write_text(configuration(ports))
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             httpx2.AsyncClient(
@@ -120,33 +98,12 @@ async def balanced(database: TestDatabase, tmp_path: Path) -> AsyncIterator[Bala
         for host in HOSTS:
             stack.push_async_callback(balanced.close, host)
             await balanced.start(host)
-        await stack.enter_async_context(_names(ports["names"]))
+        await stack.enter_async_context(names(ports["names"]))
         haproxy = started("-f", str(config), command=[HAPROXY.path()])
         process = await stack.enter_async_context(haproxy)
         await process.line("is UP")
         await balanced.wait_for_replicas(2)
         yield balanced
-
-
-def _configuration(ports: dict[str, int]) -> str:
-    """The configuration of docker-compose.yml, with the addresses and ports of this machine."""
-    text: str = BALANCER
-    return (
-        text.replace("bind :8000", f"bind 127.0.0.1:{ports['clients']}")
-        .replace("bind :8404", f"bind 127.0.0.1:{ports['metrics']}")
-        .replace("api:8000", f"api:{ports['api']}")
-        .replace("parse-resolv-conf", f"nameserver names 127.0.0.1:{ports['names']}")
-    )
-
-
-@asynccontextmanager
-async def _names(port: int) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(Names, local_addr=("127.0.0.1", port))
-    try:
-        yield
-    finally:
-        transport.close()
 
 
 @dataclass

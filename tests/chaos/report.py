@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What a run has found, per fault, as a table and as JSON."""
+
+import json
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from math import inf
+from pathlib import Path
+
+from tests.chaos.history import Attempt, Known, Wrong
+from tests.chaos.nemesis import Span
+
+HEADS = (
+    "fault", "times", "operations", "acknowledged", "lost", "doubled", "untrue",
+    "longest without an answer", "recovery (median)", "recovery (longest)",
+)  # fmt: skip
+UNTRUE = {"untrue", "impossible", "unexpected", "late", "invented", "gap"}
+
+
+@dataclass
+class Row:
+    """Of one kind of fault. Times in seconds; a recovery ends with the first success after it."""
+
+    fault: str
+    times: int = 0
+    operations: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    untrue: int = 0
+    silence: float = 0.0
+    recoveries: list[float] = field(default_factory=list)
+
+    def cells(self) -> Iterable[str]:
+        yield self.fault
+        counts = (self.times, self.operations, self.acknowledged)
+        yield from (f"{count:,}" for count in (*counts, self.lost, self.doubled, self.untrue))
+        ordered = sorted(self.recoveries) or [0.0]
+        times = (self.silence, ordered[len(ordered) // 2], ordered[-1])
+        yield from (f"{each:.1f} s" for each in times)
+
+
+@dataclass
+class Report:
+    seed: int
+    minutes: float
+    operations: int
+    acknowledged: int
+    answers: dict[str, int]
+    rows: list[Row]
+    wrong: list[str]
+    notes: list[str]
+    longest_answer: float
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.wrong
+
+    def table(self) -> str:
+        lines = [HEADS, ("---", *["---:"] * (len(HEADS) - 1))]
+        lines += [tuple(row.cells()) for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def text(self) -> str:
+        facts = [
+            f"seed {self.seed}, {self.minutes:g} minutes, {self.operations:,} operations",
+            f"{self.acknowledged:,} were acknowledged, {len(self.wrong)} findings are wrong",
+            f"the longest answer took {self.longest_answer:.1f} s",
+            "answers: " + ", ".join(f"{name} {count:,}" for name, count in self.answers.items()),
+            *self.notes,
+        ]
+        return "\n".join([*facts, "", self.table(), "", *self.wrong])
+
+    def write(self, place: Path) -> None:
+        """JSON, or Markdown if the name ends in .md."""
+        text = self.text() if place.suffix == ".md" else json.dumps(asdict(self), indent=1)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"{text}\n")
+
+
+def report(
+    history: Sequence[Attempt],
+    spans: Sequence[Span],
+    wrong: Sequence[Wrong],
+    *,
+    seed: int,
+    minutes: float,
+    notes: Sequence[str],
+) -> Report:
+    done = [each for each in history if each.known is Known.DONE]
+    answers = Counter(each.code or str(each.status or "no answer") for each in history)
+    return Report(
+        seed,
+        minutes,
+        len(history),
+        len(done),
+        dict(answers.most_common()),
+        _rows(history, done, spans, wrong),
+        [str(each) for each in wrong],
+        list(notes),
+        max((each.ended - each.begun for each in history if each.ended < inf), default=0),
+    )
+
+
+def _rows(
+    history: Sequence[Attempt],
+    done: Sequence[Attempt],
+    spans: Sequence[Span],
+    wrong: Sequence[Wrong],
+) -> list[Row]:
+    rows = {name: Row(name) for name in sorted({span.fault for span in spans})}
+    ends = sorted(each.ended for each in done)
+    by_beginning = sorted(done, key=lambda each: each.begun)
+    during: dict[str, set[str]] = defaultdict(set)
+    for span in spans:
+        row = rows[span.fault]
+        row.times += 1
+        during[span.fault] |= {each.request_id for each in history if _is_during(each, span)}
+        first = _first_success(by_beginning, span.healed)
+        row.silence = max(row.silence, _silence(ends, span.begun, max(first, span.healed)))
+        row.recoveries.append(first - span.healed)
+    acknowledged = {each.request_id for each in done}
+    for name, requests in during.items():
+        rows[name].operations = len(requests)
+        rows[name].acknowledged = len(requests & acknowledged)
+        for each in wrong:
+            if requests & {attempt.request_id for attempt in each.proof}:
+                _count(rows[name], each.kind)
+    return list(rows.values())
+
+
+def _count(row: Row, kind: str) -> None:
+    row.lost += kind == "lost"
+    row.doubled += kind == "doubled"
+    row.untrue += kind in UNTRUE
+
+
+def _is_during(attempt: Attempt, span: Span) -> bool:
+    return attempt.begun < span.healed and attempt.left > span.begun
+
+
+def _first_success(by_beginning: Sequence[Attempt], moment: float) -> float:
+    """The end of the first success among the requests that were sent after this moment."""
+    later = bisect_left(by_beginning, moment, key=lambda each: each.begun)
+    return min((each.ended for each in by_beginning[later:]), default=moment)
+
+
+def _silence(ends: Sequence[float], begun: float, until: float) -> float:
+    """The longest time in which no request of any user succeeded."""
+    inside = ends[bisect_left(ends, begun) : bisect_left(ends, until)]
+    moments = [begun, *inside, until]
+    return max(later - earlier for earlier, later in pairwise(moments))

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""One run: users live while the nemesis breaks parts; then everything is compared."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from time import monotonic
+
+from tests.chaos.checker import Records, check
+from tests.chaos.faults import faults_of, left_out
+from tests.chaos.faults_of_database import ERRORS
+from tests.chaos.history import Attempt, Wrong
+from tests.chaos.http_client import Client
+from tests.chaos.installation import Installation, an_installation
+from tests.chaos.lives import live
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.parts import Usage
+from tests.chaos.report import Report, report
+from tests.chaos.resources import grown, usage
+from tests.chaos.users import PATIENT_SECONDS, Crowd
+from tests.faults.verdict import verdict
+from tests.running import TestDatabase, a_connection
+from tests.system.processes import finished
+
+CALM_SECONDS = 5.0
+"""Before the first fault and after the last one; users live meanwhile."""
+
+GRACE_SECONDS = 30.0
+SETTLE_SECONDS = 90.0
+WATCH_SECONDS = 5.0
+UNFINISHED = """
+    SELECT (SELECT count(*) FROM outbox)
+        + (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+            AND pid <> pg_backend_pid() AND usename LIKE 'training_api%' AND xact_start IS NOT NULL)
+"""
+GAPS = """
+    SELECT sessions.id FROM sessions JOIN events ON session_id = sessions.id
+    GROUP BY sessions.id, sessions.version
+    HAVING count(*) <> sessions.version OR count(DISTINCT session_version) <> sessions.version
+        OR max(session_version) <> sessions.version
+"""
+
+
+async def run(
+    *, seed: int, minutes: float, users: int, place: Path, patience: float = PATIENT_SECONDS
+) -> Report:
+    """`place`: an empty directory that every user of the machine may enter.
+
+    `patience`: how many seconds the patient users wait for an answer.
+    """
+    async with an_installation(_seeded(seed), place) as installation:
+        client = Client(*installation.place)
+        crowd = Crowd(client, _seeded(seed), lambda: installation.key, live, patience)
+        nemesis = Nemesis(installation, faults_of(installation), _seeded(seed))
+        async with _watched(installation) as seen:
+            before = await _live(crowd, nemesis, installation, users, minutes * 60)
+        wrong = [*seen, *await _settled(installation)]
+        wrong += await _compared(crowd.history, installation)
+        wrong += [Wrong("grown", each) for each in grown(installation, before)]
+        ends = [end for part in installation.parts for end in part.ends]
+        notes = [*left_out(installation), *ends]
+        if wrong:
+            notes += [part.last_lines() for part in installation.parts]
+        return report(crowd.history, nemesis.spans, wrong, seed=seed, minutes=minutes, notes=notes)
+
+
+def _seeded(seed: int) -> Random:
+    """Each draws its own numbers, so that the order of their tasks does not change them."""
+    return Random(seed)  # noqa: S311  no secret
+
+
+async def _live(
+    crowd: Crowd, nemesis: Nemesis, installation: Installation, users: int, seconds: float
+) -> dict[str, Usage]:
+    """Returns what the parts used before the first fault."""
+    living = asyncio.create_task(crowd.live(users))
+    await asyncio.sleep(CALM_SECONDS)
+    before = usage(installation)
+    await nemesis.run(seconds - 2 * CALM_SECONDS)
+    await asyncio.sleep(CALM_SECONDS)
+    crowd.ends.set()
+    async with asyncio.timeout(crowd.patient_seconds + GRACE_SECONDS):
+        await living
+    crowd.client.close()
+    return before
+
+
+@asynccontextmanager
+async def _watched(installation: Installation) -> AsyncIterator[list[Wrong]]:
+    """Looks for gaps in the histories of all sessions, again and again during the block."""
+    found: list[Wrong] = []
+    watching = asyncio.create_task(_watch(installation.database.url, found))
+    try:
+        yield found
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def _watch(url: str, found: list[Wrong]) -> None:
+    while not found:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            async with a_connection(url) as connection:
+                rows = await connection.fetch(GAPS)
+        except ERRORS:
+            continue
+        found += [Wrong("gap", f"session {row['id']} had a gap at {monotonic()}") for row in rows]
+
+
+async def _settled(installation: Installation) -> list[Wrong]:
+    """Waits until no transaction is open and every event is published."""
+    try:
+        async with (
+            asyncio.timeout(SETTLE_SECONDS),
+            a_connection(installation.database.url) as connection,
+        ):
+            while await connection.fetchval(UNFINISHED):  # noqa: ASYNC110  other processes
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        return [Wrong("late", f"events are not published after {SETTLE_SECONDS:.0f} s")]
+    return []
+
+
+async def _compared(history: list[Attempt], installation: Installation) -> list[Wrong]:
+    async with a_connection(installation.database.url) as connection:
+        sessions = await connection.fetch("SELECT * FROM sessions")
+        events = await connection.fetch("SELECT * FROM events")
+    records = Records([dict(each) for each in sessions], [dict(each) for each in events])
+    wrong = await asyncio.to_thread(check, history, records)
+    wrong += await _judged_stream(installation, (str(event["id"]) for event in events))
+    return [*wrong, *await _audited(installation.database, installation)]
+
+
+async def _judged_stream(installation: Installation, events: Iterable[str]) -> list[Wrong]:
+    found = verdict(
+        events, await installation.broker.stored(), refusals=0, catch_up=0, take_over=None
+    )
+    return [] if found.is_clean else [Wrong("lost" if found.lost else "doubled", str(found))]
+
+
+async def _audited(database: TestDatabase, installation: Installation) -> list[Wrong]:
+    environment = {
+        "SERVICE_DATABASE_URL": database.relay_url,
+        "SERVICE_NATS_URL": installation.broker.url,
+    }
+    audit = await finished("relay", "--audit", environment=environment)
+    return [Wrong("lost", f"relay --audit: {audit.out}")] if audit.code else []
