@@ -30,6 +30,9 @@ OK = "ok"
 NAMES = (DATABASE, "role", "policies", "schema")
 
 _ACTING = "((user_id = ANY (( SELECT service_acting_users() AS service_acting_users))) IS TRUE)"
+_ACTING_UNTIL_0004 = "(user_id = ANY (( SELECT service_acting_users() AS service_acting_users)))"
+"""The same rows. This code accepts both, so that it stays ready while migration 0005 runs."""
+
 _RELAY = f"(CURRENT_USER = '{RELAY_ROLE}'::name)"
 _ERASER = f"(CURRENT_USER = '{ERASER_ROLE}'::name)"
 _OWN = "(( SELECT auth.uid() AS uid) = user_id)"
@@ -200,4 +203,4 @@ def _is_of_a_later_role(names: str) -> bool:
 def _normal(row: Any) -> tuple[Any, ...]:
     """PostgreSQL versions differ in where they print a cast."""
     without_casts = (each.replace("::uuid[]", "") if each else each for each in row[4:])
-    return (*row[:4], *without_casts)
+    return (*row[:4], *(_ACTING if each == _ACTING_UNTIL_0004 else each for each in without_casts))
