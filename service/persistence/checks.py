@@ -22,7 +22,7 @@ from service.persistence.roles import (
 from service.persistence.sessions import CHANGING
 from service.persistence.tables import metadata
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration that this code needs. Later ones are accepted, too, unless one of them says
 that it takes away what this code needs."""
 

@@ -14,6 +14,7 @@ PARSERS = {
     "service": "service.cli.main",
     "benchmarks": "benchmarks.cli",
     "benchmarks.compare": "benchmarks.compare",
+    "benchmarks.tuning": "benchmarks.tuning",
     "tests.faults": "tests.faults.__main__",
 }
 """The modules that pages run, and where each has its parser."""

@@ -15,6 +15,7 @@ import pytest
 
 from service.bootstrap.check import findings
 from service.bootstrap.check.database import find_tls
+from service.persistence.checks import REVISION
 from service.persistence.database_url import parse_database_url
 from tests.builders import SECRET
 from tests.documents.blocks import block, blocks, matches, read
@@ -45,7 +46,8 @@ def masked(text: str) -> str:
 
 async def test_check_prints_a_table(database: TestDatabase) -> None:
     checked, status = shown_in(block("docs/check.md", "$ python -m service check serve"))
-    await database.execute("UPDATE alembic_version SET version_num = '0003'")
+    before = f"{int(REVISION) - 1:04}"
+    await database.execute("UPDATE alembic_version SET version_num = $1", before)
 
     done = await run(checked, database_url=database.api_url, jwt_secret=SECRET)
 
