@@ -119,7 +119,10 @@ async def test_a_flood_of_5000_refuses_its_user_and_none_of_50_others(
     """The app that ships, called without sockets: a process may not open 5,000 of them."""
     mine, others = a_session(), [a_session() for _ in range(50)]
     await database.insert(mine, *others)
-    app = create_app(test_settings(database_url=database.api_url, log_level="warning"))
+    settings = test_settings(
+        database_url=database.api_url, log_level="warning", command_timeout_seconds=60
+    )
+    app = create_app(settings)
 
     async with app.router.lifespan_context(app) as state:
 
