@@ -14,6 +14,7 @@ from service.persistence.checks import OK
 from tests.builders import a_session, a_token, bearer
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually
+from tests.system.processes import LONG_TIME_LIMITS
 
 A_REQUEST_FOR_EVERY_ANSWER = [
     ("GET", "/livez", 200),
@@ -317,7 +318,9 @@ def _everything(response: httpx2.Response) -> str:
 async def test_readyz_answers_while_all_other_connections_are_in_use(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(groups_in_flight=1, database_pool_size=6, database_lock_timeout_seconds=4)
+    app = await start_app(
+        groups_in_flight=1, database_pool_size=6, **LONG_TIME_LIMITS, command_timeout_seconds=60
+    )
 
     await database.execute("""
         CREATE OR REPLACE FUNCTION service_acting_users() RETURNS uuid[] LANGUAGE sql AS $$

@@ -13,6 +13,7 @@ from tests.builders import a_session, a_token, bearer
 from tests.http.racing import CONTENDERS, Request, on_independent_connections
 from tests.http.responses import error_of
 from tests.running import App, TestDatabase, eventually
+from tests.system.processes import LONG_TIME_LIMITS
 
 
 def failing(session: Session, **headers: str) -> Request:
@@ -147,7 +148,9 @@ async def test_returns_503_when_the_queue_is_full_before_anything_else_is_checke
     start_app: Any, database: TestDatabase
 ) -> None:
     """One command waits for a locked row in the only slot; another one fills the queue."""
-    app = await start_app(queue_max=1, groups_in_flight=1, database_lock_timeout_seconds=4)
+    app = await start_app(
+        queue_max=1, groups_in_flight=1, **LONG_TIME_LIMITS, command_timeout_seconds=60
+    )
     first, second = await database.a_session(), await database.a_session()
 
     async with database.connection.transaction():
