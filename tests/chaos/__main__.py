@@ -23,7 +23,13 @@ def main() -> int:
     print(f"--minutes {options.minutes:g} --seed {options.seed}", flush=True)
     with a_public_directory(on_disk=True) as place:
         found = asyncio.run(
-            run(seed=options.seed, minutes=options.minutes, users=options.users, place=place)
+            run(
+                seed=options.seed,
+                minutes=options.minutes,
+                users=options.users,
+                place=place,
+                only=options.only,
+            )
         )
     print(found.text())
     for place in options.report:
@@ -42,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=secrets.randbelow(10_000), help="of all choices (random)"
     )
     parser.add_argument("--users", type=int, default=100, help="at a time (%(default)s)")
+    parser.add_argument("--only", default="", help="the faults whose names have this in them")
     parser.add_argument(
         "--report", type=Path, action="append", default=[], help="a file to write, .json or .md"
     )

@@ -9,6 +9,7 @@ from math import inf
 from random import Random
 from time import monotonic
 
+from tests.chaos.history import Attempt
 from tests.chaos.installation import Installation
 
 AT_ONCE = 3
@@ -33,6 +34,10 @@ class Span:
     fault: str
     begun: float
     healed: float = inf
+
+    def meets(self, attempt: Attempt) -> bool:
+        """True if the user waited for the answer while the fault lasted."""
+        return attempt.begun < self.healed and attempt.left > self.begun
 
 
 class Nemesis:

@@ -118,7 +118,7 @@ def _rows(
     for span in spans:
         row = rows[span.fault]
         row.times += 1
-        during[span.fault] |= {each.request_id for each in history if _is_during(each, span)}
+        during[span.fault] |= {each.request_id for each in history if span.meets(each)}
         first = _first_success(by_beginning, span.healed)
         row.silence = max(row.silence, _silence(ends, span.begun, max(first, span.healed)))
         row.recoveries.append(first - span.healed)
@@ -136,10 +136,6 @@ def _count(row: Row, kind: str) -> None:
     row.lost += kind == "lost"
     row.doubled += kind == "doubled"
     row.untrue += kind in UNTRUE
-
-
-def _is_during(attempt: Attempt, span: Span) -> bool:
-    return attempt.begun < span.healed and attempt.left > span.begun
 
 
 def _first_success(by_beginning: Sequence[Attempt], moment: float) -> float:

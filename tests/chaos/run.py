@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 
+from tests.chaos.bounds import late
 from tests.chaos.checker import Records, check
 from tests.chaos.faults import faults_of, left_out
 from tests.chaos.faults_of_database import ERRORS
@@ -18,9 +19,10 @@ from tests.chaos.lives import live
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.parts import Usage
 from tests.chaos.report import Report, report
-from tests.chaos.resources import grown, usage
+from tests.chaos.resources import connections_left_open, grown, usage
 from tests.chaos.users import PATIENT_SECONDS, Crowd
 from tests.faults.verdict import verdict
+from tests.optional_programs import HAPROXY
 from tests.running import TestDatabase, a_connection
 from tests.system.processes import finished
 
@@ -44,21 +46,32 @@ GAPS = """
 
 
 async def run(
-    *, seed: int, minutes: float, users: int, place: Path, patience: float = PATIENT_SECONDS
+    *,
+    seed: int,
+    minutes: float,
+    users: int,
+    place: Path,
+    patience: float = PATIENT_SECONDS,
+    only: str = "",
 ) -> Report:
     """`place`: an empty directory that every user of the machine may enter.
 
-    `patience`: how many seconds the patient users wait for an answer.
+    `patience`: how many seconds the patient users wait for an answer. `only`: the faults whose
+    names have this in them.
     """
     async with an_installation(_seeded(seed), place) as installation:
         client = Client(*installation.place)
         crowd = Crowd(client, _seeded(seed), lambda: installation.key, live, patience)
-        nemesis = Nemesis(installation, faults_of(installation), _seeded(seed))
+        faults = [each for each in faults_of(installation) if only in each.name]
+        nemesis = Nemesis(installation, faults, _seeded(seed))
         async with _watched(installation) as seen:
             before = await _live(crowd, nemesis, installation, users, minutes * 60)
         wrong = [*seen, *await _settled(installation)]
         wrong += await _compared(crowd.history, installation)
-        wrong += [Wrong("grown", each) for each in grown(installation, before)]
+        if HAPROXY.find():  # the balancer of the tests has no time limits
+            wrong += late(crowd.history, nemesis.spans)
+        more = [*grown(installation, before), *await connections_left_open(installation)]
+        wrong += [Wrong("grown", each) for each in more]
         ends = [end for part in installation.parts for end in part.ends]
         notes = [*left_out(installation), *ends]
         if wrong:

@@ -186,10 +186,6 @@ def a_version_is_missing(told: Told) -> None:
     told.events[-1]["session_version"] = 7
 
 
-def an_answer_is_late(told: Told) -> None:
-    told.of("get", 2).ended += 100
-
-
 def an_error_is_unexpected(told: Told) -> None:
     told.refused("get", 500, "INTERNAL_ERROR")
 
@@ -209,7 +205,6 @@ def an_error_is_unexpected(told: Told) -> None:
         (a_refusal_names_a_status_that_never_was, "impossible"),
         (an_event_of_no_request, "invented"),
         (a_version_is_missing, "gap"),
-        (an_answer_is_late, "late"),
         (an_error_is_unexpected, "unexpected"),
     ],
 )
