@@ -3,7 +3,7 @@
 
 Asks PyPI, which names the advisories of each release. A version has no answer if PyPI, or a mirror
 in its place, does not know it, or knows only its newest release; the last line names these. Exit
-code 0 if nobody can be asked, because a build must not need the network; --required makes that 2.
+code 0 if none can be reached, because a build must not need the network; --required makes that 2.
 """
 
 import argparse

@@ -91,7 +91,7 @@ class Supervisor(multiprocess.Multiprocess):
             time.sleep(0.05)
         listening.take_no_more_connections(self.sockets)
         super().terminate_all()
-        listening.close(self.sockets)  # or connections would wait there that nobody accepts
+        listening.close(self.sockets)  # or connections would wait there unaccepted
 
     @property
     def _own_notice(self) -> float:

@@ -29,7 +29,7 @@ async def erase(
 ) -> None:
     """Erases the user's sessions and all that belongs to them; adds to `erased` as it goes.
 
-    The messages go before the rows, without which nobody would know their subjects; and in a turn,
+    The messages go before the rows, without which their subjects would be unknown; and in a turn,
     so that no relay publishes one of them in between. So after any interruption, what is left is
     found again. Pauses after each turn, for the relays. Raises BrokerUnavailable, TransactionFailed
     and DependencyUnavailable.
