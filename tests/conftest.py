@@ -2,6 +2,7 @@
 """Fixtures: one server per worker, one database per test, and the app that ships."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -125,6 +126,7 @@ def _logging_is_as_before() -> Iterator[None]:
     before = structlog.get_config()["processors"]
     yield
     assert structlog.get_config()["processors"] is before, "needs logs_configured_again"
+    assert not logging.getLogger("uvicorn").handlers, "uvicorn.Config needs log_config=None"
 
 
 @pytest.fixture

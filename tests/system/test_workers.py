@@ -78,7 +78,7 @@ async def test_sigterm_stops_the_other_worker_while_one_stands_still() -> None:
 
 def test_no_sign_of_a_killed_worker_is_waited_for() -> None:
     """Or a shutdown would wait too, because SIGTERM kills a worker that has only begun to start."""
-    worker = Worker(uvicorn.Config(""), [])
+    worker = Worker(uvicorn.Config("", log_config=None), [])
     worker.start()
     worker.process.kill()
 
