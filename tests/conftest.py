@@ -56,7 +56,13 @@ configure_logs()
 TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 WORKERS_MAX = 4
 TESTS = Path(__file__).parent
-SLOW = {TESTS / name for name in ("browser", "faults", "haproxy", "prometheus", "system")}
+SLOW = {
+    TESTS / name
+    for name in (
+        *("browser", "documents", "faults", "haproxy", "observability", "prometheus", "system"),
+        "tracing",
+    )
+}
 """Directories whose tests start whole systems, as processes. `make test` leaves them out."""
 
 OPTIONS = {
