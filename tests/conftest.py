@@ -57,11 +57,14 @@ TEST_DATABASE_URL = "SERVICE_TEST_DATABASE_URL"
 WORKERS_MAX = 4
 TESTS = Path(__file__).parent
 SLOW = {
-    TESTS / name
-    for name in (
-        *("browser", "documents", "faults", "haproxy", "observability", "prometheus", "system"),
-        "tracing",
-    )
+    TESTS / "browser",
+    TESTS / "documents",
+    TESTS / "faults",
+    TESTS / "haproxy",
+    TESTS / "observability",
+    TESTS / "prometheus",
+    TESTS / "system",
+    TESTS / "tracing",
 }
 """Directories whose tests start whole systems, as processes. `make test` leaves them out."""
 
