@@ -27,7 +27,7 @@ WORKERS = 2
 TRIES = 3000
 NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
 OPTIONS = {"max_connections": "70", "max_wal_size": "128MB", "min_wal_size": "32MB"}
-DISK_BYTES = 400 * 2**20
+DISK_BYTES = 1536 * 2**20
 
 
 @dataclass
