@@ -18,6 +18,10 @@ PACKAGES = ("uvicorn", "starlette", "sqlalchemy", "asyncpg", "pyjwt", "fastapi")
 OPTIMISATIONS = ("--enable-optimizations", "--with-lto")
 """Options of CPython's configure; the first makes it faster by a tenth or more."""
 
+DEBIAN = "--with-wheel-pkg-dir=/usr/share/python-wheels/"
+"""An option of Debian's packages. They record the options of the shared library; the program is
+built apart, with both optimisations (debian/rules: with_pgo, with_lto)."""
+
 
 def described(cluster: Cluster) -> dict[str, str]:
     return {
@@ -46,12 +50,14 @@ def doubt_about_python() -> str | None:
 
 def how_built(configured: str) -> str:
     """`configured`: the arguments of CPython's configure."""
+    if DEBIAN in configured:
+        return "Debian's build, with profile-guided and link-time optimisation"
     given = [option for option in OPTIMISATIONS if option in configured]
     return f"built with {' and '.join(given)}" if given else "built without optimisations"
 
 
 def is_optimised(configured: str) -> bool:
-    return OPTIMISATIONS[0] in configured
+    return OPTIMISATIONS[0] in configured or DEBIAN in configured
 
 
 def _configured() -> str:

@@ -14,6 +14,11 @@ from benchmarks.machine import how_built, is_optimised
         ),
         ("'--enable-optimizations'", "built with --enable-optimizations", True),
         ("'--with-lto'", "built with --with-lto", False),
+        (
+            "'--enable-shared' '--with-wheel-pkg-dir=/usr/share/python-wheels/' 'CC=gcc'",
+            "Debian's build, with profile-guided and link-time optimisation",
+            True,
+        ),
         ("'--enable-shared'", "built without optimisations", False),
         ("", "built without optimisations", False),
     ],
