@@ -26,14 +26,11 @@ from benchmarks.contenders.toolchains import NotHere
 from benchmarks.entrants import Entrant, all_started, entrants
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import Bench, CannotMeasure, naming
-from benchmarks.plan import BASE, ES256, HS256, KINDS, LOAD, Plan, Scenario
+from benchmarks.plan import BASE, ES256, HS256, KINDS, Plan, Scenario
 from benchmarks.run import preparing
-from benchmarks.turns import Ratio, Series, in_turns, requests_needed
+from benchmarks.turns import Ratio, Series, in_turns, plan_of_turns
 from service.dev.direct_connections import connect_directly
 from service.dev.homes import EmbeddedPostgresError
-
-POSTGRES = {"max_connections": "300"}
-"""Each server has its own connections."""
 
 SERVERS = [name for name, contender in CONTENDERS.items() if contender.start]
 
@@ -68,19 +65,9 @@ def _prepare(chosen: Sequence[Entrant], data: Path) -> None:
 
 
 def _plan(options: argparse.Namespace, servers: int) -> Plan:
-    """Prepares the requests of all turns."""
     scenario = Scenario(options.kind, options.connections, options.rows, options.algorithm)
-    return Plan(
-        contenders=(SERVICE,),
-        scenarios=(scenario,),
-        parts=(LOAD,),
-        rounds=options.rounds,
-        duration=requests_needed(servers, options.rounds, 1),
-        warm_up=0,
-        rate_max=options.rate_max,
-        soak=0,
-        nats_sync="always",
-        postgres=POSTGRES,
+    return plan_of_turns(
+        [scenario], servers=servers, rounds=options.rounds, rate_max=options.rate_max
     )
 
 

@@ -18,8 +18,8 @@ from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.fresh import Fresh
 from benchmarks.load import LoadFailed
 from benchmarks.measure import Bench, naming
+from benchmarks.parts import Flooded
 from benchmarks.plan import BASE
-from benchmarks.results import Flooded
 from benchmarks.subjects import started
 
 FLOOD = 5000

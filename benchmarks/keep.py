@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import CannotMeasure
-from benchmarks.results import Identity, Results
+from benchmarks.parts import Identity
+from benchmarks.results import Results
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from benchmarks.disk import Disk
 from benchmarks.fresh import Fresh, Share
 from benchmarks.issuer import Issuer
 from benchmarks.load import LATENCIES, Load, LoadFailed
+from benchmarks.parts import Measurement
 from benchmarks.plan import READING, Plan, Scenario
 from benchmarks.processes import ServerDied
-from benchmarks.results import Measurement
 from benchmarks.subjects import Setting, prepared
 
 COUNT_WRITTEN = "SELECT count(*) FROM outbox"

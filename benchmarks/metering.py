@@ -7,9 +7,9 @@ from http.client import HTTPConnection
 
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.measure import Bench, naming
+from benchmarks.parts import Metered
 from benchmarks.plan import BASE
 from benchmarks.processes import free_port
-from benchmarks.results import Metered
 from benchmarks.subjects import started
 from benchmarks.turns import TURN_SECONDS, in_turns
 

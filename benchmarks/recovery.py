@@ -15,8 +15,8 @@ from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.fresh import Share
 from benchmarks.load import WINDOW_SECONDS, Load, Window
 from benchmarks.measure import SETTLE_SECONDS, Bench, count_written, naming, require_written
+from benchmarks.parts import Recovery
 from benchmarks.plan import BASE
-from benchmarks.results import Recovery
 from benchmarks.subjects import started
 
 BEFORE_SECONDS = 5

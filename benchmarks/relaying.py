@@ -21,9 +21,9 @@ from benchmarks.fresh import Share
 from benchmarks.load import Load
 from benchmarks.measure import SETTLE_SECONDS, Bench, naming
 from benchmarks.nats import Nats, serving_nats
+from benchmarks.parts import Relayed
 from benchmarks.plan import BASE
 from benchmarks.processes import require_alive, running
-from benchmarks.results import Relayed
 from benchmarks.subjects import Setting, Subject, prepared
 from service.dev.postgres import SUPERUSER
 

@@ -22,12 +22,7 @@ from benchmarks.metering import SECONDS as METERING_SECONDS
 from benchmarks.metering import metered
 from benchmarks.nats import ENVIRONMENT as NATS_ENVIRONMENT
 from benchmarks.nats import nats_server
-from benchmarks.plan import BASE, FLOOD, LOAD, METRICS, RECOVERY, RELAY, SOAK, Plan
-from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
-from benchmarks.recovery import recovery
-from benchmarks.relaying import SECONDS as RELAY_SECONDS
-from benchmarks.relaying import relayed
-from benchmarks.results import (
+from benchmarks.parts import (
     SOAK_IDENTITY,
     Flooded,
     Identity,
@@ -36,7 +31,6 @@ from benchmarks.results import (
     Recovery,
     Relayed,
     Result,
-    Results,
     Soak,
     flooded_of,
     measurement_of,
@@ -44,6 +38,12 @@ from benchmarks.results import (
     recovery_of,
     relayed_of,
 )
+from benchmarks.plan import BASE, FLOOD, LOAD, METRICS, RECOVERY, RELAY, SOAK, Plan
+from benchmarks.recovery import SECONDS as RECOVERY_SECONDS
+from benchmarks.recovery import recovery
+from benchmarks.relaying import SECONDS as RELAY_SECONDS
+from benchmarks.relaying import relayed
+from benchmarks.results import Results
 from benchmarks.soak import soak
 from service.bootstrap.progress import ProgressBar
 

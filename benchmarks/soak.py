@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.fresh import Share
 from benchmarks.measure import Bench, naming
+from benchmarks.parts import Soak
 from benchmarks.plan import BASE
-from benchmarks.results import Soak
 from benchmarks.subjects import Subject, prepared
 
 SAMPLE_SECONDS = 5.0

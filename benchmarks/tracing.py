@@ -19,8 +19,8 @@ from typing import Any
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, Contender, Site, Start
 from benchmarks.load import require_wrk
 from benchmarks.measure import Bench
+from benchmarks.parts import Measurement
 from benchmarks.plan import BASE, LOAD, Plan
-from benchmarks.results import Measurement
 from benchmarks.run import preparing
 from service.dev.direct_connections import connect_directly
 

@@ -21,16 +21,16 @@ from pathlib import Path
 
 from benchmarks.cli import setting
 from benchmarks.cluster import LOGIN
-from benchmarks.compare import POSTGRES, table
+from benchmarks.compare import table
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.entrants import Entrant, all_started
 from benchmarks.load import LoadFailed, require_wrk
 from benchmarks.measure import Bench, CannotMeasure, naming
 from benchmarks.network import delaying
-from benchmarks.plan import BASE, LOAD, Plan, Scenario
+from benchmarks.plan import BASE, Plan, Scenario
 from benchmarks.run import preparing
 from benchmarks.subjects import Setting
-from benchmarks.turns import Series, in_turns, requests_needed
+from benchmarks.turns import Series, in_turns, plan_of_turns
 from service.dev.direct_connections import connect_directly
 from service.dev.homes import EmbeddedPostgresError
 
@@ -117,18 +117,10 @@ def _compared(
 
 
 def _plan(options: argparse.Namespace, servers: int) -> Plan:
-    """Prepares the requests of all turns of one place."""
-    return Plan(
-        contenders=(SERVICE,),
-        scenarios=tuple(replace(BASE, connections=each) for each in options.connections),
-        parts=(LOAD,),
-        rounds=options.rounds,
-        duration=requests_needed(servers, options.rounds, 1),
-        warm_up=0,
-        rate_max=options.rate_max,
-        soak=0,
-        nats_sync="always",
-        postgres=POSTGRES,
+    """Of one place."""
+    scenarios = [replace(BASE, connections=each) for each in options.connections]
+    return plan_of_turns(
+        scenarios, servers=servers, rounds=options.rounds, rate_max=options.rate_max
     )
 
 

@@ -8,12 +8,15 @@ from statistics import median, quantiles
 
 from benchmarks import load
 from benchmarks.cluster import Cluster
+from benchmarks.contenders.catalogue import SERVICE
 from benchmarks.fresh import Fresh, Share
 from benchmarks.load import Load
-from benchmarks.plan import Scenario
+from benchmarks.plan import LOAD, Plan, Scenario
 from benchmarks.processes import Server
 
 TURN_SECONDS = 1
+POSTGRES = {"max_connections": "300"}
+"""Each server has its own connections."""
 
 BeforeTurn = Callable[[int, int], None]
 """Is called with the round, 0 for the warm-up, and the index of the server."""
@@ -101,14 +104,27 @@ class Series:
         return 1000 * seconds / max(sum(turn.load.succeeded for turn in self.turns), 1)
 
 
+def plan_of_turns(
+    scenarios: Sequence[Scenario], *, servers: int, rounds: int, rate_max: int
+) -> Plan:
+    """Prepares the requests of all turns, those that warm the servers up included."""
+    return Plan(
+        contenders=(SERVICE,),
+        scenarios=tuple(scenarios),
+        parts=(LOAD,),
+        rounds=rounds,
+        duration=servers * (rounds + 1) * TURN_SECONDS,
+        warm_up=0,
+        rate_max=rate_max,
+        soak=0,
+        nats_sync="always",
+        postgres=POSTGRES,
+    )
+
+
 def order(servers: int, round_: int) -> Sequence[int]:
     """Reversed in every other round, so that no server profits from its place."""
     return range(servers) if round_ % 2 == 0 else range(servers)[::-1]
-
-
-def requests_needed(servers: int, rounds: int, rate_max: int) -> int:
-    """With the round that warms the servers up."""
-    return servers * (rounds + 1) * rate_max * TURN_SECONDS
 
 
 def in_turns(

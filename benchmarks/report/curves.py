@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.contenders.catalogue import SERVICE
+from benchmarks.parts import Recovery, Relayed, Soak
 from benchmarks.report.canvas import COLOURS, axes_for
-from benchmarks.results import Recovery, Relayed, Soak
 
 
 def recovery(rounds: list[Recovery]) -> Figure:

@@ -3,8 +3,9 @@
 
 from statistics import median
 
+from benchmarks.parts import Flooded, Relayed
 from benchmarks.report.tables import NONE, table
-from benchmarks.results import Flooded, Relayed, Results
+from benchmarks.results import Results
 
 NOT_MEASURED = "Not measured; `--parts {part} --add` does."
 

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
+from benchmarks.parts import Measurement
 from benchmarks.plan import Scenario
 from benchmarks.report.verdicts import rate, tail
-from benchmarks.results import Measurement, Results, Spread
+from benchmarks.results import Results, Spread
 
 NONE = "–"
 

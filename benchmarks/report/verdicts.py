@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.parts import Measurement
 from benchmarks.plan import Scenario
-from benchmarks.results import Measurement, Results
+from benchmarks.results import Results
 
 
 @dataclass(frozen=True)

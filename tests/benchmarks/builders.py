@@ -5,8 +5,9 @@ from typing import Any
 
 from benchmarks.contenders.catalogue import SERVICE
 from benchmarks.load import Load
+from benchmarks.parts import Flooded, Measurement, Recovery, Relayed, Result, Soak
 from benchmarks.plan import BASE
-from benchmarks.results import Flooded, Measurement, Recovery, Relayed, Result, Results, Soak
+from benchmarks.results import Results
 from benchmarks.turns import Turn
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.flood import Request, summary
 from benchmarks.load import LoadFailed
-from benchmarks.results import Flooded
+from benchmarks.parts import Flooded
 
 START, END = 100.0, 102.0
 FLOOD = Counter({200: 1, 429: 4999})

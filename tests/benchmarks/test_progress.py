@@ -5,8 +5,9 @@ from pathlib import Path
 
 from benchmarks.contenders.catalogue import FLOOR, SERVICE
 from benchmarks.keep import Keep
+from benchmarks.parts import measurement_of
 from benchmarks.plan import BASE, LOAD, PARTS, RELAY, SOAK, Plan, Scenario
-from benchmarks.results import Results, measurement_of
+from benchmarks.results import Results
 from benchmarks.run import identities
 
 

@@ -7,9 +7,10 @@ import pytest
 from benchmarks.contenders.catalogue import ASYNCPG
 from benchmarks.keep import Keep
 from benchmarks.measure import CannotMeasure
+from benchmarks.parts import measurement_of
 from benchmarks.plan import READS
 from benchmarks.report import page
-from benchmarks.results import Results, measurement_of
+from benchmarks.results import Results
 from tests.benchmarks.builders import (
     a_flooded,
     a_measurement,

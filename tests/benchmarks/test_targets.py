@@ -2,10 +2,11 @@
 import pytest
 
 from benchmarks.contenders.catalogue import ASYNCPG, BARE, CEILING, FASTAPI, GO
+from benchmarks.parts import Flooded, Measurement, Recovery, Relayed
 from benchmarks.plan import APP, BASE, LIVES, READS, REREADS, Scenario
 from benchmarks.report.targets import TARGETS
 from benchmarks.report.verdicts import Verdict
-from benchmarks.results import Flooded, Measurement, Recovery, Relayed, Results
+from benchmarks.results import Results
 from tests.benchmarks.builders import a_flooded, a_measurement, a_recovery, a_relayed, results_with
 
 
