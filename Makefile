@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try consume test faults chaos engines mutants typescript screenshot swagger-ui grafana-schemas dashboards bench check format formatted lint types imports advisories coverage lock clean
+.PHONY: help run try consume test faults failover chaos engines mutants typescript screenshot swagger-ui grafana-schemas dashboards bench check format formatted lint types imports advisories coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test coverage: export PYTHONDONTWRITEBYTECODE =
 
 faults: $(VENV)/.dev ## break everything around the relay, and count events (about five minutes)
 	$(RUN) tests.faults $(ARGS)
+
+failover: $(VENV)/.dev ## lose the primary of PostgreSQL in three ways, and compare every answer (about six minutes)
+	$(RUN) tests.faults.failover $(ARGS)
 
 chaos: $(VENV)/.dev ## break all parts at random, and judge every answer (ARGS="--minutes 5 --seed 1")
 	$(RUN) tests.chaos $(ARGS)

@@ -55,7 +55,7 @@ def a_pair() -> Iterator[Pair]:
         asyncio.run(primary.make_logins())
         asyncio.run(primary.create_database(DATABASE))
         primary.migrate(DATABASE)
-        _copy(server, options["port"], home / "standby")
+        copy(server, int(options["port"]), home / "standby")
         standby, options = _cluster()
         with embedded.running(home / "standby", options):
             yield Pair(primary, standby, primary_runs)
@@ -66,15 +66,18 @@ def _cluster() -> tuple[Cluster, dict[str, str]]:
     return Cluster(f"postgresql://postgres@127.0.0.1:{port}/postgres"), OPTIONS | {"port": port}
 
 
-def _copy(server: embedded.Server, port: str, home: Path) -> None:
-    """A standby's data, made by the user that the server runs as."""
+def copy(server: embedded.Server, port: int, home: Path, *, is_standby: bool = True) -> None:
+    """A copy of the server's data, made by the user that it runs as, with the WAL that it needs.
+
+    `port`: from which the copy is made, and which the standby follows later.
+    """
     home.mkdir()
     home.chmod(0o777)
     owner = server.data.owner()
-    place = ["-h", str(server.socket_dir), "-p", port, "-U", embedded.SUPERUSER]
-    command = [str(server.binaries / "pg_basebackup"), *place, "-D", str(home / "postgres"), "-R"]
+    place = ["-h", "127.0.0.1", "-p", str(port), "-U", embedded.SUPERUSER]
+    command = [str(server.binaries / "pg_basebackup"), *place, "-D", str(home / "postgres")]
     subprocess.run(
-        [*command, "--checkpoint=fast"],
+        [*command, "--checkpoint=fast", *(["-R"] if is_standby else [])],
         user=owner if os.geteuid() == 0 else None,
         extra_groups=[] if os.geteuid() == 0 else None,
         cwd="/",

@@ -16,6 +16,7 @@ PARSERS = {
     "benchmarks.compare": "benchmarks.compare",
     "benchmarks.tuning": "benchmarks.tuning",
     "tests.faults": "tests.faults.__main__",
+    "tests.faults.failover": "tests.faults.failover.__main__",
 }
 """The modules that pages run, and where each has its parser."""
 

@@ -35,8 +35,8 @@ class Postgres:
         )
 
     def start(self) -> None:
-        server = self._running.enter_context(embedded.running(self._home, self._options))
-        pid, *_ = (server.data / "postmaster.pid").read_text().splitlines()
+        self.server = self._running.enter_context(embedded.running(self._home, self._options))
+        pid, *_ = (self.server.data / "postmaster.pid").read_text().splitlines()
         self._pid = int(pid)
 
     @property

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""What a failover has cost, and how it is noticed: answers, database, stream and audit compared."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chaos.checker import Records, check
+from tests.chaos.history import READS, Attempt, Known, Wrong
+from tests.chaos.report import UNTRUE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """`operations`: requests. `found_out`: keys whose result a repetition told.
+
+    `lost`: acknowledged commands that the database does not have. `untrue`: answers that no order
+    of requests explains, of users who lost nothing, and answers that no loss can explain.
+    """
+
+    operations: int
+    acknowledged: int
+    found_out: int
+    lost: int
+    doubled: int
+    untrue: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`foreign`, `parked`: before the operator acts. `audit`: the exit codes, before and after.
+
+    Times in seconds.
+    """
+
+    answers: Answers
+    silence: float
+    recovery: float
+    foreign: int
+    parked: int
+    audit: tuple[int, int]
+
+    @property
+    def is_lossless(self) -> bool:
+        return not (self.answers.lost or self.foreign or self.parked or any(self.audit))
+
+
+def judge(history: Sequence[Attempt], records: Records) -> Answers:
+    done = [each for each in history if each.known is Known.DONE and each.verb not in READS]
+    executed = Counter(event["idempotency_key"] for event in records.events)
+    lost = {str(each.key): each for each in done if not executed[each.key]}
+    losers = {each.user_id for each in lost.values()}
+    wrong = [each for each in check(history, records) if not _is_explained(each, losers)]
+    return Answers(
+        operations=len(history),
+        acknowledged=len({each.key for each in done}),
+        found_out=len({each.key for each in done} & _unknown(history)),
+        lost=len(lost),
+        doubled=_doubled(records.events) + sum(each.kind == "doubled" for each in wrong),
+        untrue=sum(each.kind in UNTRUE for each in wrong),
+        wrong=tuple(map(str, wrong)),
+    )
+
+
+def _unknown(history: Iterable[Attempt]) -> set[str | None]:
+    return {each.key for each in history if each.key and each.known is Known.NOTHING}
+
+
+def _is_explained(wrong: Wrong, losers: set[Any]) -> bool:
+    """A user whose commands are lost sees the sessions as they were before."""
+    users = {attempt.user_id for attempt in wrong.proof}
+    return wrong.kind in {"lost", "impossible"} and bool(users) and users <= losers
+
+
+def _doubled(events: Iterable[Mapping[str, Any]]) -> int:
+    """Commands of which two executions have events: one execution has its own request id."""
+    requests: dict[str, set[str]] = {}
+    for event in events:  # the second event of a command has no key
+        if event["idempotency_key"] is not None:
+            requests.setdefault(event["idempotency_key"], set()).add(event["request_id"])
+    return sum(len(each) > 1 for each in requests.values())
