@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The API's server: uvicorn, its workers, and the app that each of them runs."""
 
+import errno
 import logging
 import signal
 import socket
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 import uvicorn
@@ -56,14 +57,22 @@ def serve(settings: Settings) -> None:
     run = _run_workers if settings.workers > 1 else _run_here
     try:
         sockets = listening.bind(settings.host, settings.port)
+    except OSError as exc:
+        _end_without_listening(host=settings.host, port=settings.port, reason=exc.strerror)
+    try:
         with suppress(KeyboardInterrupt):
             run(settings, sockets)
     except CannotListen as exc:
-        log.error("cannot_listen", **exc.facts)  # noqa: TRY400  the reason says it
-        sys.exit(STARTUP_FAILURE)
-    except OSError as exc:  # also if another process begins to listen before this one
-        log.error("cannot_listen", host=settings.host, port=settings.port, reason=exc.strerror)  # noqa: TRY400  the same
-        sys.exit(STARTUP_FAILURE)
+        _end_without_listening(**exc.facts)
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:  # else another process began to listen before this one
+            raise
+        _end_without_listening(host=settings.host, port=settings.port, reason=exc.strerror)
+
+
+def _end_without_listening(**facts: object) -> NoReturn:
+    log.error("cannot_listen", **facts)
+    sys.exit(STARTUP_FAILURE)
 
 
 def _run_workers(settings: Settings, sockets: list[socket.socket]) -> None:

@@ -6,6 +6,7 @@ system resets those.
 """
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import socket
@@ -85,6 +86,16 @@ class Supervisor(multiprocess.Multiprocess):
         self._notice = notice
         self._sigterms: list[float] = []
         signal.signal(signal.SIGTERM, self._handle_sigterm)
+
+    def run(self) -> None:
+        """Leaves no worker behind, whatever it raises: this process would wait for it for ever."""
+        try:
+            super().run()
+        finally:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+            listening.close(self.sockets)
 
     def terminate_all(self) -> None:
         while len(self._sigterms) == 1 and time.monotonic() < self._sigterms[0] + self._own_notice:

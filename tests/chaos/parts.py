@@ -12,6 +12,9 @@ import psutil
 from tests.system.processes import started
 
 RESTART_SECONDS = 0.5
+STOP_SECONDS = 90
+"""More than the notice and the time limit of a shutdown."""
+
 LINES = 3
 
 
@@ -25,7 +28,10 @@ class Usage:
 
 
 class Part:
-    """`place`: where it answers /readyz. `ends`: its exit codes that no fault has caused."""
+    """`place`: where it answers /readyz. `ends`: its exit codes that no fault has caused.
+
+    `stuck`: when it did not stop.
+    """
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class Part:
         self.name = name
         self.place = place
         self.ends: list[str] = []
+        self.stuck: list[str] = []
         self._arguments = arguments
         self._environment = environment
         self._may_run = asyncio.Event()
@@ -75,10 +82,18 @@ class Part:
     async def end(self, number: signal.Signals) -> None:
         """Ends the process with its workers, for SIGKILL at once; does not start it again."""
         self._may_run.clear()
-        for each in self.processes if number is signal.SIGKILL else self.processes[:1]:
-            with suppress(psutil.NoSuchProcess):
-                each.send_signal(number)
-        await self._is_over.wait()
+        if number is signal.SIGKILL:
+            self.signal_all(number)
+        else:
+            with suppress(psutil.NoSuchProcess, IndexError):
+                self.processes[0].send_signal(number)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._is_over.wait()
+        except TimeoutError:
+            self.stuck.append(f"{STOP_SECONDS} s after {number.name}: {self.last_lines()}")
+            self.signal_all(signal.SIGKILL)
+            await self._is_over.wait()
 
     def last_lines(self) -> str:
         return "\n".join([f"{self.name}:", *self.process.output.splitlines()[-LINES:]])

@@ -72,6 +72,7 @@ async def run(
             wrong += late(crowd.history, nemesis.spans)
         more = [*grown(installation, before), *await connections_left_open(installation)]
         wrong += [Wrong("grown", each) for each in more]
+        wrong += [Wrong("stuck", each) for part in installation.parts for each in part.stuck]
         ends = [end for part in installation.parts for end in part.ends]
         notes = [*left_out(installation), *ends]
         if wrong:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Several workers of `serve`: their health check, and workers that stand still (SIGSTOP)."""
 
+import errno
 import json
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -64,6 +66,23 @@ async def test_replaces_a_worker_that_was_killed() -> None:
         await process.line("Application startup complete", count=3)
 
         assert (await app.client.get("/livez")).status_code == 200
+
+
+@pytest.mark.usefixtures("logs_configured_again")
+def test_no_worker_outlives_an_unexpected_error_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The error is not said to be one of listening, and the parent ends."""
+
+    def fail(_self: Supervisor) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(Supervisor, "handle_signals", fail)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(OSError, match="Invalid argument"):
+        server.serve(test_settings(database_url=NOWHERE, port=0, workers=2))
+
+    assert multiprocessing.active_children() == []
 
 
 async def test_sigterm_stops_the_other_worker_while_one_stands_still() -> None:
