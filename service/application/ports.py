@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What the application needs from outside, as protocols and plain records."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
-from service.application.commands import Command, SessionKey
+from service.application.commands import Command
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 
@@ -119,19 +119,49 @@ class HistoryEvent:
     data: dict[str, object]
 
 
+class FindSession(NamedTuple):
+    user_id: UUID
+    session_id: UUID
+
+    @property
+    def rows_max(self) -> int:
+        return 1
+
+
+class ListSessions(NamedTuple):
+    """The newest sessions of a user, of those that are older than `after`."""
+
+    user_id: UUID
+    wanted: SessionFilter
+    after: Position | None
+    rows_max: int
+
+
+class ReadHistory(NamedTuple):
+    """The oldest events of a session, of those that led to versions greater than `after`."""
+
+    user_id: UUID
+    session_id: UUID
+    after: int
+    rows_max: int
+
+
+Read = FindSession | ListSessions | ReadHistory
+
+
 class SessionReader(Protocol):
-    """A transaction that reads rows of the users it was opened for."""
+    """A transaction that reads rows of the users it was opened for.
 
-    def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]: ...
+    Each method is one statement. It gives the answers in the order of the requests, at least one.
+    """
 
-    def newest(
-        self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
-    ) -> list[Session]: ...
+    def find(self, requests: Sequence[FindSession]) -> list[Session | None]: ...
 
-    def history(
-        self, user_id: UUID, session_id: UUID, after: int, limit: int
-    ) -> list[HistoryEvent] | None:
-        """The events that led to versions greater than `after`; None if there is no session."""
+    def newest(self, requests: Sequence[ListSessions]) -> list[list[Session]]:
+        """Newest first; of two sessions with the same date, the one with the greater id first."""
+
+    def histories(self, requests: Sequence[ReadHistory]) -> list[list[HistoryEvent] | None]:
+        """Oldest first; None if there is no such session."""
 
 
 class RunRead(Protocol):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Reads. Single sessions are read in groups, lists and histories each in its own transaction."""
+"""Reads of sessions, lists and histories, which share transactions as commands do."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from service.application.errors import (
@@ -22,8 +22,12 @@ from service.application.group_commit.pending import (
 )
 from service.application.group_commit.scheduler import Scheduler, SchedulerLimits
 from service.application.ports import (
+    FindSession,
     HistoryEvent,
+    ListSessions,
     Position,
+    Read,
+    ReadHistory,
     RunRead,
     SessionFilter,
     SessionReader,
@@ -33,6 +37,13 @@ from service.domain.session import Session
 
 T = TypeVar("T")
 P = TypeVar("P")
+R = TypeVar("R", bound=Read)
+
+GROUP_ROWS_MAX = 1000
+"""Most rows that the reads of a group may ask for, besides one for each read.
+
+The next group, and all other work of the process, waits while these rows are made into answers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,10 @@ class Queries:
     ) -> None:
         self._run_read = run_read
         self._scheduler: Scheduler[PendingRead] = Scheduler(
-            self._read_group, limits, observe, wrap=wrap
+            self._read_group,
+            replace(limits, group_weight_max=GROUP_ROWS_MAX),
+            observe,
+            wrap=wrap,
         )
         self.close = self._scheduler.close
 
@@ -71,77 +85,98 @@ class Queries:
         traceparent: str | None = None,
     ) -> Session:
         """Raises SessionNotFound, also for another user's session."""
-        pending = PendingRead(key=(user_id, session_id), traceparent=traceparent)
-        self._scheduler.submit(pending)
-        session = await pending.timed_answer(times)
-        if session is None:
+        request = FindSession(user_id, session_id)
+        found: Session | None = await self._read(request, times, traceparent)
+        if found is None:
             raise SessionNotFound
-        return session
+        return found
 
     async def sessions(
-        self, user_id: UUID, wanted: SessionFilter, *, after: Position | None, limit: int
+        self,
+        user_id: UUID,
+        wanted: SessionFilter,
+        *,
+        after: Position | None,
+        limit: int,
+        times: RequestTimes | None = None,
+        traceparent: str | None = None,
     ) -> Page[Session, Position]:
         """Newest first; of two sessions with the same date, the one with the greater id first."""
-        found = await self._read(
-            user_id, lambda reader: reader.newest(user_id, wanted, after, limit + 1)
-        )
+        request = ListSessions(user_id, wanted, after, limit + 1)
+        found: list[Session] = await self._read(request, times, traceparent)
         return _page(found, limit, lambda last: (last.session_date, last.id))
 
     async def history(
-        self, user_id: UUID, session_id: UUID, *, after: int | None, limit: int
+        self,
+        user_id: UUID,
+        session_id: UUID,
+        *,
+        after: int | None,
+        limit: int,
+        times: RequestTimes | None = None,
+        traceparent: str | None = None,
     ) -> Page[HistoryEvent, int]:
         """The session's events, oldest first; the position is the version.
 
         Raises SessionNotFound, also for another user's session.
         """
-        version = after or 0
-        found = await self._read(
-            user_id, lambda reader: reader.history(user_id, session_id, version, limit + 1)
-        )
+        request = ReadHistory(user_id, session_id, after or 0, limit + 1)
+        found: list[HistoryEvent] | None = await self._read(request, times, traceparent)
         if found is None:
             raise SessionNotFound
         return _page(found, limit, lambda last: last.session_version)
 
+    async def _read(
+        self, request: Read, times: RequestTimes | None, traceparent: str | None
+    ) -> Any:
+        pending = PendingRead(request=request, traceparent=traceparent)
+        self._scheduler.submit(pending)
+        return await pending.timed_answer(times)
+
     async def _read_group(self, group: list[PendingRead]) -> list[PendingRead]:
-        """Answers every read but those to retry: the connection was lost at their first attempt."""
-
-        def read(reader: SessionReader) -> None:
-            found = reader.find({pending.key for pending in group})
-            for pending in group:
-                pending.settle(found.get(pending.key))
-
+        """Answers what it can; returns the reads to retry. Raises nothing."""
+        users = frozenset(pending.user_id for pending in group)
         try:
-            users = frozenset(user_id for user_id, _ in (pending.key for pending in group))
-            await self._run_read(users, read)
+            await self._run_read(users, lambda reader: _answer(reader, group))
         except (DependencyUnavailable, Overloaded) as exc:
             for pending in group:
                 pending.settle(exc.copy())
         except ConnectionLost as exc:  # the connection was older than the server's restart
-            _fail([pending for pending in group if pending.retried], exc)
-            return [pending for pending in group if not pending.retried]
-        except TransactionFailed as exc:
-            _fail(group, exc)
-        except Exception as exc:  # noqa: BLE001  the callers raise it
+            _fail(group, exc, is_final=lambda pending: pending.retried)
+        except Exception as exc:  # noqa: BLE001  each read meets its own error when it is alone
+            _fail(group, exc, is_final=lambda _pending: len(group) == 1)
             for pending in group:
-                pending.settle(exc)
-        return []
-
-    async def _read(self, user_id: UUID, read: Callable[[SessionReader], T]) -> T:
-        users = frozenset({user_id})
-        try:
-            try:
-                return await self._run_read(users, read)
-            except ConnectionLost:
-                return await self._run_read(users, read)
-        except TransactionFailed as exc:
-            raise DependencyUnavailable("database", exc.cause) from exc
+                pending.isolate = True
+        return [pending for pending in group if not pending.answer.done()]
 
 
-def _fail(group: list[PendingRead], cause: TransactionFailed) -> None:
+def _answer(reader: SessionReader, group: list[PendingRead]) -> None:
+    """Single sessions first, so that their callers do not wait for the lists of the group."""
+    _answer_kind(group, FindSession, reader.find)
+    _answer_kind(group, ListSessions, reader.newest)
+    _answer_kind(group, ReadHistory, reader.histories)
+
+
+def _answer_kind(
+    group: list[PendingRead], kind: type[R], read: Callable[[list[R]], Sequence[object]]
+) -> None:
+    reads = {each: request for each in group if isinstance(request := each.request, kind)}
+    if reads:
+        for pending, answer in zip(reads, read([*reads.values()]), strict=True):
+            pending.settle(answer)
+
+
+def _fail(
+    group: list[PendingRead], exc: Exception, is_final: Callable[[PendingRead], bool]
+) -> None:
+    """Also notes why a read that is retried failed: it is the answer if no time is left."""
     for pending in group:
-        unavailable = DependencyUnavailable("database", cause.cause)
-        unavailable.__cause__ = cause
-        pending.settle(unavailable)
+        failure = exc
+        if isinstance(exc, TransactionFailed):
+            failure = pending.refusal = DependencyUnavailable("database", exc.cause)
+            failure.__cause__ = exc
+        if is_final(pending):
+            pending.settle(failure)
 
 
 def _page(found: list[T], limit: int, position_of: Callable[[T], P]) -> Page[T, P]:

@@ -110,8 +110,14 @@ async def list_sessions(request: Request[RequestResources]) -> Response:
     wanted = SessionFilter(
         statuses=parameters.status, since=parameters.since, until=parameters.until
     )
-    page = await request.state["queries"].sessions(
-        user_id, wanted, after=parameters.cursor, limit=parameters.limit
+    state = request.state
+    page = await state["queries"].sessions(
+        user_id,
+        wanted,
+        after=parameters.cursor,
+        limit=parameters.limit,
+        times=state["times"],
+        traceparent=state["traceparent"],
     )
     cursor = encode_position(page.next) if page.next else None
     return JsonResponse(sessions_envelope(page.items, cursor))
@@ -121,8 +127,14 @@ async def list_events(request: Request[RequestResources]) -> Response:
     user_id = await _authenticate(request)
     session_id = parse_session_id(request)
     parameters = HistoryParameters.parse(request)
-    page = await request.state["queries"].history(
-        user_id, session_id, after=parameters.cursor, limit=parameters.limit
+    state = request.state
+    page = await state["queries"].history(
+        user_id,
+        session_id,
+        after=parameters.cursor,
+        limit=parameters.limit,
+        times=state["times"],
+        traceparent=state["traceparent"],
     )
     cursor = encode_version(page.next) if page.next else None
     return JsonResponse(events_envelope(page.items, cursor))

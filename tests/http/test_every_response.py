@@ -315,11 +315,11 @@ def _everything(response: httpx2.Response) -> str:
     return re.sub(r"\s", "", f"{response.headers}{response.text}")
 
 
-async def test_readyz_answers_while_all_other_connections_are_in_use(
+async def test_readyz_answers_while_every_slot_waits_for_the_database(
     start_app: Any, database: TestDatabase
 ) -> None:
     app = await start_app(
-        groups_in_flight=1, database_pool_size=6, **LONG_TIME_LIMITS, command_timeout_seconds=60
+        groups_in_flight=2, database_pool_size=7, **LONG_TIME_LIMITS, command_timeout_seconds=60
     )
 
     await database.execute("""
@@ -328,12 +328,13 @@ async def test_readyz_answers_while_all_other_connections_are_in_use(
             SELECT string_to_array(current_setting('service.acting_users'), ',')::uuid[]
         $$
     """)
-    users = [(await database.a_session()).user_id for _ in range(9)]
+    sessions = [await database.a_session() for _ in range(9)]
     async with database.connection.transaction():
         await database.execute("SELECT pg_advisory_xact_lock(1)")
-        lists = [app.call(user, "GET", "/sessions") for user in users]
-        waiting = [asyncio.create_task(each) for each in lists]
-        await eventually(lambda: _waiting(database, 5))
+        calls = [app.call(each.user_id, "GET", "/sessions") for each in sessions]
+        calls += [app.fail(each) for each in sessions]
+        waiting = [asyncio.create_task(each) for each in calls]
+        await eventually(lambda: _waiting(database, 4))
         ready = await app.client.get("/readyz")
 
     assert ready.status_code == 200

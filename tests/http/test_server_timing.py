@@ -41,18 +41,25 @@ async def test_a_command_says_its_wait_its_group_and_the_whole(
         assert times["queue"] + times["group"] <= times["total"] + 0.02  # each is rounded
 
 
-async def test_a_read_of_one_session_says_the_same(timed: App, database: TestDatabase) -> None:
-    found = await timed.get(await database.a_session())
-    missing = await timed.call(uuid4(), "GET", f"/sessions/{uuid4()}")
+@pytest.mark.parametrize("below", ["", "/events"], ids=["session", "history"])
+async def test_a_read_says_the_same(timed: App, database: TestDatabase, below: str) -> None:
+    session = await database.a_session()
+    found = await timed.call(session.user_id, "GET", f"/sessions/{session.id}{below}")
+    missing = await timed.call(uuid4(), "GET", f"/sessions/{uuid4()}{below}")
 
     assert (found.status_code, missing.status_code) == (200, 404)
     assert list(times_of(found)) == list(times_of(missing)) == ["queue", "group", "total"]
 
 
+async def test_a_list_says_the_same(timed: App) -> None:
+    response = await timed.call(uuid4(), "GET", "/sessions")
+
+    assert list(times_of(response)) == ["queue", "group", "total"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options"),
     [
-        ("GET", "/sessions", {}),
         ("GET", "/livez", {}),
         ("GET", "/nowhere", {}),
         ("POST", "/sessions", {"content": b"{"}),

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from service.application.group_commit.group_commit import GroupCommit
-from service.application.ports import HistoryEvent, Position, ReadinessReport, SessionFilter
+from service.application.ports import ReadinessReport
 from service.application.queries import Queries
 from service.bootstrap.api import compose_limits, create_app
 from service.bootstrap.clock import now
@@ -33,7 +33,6 @@ from service.persistence.events import append_parameters
 from tests import running
 from tests.builders import a_session
 from tests.running import App, Cluster
-from tests.unit import in_memory
 from tests.unit.in_memory import InMemoryDatabase
 
 HOST = "127.0.0.1:1"
@@ -87,38 +86,6 @@ class InMemoryTestDatabase:
 
     def __getattr__(self, name: str) -> Any:
         pytest.skip(f"needs {name} of a real database")
-
-
-class Reader(in_memory.InMemoryReader):
-    def newest(
-        self, user_id: UUID, wanted: SessionFilter, after: Position | None, limit: int
-    ) -> list[Session]:
-        found = [
-            each
-            for each in super().newest(user_id)
-            if (not wanted.statuses or each.status in wanted.statuses)
-            and (wanted.since is None or each.session_date >= wanted.since)
-            and (wanted.until is None or each.session_date < wanted.until)
-            and (after is None or (each.session_date, each.id) < after)
-        ]
-        return sorted(found, key=lambda each: (each.session_date, each.id), reverse=True)[:limit]
-
-    def history(
-        self, user_id: UUID, session_id: UUID, after: int, limit: int
-    ) -> list[HistoryEvent] | None:
-        if (user_id, session_id) not in self._database.sessions:
-            return None
-        return [
-            HistoryEvent(
-                id=event_id,
-                type=event.type,
-                session_version=event.session_version,
-                occurred_at=event.occurred_at,
-                data=event.data(),
-            )
-            for event_id, event in _events(self._database)
-            if event.session_id == session_id and event.session_version > after
-        ][:limit]
 
 
 def _events(database: InMemoryDatabase) -> list[tuple[UUID, Any]]:
@@ -197,7 +164,6 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
         reached -= {name for name in reached if not name.startswith("service.http.")}
 
 
-in_memory.InMemoryReader = Reader  # type: ignore[misc]  # the database makes its readers by it
 running.a_database = a_database  # type: ignore[assignment]  # has what tests of the API use
 running.a_template = a_template
 running.running_app = running_app

@@ -9,12 +9,20 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from uuid_utils.compat import uuid7
 
 from service.application.commands import StartSession
-from service.application.ports import LoadRequest, SessionFilter
+from service.application.ports import (
+    FindSession,
+    ListSessions,
+    LoadRequest,
+    Position,
+    ReadHistory,
+    SessionFilter,
+)
 from service.domain.session import Session, SessionStatus
 from service.persistence.database import Database
 from tests.builders import MORNING, a_command, a_session
@@ -30,7 +38,6 @@ pytestmark = in_both_layouts
 GROUP = 10
 MANY = 20_000
 PAGE = 20
-ANY = SessionFilter()
 TID_SCAN = "Tid Scan"
 
 MANY_SESSIONS = f"""
@@ -53,6 +60,10 @@ MANY_EVENTS_OF_ONE = f"""
     SELECT $1, gen_random_uuid(), $2, n, 'session_updated', '{{}}', now(), 'r'
     FROM generate_series(1, {MANY}) AS n
 """
+
+
+def a_list(user_id: UUID, after: Position | None = None) -> ListSessions:
+    return ListSessions(user_id, SessionFilter(), after, PAGE)
 
 
 async def fill(database: TestDatabase, session: Session) -> None:
@@ -82,16 +93,18 @@ async def execute(
 ) -> dict[str, list[Plan]]:
     """The plans of the statements of a group and of all reads, which change nothing."""
     users = frozenset(session.user_id for session in sessions)
-    session = sessions[0]
+    keys = [(session.user_id, session.id) for session in sessions]
     starts = [a_command(each, StartSession, idempotency_key="tap-1") for each in sessions]
     requests = [LoadRequest(command=each, uncertain_event=uuid7()) for each in starts]
     changes = [applied(*each) for each in zip(starts, sessions, strict=True)]
     steps: dict[str, Callable[[Any], Any]] = {
         "load": lambda work: work.load(requests),
         "write": lambda work: work.save(changes),
-        "find": lambda reader: reader.find([(each.user_id, each.id) for each in sessions]),
-        "newest": lambda reader: reader.newest(session.user_id, ANY, None, PAGE),
-        "history": lambda reader: reader.history(session.user_id, session.id, 0, PAGE),
+        "find": lambda reader: reader.find([FindSession(*each) for each in keys]),
+        "newest": lambda reader: reader.newest([a_list(user_id) for user_id, _ in keys]),
+        "histories": lambda reader: reader.histories(
+            [ReadHistory(*each, 0, PAGE) for each in keys]
+        ),
     }
     found = {}
     for name, step in steps.items():
@@ -155,8 +168,8 @@ async def test_every_statement_searches_one_index_once_per_key(
             "events_idempotency_key_idx": GROUP,
         },
         "find": {"sessions_pkey": GROUP},
-        "newest": {"sessions_newest_first_idx": 1},
-        "history": {"sessions_pkey": 1, "events_history_idx": 1},
+        "newest": {"sessions_newest_first_idx": GROUP},
+        "histories": {"sessions_pkey": GROUP, "events_history_idx": GROUP},
     }
 
 
@@ -177,10 +190,12 @@ async def test_page_1000_reads_as_many_blocks_as_page_1(
     for after, version in [(None, 0), (position, 999 * PAGE)] * 3:
         plans.clear()
         async with open_reader(units, frozenset({session.user_id})) as reader:
-            sessions = await reader.newest(session.user_id, ANY, after, PAGE)
-            events = await reader.history(session.user_id, session.id, version, PAGE)
+            [sessions] = await reader.newest([a_list(session.user_id, after)])
+            [events] = await reader.histories(
+                [ReadHistory(session.user_id, session.id, version, PAGE)]
+            )
         await asyncio.sleep(0)
-        assert len(sessions) == len(events or []) == PAGE
+        assert len(sessions) == len(events) == PAGE
         blocks = [node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in scans(plans)]
         assert len(blocks) == 3  # of the sessions, of the session, of its events
         assert max(blocks) <= 2 * PAGE

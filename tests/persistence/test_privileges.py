@@ -12,7 +12,7 @@ import pytest
 
 from service.bootstrap.migrations import migrate
 from service.persistence.history import EVENT_COLUMNS
-from service.persistence.reader import HISTORY
+from service.persistence.reader import HISTORY_COLUMNS
 from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, ROLES, SERVICE_ROLE
 from service.persistence.sessions import COLUMNS
 from tests.documents.blocks import block
@@ -119,7 +119,7 @@ def test_visible_columns_are_those_that_the_api_shows() -> None:
     assert set(VISIBLE["events"].split()) == {
         "user_id",
         "session_id",
-        *(column.name for column in HISTORY.selected_columns),
+        *(column.name for column in HISTORY_COLUMNS),
     }
 
 

@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Reads: each is one statement, and every caller sees its own rows alone."""
+"""Reads: one statement for all of a kind, and every request gets rows of its own user alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from uuid_utils.compat import uuid7
 
 from service.application.commands import StartSession
 from service.application.errors import TimedOut
-from service.application.ports import AppliedCommand, HistoryEvent, SessionFilter
-from service.domain.session import SessionStatus
+from service.application.ports import (
+    AppliedCommand,
+    FindSession,
+    HistoryEvent,
+    ListSessions,
+    ReadHistory,
+    SessionFilter,
+)
+from service.domain.session import Session, SessionStatus
 from service.persistence.database import Database
 from tests.builders import A_MINUTE, MORNING, a_command, a_session
 from tests.group_commit.proxy import a_proxy
@@ -35,17 +42,26 @@ PAGE = 20
 pytestmark = in_both_layouts
 
 
+def a_list(user_id: UUID, wanted: SessionFilter = ANY, **overrides: Any) -> ListSessions:
+    return ListSessions(user_id, wanted, **{"after": None, "rows_max": PAGE} | overrides)
+
+
+def a_history(session: Session, after: int = 0, rows_max: int = PAGE) -> ReadHistory:
+    return ReadHistory(session.user_id, session.id, after, rows_max)
+
+
 async def test_finds_the_sessions_of_many_users_in_one_statement(
     units: Database, database: TestDatabase, statements: list[str]
 ) -> None:
     sessions = [await database.a_session(sets=(12, None), rpe=rpe) for rpe in (None, 7)]
-    keys = [(each.user_id, each.id) for each in sessions]
-    absent = [(sessions[0].user_id, uuid7()), (sessions[0].user_id, sessions[1].id)]
+    present = [FindSession(each.user_id, each.id) for each in sessions]
+    user_id = sessions[0].user_id
+    absent = [FindSession(user_id, uuid7()), FindSession(user_id, sessions[1].id)]
 
     async with open_reader(units, users_of(*sessions)) as reader:
-        found = await reader.find([*keys, *absent])
+        found = await reader.find([*absent, *present, present[0]])
 
-    assert found == dict(zip(keys, sessions, strict=True))
+    assert found == [None, None, *sessions, sessions[0]]
     assert len([each for each in statements if "wanted" in each]) == 1
 
 
@@ -55,9 +71,9 @@ async def test_finds_no_session_of_other_users_than_the_acting_ones(
     theirs = await database.a_session()
 
     async with open_reader(units, frozenset({uuid4()})) as reader:
-        assert await reader.find([(theirs.user_id, theirs.id)]) == {}
-        assert await reader.newest(theirs.user_id, ANY, None, PAGE) == []
-        assert await reader.history(theirs.user_id, theirs.id, 0, PAGE) is None
+        assert await reader.find([FindSession(theirs.user_id, theirs.id)]) == [None]
+        assert await reader.newest([a_list(theirs.user_id)]) == [[]]
+        assert await reader.histories([a_history(theirs)]) == [None]
 
 
 async def test_lists_the_newest_first_and_the_greater_id_first_on_the_same_date(
@@ -72,10 +88,13 @@ async def test_lists_the_newest_first_and_the_greater_id_first_on_the_same_date(
     expected = sorted(sessions, key=lambda each: (each.session_date, each.id), reverse=True)
 
     async with open_reader(units, frozenset({user_id})) as reader:
-        assert await reader.newest(user_id, ANY, None, PAGE) == expected
         second = expected[1]
         after = (second.session_date, second.id)
-        assert await reader.newest(user_id, ANY, after, 1) == expected[2:3]
+        found = await reader.newest(
+            [a_list(user_id), a_list(user_id, after=after, rows_max=1), a_list(user_id)]
+        )
+
+    assert found == [expected, expected[2:3], expected]
 
 
 async def test_since_is_inclusive_and_until_is_exclusive(
@@ -89,7 +108,7 @@ async def test_since_is_inclusive_and_until_is_exclusive(
     wanted = SessionFilter(since=dates[0], until=dates[2])
 
     async with open_reader(units, frozenset({user_id})) as reader:
-        found = await reader.newest(user_id, wanted, None, PAGE)
+        [found] = await reader.newest([a_list(user_id, wanted)])
 
     assert [each.session_date for each in found] == [dates[1], dates[0]]
 
@@ -100,12 +119,18 @@ async def test_lists_sessions_with_one_of_the_statuses(
     user_id = uuid4()
     sessions = [a_session(user_id=user_id, status=status) for status in SessionStatus]
     await database.insert(*sessions)
-    statuses = frozenset({SessionStatus.PLANNED, SessionStatus.COMPLETED})
+    asked = [
+        frozenset({SessionStatus.PLANNED, SessionStatus.COMPLETED}),
+        frozenset({SessionStatus.FAILED}),
+        frozenset(SessionStatus),
+    ]
 
     async with open_reader(units, frozenset({user_id})) as reader:
-        found = await reader.newest(user_id, SessionFilter(statuses=statuses), None, PAGE)
+        found = await reader.newest(
+            [a_list(user_id, SessionFilter(statuses=each)) for each in asked]
+        )
 
-    assert {each.status for each in found} == statuses
+    assert [{each.status for each in page} for page in found] == asked
 
 
 async def test_tells_an_empty_history_from_a_session_that_does_not_exist(
@@ -114,8 +139,10 @@ async def test_tells_an_empty_history_from_a_session_that_does_not_exist(
     session = await database.a_session()
 
     async with open_reader(units, users_of(session)) as reader:
-        assert await reader.history(session.user_id, session.id, 0, PAGE) == []
-        assert await reader.history(session.user_id, uuid7(), 0, PAGE) is None
+        missing = a_history(a_session(user_id=session.user_id))
+        found = await reader.histories([missing, a_history(session), missing])
+
+    assert found == [None, [], None]
 
 
 async def test_reads_the_events_after_a_version_oldest_first(
@@ -127,10 +154,12 @@ async def test_reads_the_events_after_a_version_oldest_first(
     await write(units, start, failure)
 
     async with open_reader(units, users_of(session)) as reader:
-        pages = [
-            await reader.history(session.user_id, session.id, after, limit)
-            for after, limit in [(1, PAGE), (1, 1), (2, PAGE), (3, PAGE)]
-        ]
+        pages = await reader.histories(
+            [
+                a_history(session, after=after, rows_max=most)
+                for after, most in [(1, PAGE), (1, 1), (2, PAGE), (3, PAGE)]
+            ]
+        )
 
     def event_of(change: AppliedCommand, kind: str, **data: object) -> HistoryEvent:
         return HistoryEvent(
@@ -156,7 +185,7 @@ async def test_the_server_ends_a_read_that_takes_too_long(database: TestDatabase
             await database.execute("LOCK TABLE sessions")
             with pytest.raises(TimedOut):
                 async with open_reader(units, frozenset({uuid4()})) as reader:
-                    await reader.find([(uuid4(), uuid4())])
+                    await reader.find([FindSession(uuid4(), uuid4())])
             assert not await database.value("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
 
@@ -165,9 +194,9 @@ async def test_every_read_takes_three_round_trips(database: TestDatabase) -> Non
     session = await database.a_session()
     user_id = session.user_id
     every: list[Read] = [
-        lambda reader: reader.find([(user_id, session.id)]),
-        lambda reader: reader.newest(user_id, ANY, None, PAGE),
-        lambda reader: reader.history(user_id, session.id, 0, PAGE),
+        lambda reader: reader.find([FindSession(user_id, session.id)]),
+        lambda reader: reader.newest([a_list(user_id)]),
+        lambda reader: reader.histories([a_history(session)]),
     ]
     trips = []
     async with (

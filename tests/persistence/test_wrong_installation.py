@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import DependencyUnavailable, WrongInstallation
+from service.application.ports import FindSession, ReadHistory
 from service.domain.session import Session
 from service.persistence.database import Database
 from service.persistence.outbox import Outbox
@@ -23,14 +24,13 @@ async def fail(database: Database, session: Session) -> None:
 
 
 async def read(database: Database, session: Session) -> None:
-    key = session.user_id, session.id
-    await database.run_read(users_of(session), lambda reader: reader.find({key}))
+    wanted = FindSession(session.user_id, session.id)
+    await database.run_read(users_of(session), lambda reader: reader.find([wanted]))
 
 
 async def list_events(database: Database, session: Session) -> None:
-    await database.run_read(
-        users_of(session), lambda reader: reader.history(session.user_id, session.id, 0, 9)
-    )
+    wanted = ReadHistory(session.user_id, session.id, after=0, rows_max=9)
+    await database.run_read(users_of(session), lambda reader: reader.histories([wanted]))
 
 
 MISSING = [

@@ -75,13 +75,17 @@ async def test_a_lone_command_has_its_group_and_transaction_in_its_own_trace(
     assert attributes_of(group) == {"training.group.size": 1, "training.group.to_retry": 0}
 
 
-async def test_a_list_has_its_transaction_and_no_group(app: App, spans: Spans) -> None:
-    await app.call(uuid4(), "GET", "/sessions")
+@pytest.mark.parametrize("path", ["/sessions", f"/sessions/{uuid4()}/events"])
+async def test_a_list_has_its_group_and_transaction_in_its_own_trace(
+    app: App, spans: Spans, path: str
+) -> None:
+    await app.call(uuid4(), "GET", path)
 
     [request] = await spans.ended("GET")
-    [transaction] = spans.named("transaction")
-    assert parent_of(transaction) == id_of(request)
-    assert spans.named("group") == []
+    [group], [transaction] = await spans.ended("group"), spans.named("transaction")
+    assert parent_of(group) == id_of(request)
+    assert parent_of(transaction) == id_of(group)
+    assert links_of(group) == [id_of(request)]
 
 
 @BOTH_KINDS

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -21,16 +21,21 @@ from service.application.group_commit.scheduler import SchedulerLimits
 from service.application.ports import (
     AppliedCommand,
     Clock,
+    FindSession,
     HistoryEvent,
     IdempotencyRecord,
+    ListSessions,
     LoadedCommand,
     LoadRequest,
     Outcome,
+    Read,
+    ReadHistory,
 )
 from service.domain.session import Session, SessionStatus
 from tests.builders import MORNING, a_command, a_session
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Read)
 
 
 @dataclass
@@ -39,7 +44,7 @@ class InMemoryDatabase:
 
     `gate` holds every unit of work that has begun, and `read_gate` every reader; `begun` counts
     both, and `groups` lists their acting users. `held_sessions` and `held_users` are those that
-    another transaction holds.
+    another transaction holds. `harmful`: reads that fail the statement that executes them.
     """
 
     sessions: dict[SessionKey, Session] = field(default_factory=dict)
@@ -53,6 +58,7 @@ class InMemoryDatabase:
     read_gate: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     groups: list[frozenset[UUID]] = field(default_factory=list)
+    harmful: dict[Read, Exception] = field(default_factory=dict)
     open_now: int = 0
 
     def __post_init__(self) -> None:
@@ -156,15 +162,54 @@ class InMemoryReader:
         self._database = database
         self._acting_users = acting_users
 
-    def find(self, keys: Collection[SessionKey]) -> dict[SessionKey, Session]:
-        assert {user_id for user_id, _ in keys} == self._acting_users
-        return {key: self._database.sessions[key] for key in keys if key in self._database.sessions}
+    def find(self, requests: Sequence[FindSession]) -> list[Session | None]:
+        return [self._database.sessions.get(each) for each in self._allowed(requests)]
 
-    def newest(self, user_id: UUID, *_filter: Any) -> list[Session]:
-        return [each for key, each in self._database.sessions.items() if key[0] == user_id]
+    def newest(self, requests: Sequence[ListSessions]) -> list[list[Session]]:
+        return [self._newest(each) for each in self._allowed(requests)]
 
-    def history(self, *_key: Any) -> list[HistoryEvent] | None:
-        return None
+    def histories(self, requests: Sequence[ReadHistory]) -> list[list[HistoryEvent] | None]:
+        return [self._history(each) for each in self._allowed(requests)]
+
+    def _allowed(self, requests: Sequence[R]) -> Sequence[R]:
+        assert requests
+        assert {each.user_id for each in requests} <= self._acting_users
+        for each in requests:
+            if each in self._database.harmful:
+                raise self._database.harmful[each]
+        return requests
+
+    def _newest(self, request: ListSessions) -> list[Session]:
+        wanted, after = request.wanted, request.after
+        found = [
+            each
+            for each in self._database.sessions.values()
+            if each.user_id == request.user_id
+            and (not wanted.statuses or each.status in wanted.statuses)
+            and (wanted.since is None or each.session_date >= wanted.since)
+            and (wanted.until is None or each.session_date < wanted.until)
+            and (after is None or (each.session_date, each.id) < after)
+        ]
+        found.sort(key=lambda each: (each.session_date, each.id), reverse=True)
+        return found[: request.rows_max]
+
+    def _history(self, request: ReadHistory) -> list[HistoryEvent] | None:
+        if (request.user_id, request.session_id) not in self._database.sessions:
+            return None
+        found = [
+            HistoryEvent(
+                id=event_id,
+                type=event.type,
+                session_version=event.session_version,
+                occurred_at=event.occurred_at,
+                data=event.data(),
+            )
+            for each in self._database.applied
+            for event_id, event in each.events
+            if (event.user_id, event.session_id) == (request.user_id, request.session_id)
+            and event.session_version > request.after
+        ]
+        return found[: request.rows_max]
 
 
 def lose_before_commit(_work: InMemoryUnitOfWork) -> None:

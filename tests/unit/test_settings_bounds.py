@@ -22,7 +22,7 @@ BOUNDS: list[tuple[Any, str, tuple[float, float, float, float]]] = [
     (Settings, "jwks_outage_seconds", (0, 86_400, -0.001, 86_400.001)),
     (Settings, "jwks_cooldown_seconds", SECONDS),
     (Settings, "jwks_timeout_seconds", SECONDS),
-    (Settings, "database_pool_size", (6, 1000, 5, 1001)),
+    (Settings, "database_pool_size", (5, 1000, 4, 1001)),
     (Settings, "database_pool_timeout_seconds", SECONDS),
     (Settings, "database_lock_timeout_seconds", (0.001, 4.999, 0, 5)),
     (Settings, "database_statement_timeout_seconds", (2.001, 9.999, 2, 10)),
@@ -67,7 +67,7 @@ def test_accepts_a_setting_up_to_its_bounds_and_refuses_the_next_value(
             load(kind, **GIVEN[kind] | {name: refused})
 
 
-@pytest.mark.parametrize(("groups", "least"), [(1, 6), (2, 8), (7, 18), (100, 204)])
+@pytest.mark.parametrize(("groups", "least"), [(2, 7), (7, 17), (100, 203)])
 def test_the_pool_has_a_connection_for_each_group_and_its_retries(groups: int, least: int) -> None:
     given = GIVEN[Settings] | {"groups_in_flight": groups}
 

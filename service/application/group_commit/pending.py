@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from service.application.commands import Command, SessionKey
+from service.application.commands import Command
 from service.application.errors import DependencyUnavailable, Overloaded
-from service.application.ports import LoadRequest, Outcome
+from service.application.ports import LoadRequest, Outcome, Read
 from service.domain.events import SessionEvent
-from service.domain.session import Session
 
 T = TypeVar("T")
 
@@ -52,6 +51,11 @@ class Pending(ABC, Generic[T]):
     @property
     @abstractmethod
     def user_id(self) -> UUID: ...
+
+    @property
+    def weight(self) -> int:
+        """Its share of `SchedulerLimits.group_weight_max`; 0 for a request that costs little."""
+        return 0
 
     @property
     def may_have_committed(self) -> bool:
@@ -120,12 +124,19 @@ class PendingCommand(Pending[Outcome]):
 
 
 @dataclass(eq=False, kw_only=True)
-class PendingRead(Pending[Session | None]):
-    key: SessionKey
+class PendingRead(Pending[Any]):
+    """The answer is as `SessionReader` gives it."""
+
+    request: Read
 
     @property
     def user_id(self) -> UUID:
-        return self.key[0]
+        return self.request.user_id
+
+    @property
+    def weight(self) -> int:
+        """The rows that it may give besides its first: a group takes any single session."""
+        return self.request.rows_max - 1
 
 
 @dataclass(frozen=True, slots=True)

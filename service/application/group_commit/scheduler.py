@@ -2,15 +2,15 @@
 """Requests that arrive while every slot is busy leave together, in one group.
 
 A slot runs one group at a time; there are `groups_in_flight` of them. A request that finds a free
-slot starts at once, alone. Only while all slots are busy do requests wait, first come, first
-served. What a group could not answer is retried by one task beside the slots, so that no request
-waits for its neighbour's retry.
+slot starts at once, alone. Only while all slots are busy do requests wait, in order. What a group
+could not answer is retried by one task, so that no request waits for its neighbour's retry.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from math import inf
 from typing import Generic
 
 from service.application.errors import Overloaded
@@ -24,6 +24,7 @@ from service.application.group_commit.pending import (
     ignore_group,
     leave_unwrapped,
 )
+from service.application.group_commit.taking import take_group
 from service.application.group_commit.user_queues import UserQueues
 
 RETRY_PAUSE_SECONDS = 0.005
@@ -36,6 +37,7 @@ class SchedulerLimits:
 
     `resolve_timeout`: how much longer a request is retried whose COMMIT may have happened.
     `user_queue_max`: most waiting requests of one user; None for as many as the queue takes.
+    `group_weight_max`: see `take_group`.
     """
 
     groups_in_flight: int
@@ -44,6 +46,7 @@ class SchedulerLimits:
     timeout: float
     resolve_timeout: float = 0
     user_queue_max: int | None = None
+    group_weight_max: float = inf
 
 
 class Scheduler(Generic[P]):
@@ -103,16 +106,15 @@ class Scheduler(Generic[P]):
 
     def _fill_slots(self) -> None:
         while self._idle_slots and self._queue:
-            size = min(len(self._queue), self._limits.group_size_max)
-            group = [self._leave_queue() for _ in range(size)]
+            group = self._take_group(self._queue)
+            for pending in group:
+                self._user_queues.remove(pending.user_id)
             self._idle_slots -= 1
             self._start_task(self._run_in_slot(group))
         self._schedule_expiry()
 
-    def _leave_queue(self) -> P:
-        pending = self._queue.popleft()
-        self._user_queues.remove(pending.user_id)
-        return pending
+    def _take_group(self, requests: deque[P]) -> list[P]:
+        return take_group(requests, self._limits.group_size_max, self._limits.group_weight_max)
 
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
         """In a task of its own, so that a caller that goes away does not cancel the group."""
@@ -130,7 +132,8 @@ class Scheduler(Generic[P]):
         self._expiry = None
         now = asyncio.get_running_loop().time()
         while self._queue and self._queue[0].arrived + self._limits.timeout <= now:
-            self._expire(self._leave_queue())
+            self._user_queues.remove(self._queue[0].user_id)
+            self._expire(self._queue.popleft())
         self._schedule_expiry()
 
     async def _run_in_slot(self, group: list[P]) -> None:
@@ -203,7 +206,8 @@ class Scheduler(Generic[P]):
 
     def _split(self, retries: list[P]) -> list[list[P]]:
         """Groups of at most the size of a group; a request to isolate is a group of its own."""
-        together = [pending for pending in retries if not pending.isolate]
-        size = self._limits.group_size_max
-        groups = [together[start : start + size] for start in range(0, len(together), size)]
+        together = deque(pending for pending in retries if not pending.isolate)
+        groups = []
+        while together:
+            groups.append(self._take_group(together))
         return groups + [[pending] for pending in retries if pending.isolate]

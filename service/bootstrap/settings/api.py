@@ -135,11 +135,11 @@ class Settings(
 
     @model_validator(mode="after")
     def _reads_have_connections(self) -> Self:
-        least = 2 * self.groups_in_flight + 4
+        least = 2 * self.groups_in_flight + 3
         if self.database_pool_size < least:
             raise ValueError(
-                "SERVICE_DATABASE_POOL_SIZE must be at least 2 x SERVICE_GROUPS_IN_FLIGHT + 4:"
+                "SERVICE_DATABASE_POOL_SIZE must be at least 2 x SERVICE_GROUPS_IN_FLIGHT + 3:"
                 " each group of commands and each group of reads needs a connection, their"
-                " retries one each, lists one, and readiness one"
+                " retries one each, and readiness one"
             )
         return self
