@@ -4,25 +4,51 @@
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 from pathlib import Path
 
 from service.bootstrap import logs
 from service.dev.direct_connections import connect_directly
+from tests.chaos.report import Report
 from tests.chaos.run import run
 from tests.guardian import guard_this_run
 from tests.system.processes import a_public_directory
 
+STOPPED = 130
+
 
 def main() -> int:
-    """Returns the exit code: 0 if nothing was wrong."""
+    """Returns the exit code: 0 if nothing was wrong, 130 if it was stopped."""
     options = _parser().parse_args()
+    _end_in_order()
     guard_this_run()
     logs.configure("error")
     connect_directly()
     print(f"--minutes {options.minutes:g} --seed {options.seed}", flush=True)
+    try:
+        found = _run(options)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return STOPPED
+    print(found.text())
+    for place in options.report:
+        found.write(place)
+    return int(not found.is_clean)
+
+
+def _end_in_order() -> None:
+    """SIGINT and SIGTERM cancel the run, which then stops its servers and removes its disks.
+
+    Programs that a shell starts in the background have SIGINT ignored.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def _run(options: argparse.Namespace) -> Report:
     with a_public_directory(on_disk=True) as place:
-        found = asyncio.run(
+        return asyncio.run(
             run(
                 seed=options.seed,
                 minutes=options.minutes,
@@ -31,10 +57,6 @@ def main() -> int:
                 only=options.only,
             )
         )
-    print(found.text())
-    for place in options.report:
-        found.write(place)
-    return int(not found.is_clean)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A chaos run that is stopped leaves no process, no mount and no file."""
+
+import signal
+import sys
+from collections import Counter
+
+import psutil
+import pytest
+
+from tests.chaos.__main__ import STOPPED
+from tests.running import eventually
+from tests.system.processes import a_public_directory, is_running, started
+
+TRIES = 6000
+IGNORE_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Starts Python as a shell does in the background."""
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_leaves_nothing_behind(number: signal.Signals) -> None:
+    with a_public_directory(on_disk=True) as place:
+        command = [sys.executable, "-c", IGNORE_SIGINT, "-m", "tests.chaos", "--users", "2"]
+        environment = {"TMPDIR": str(place)}
+        async with started(command=command, environment=environment) as run:
+
+            async def has_begun() -> bool:
+                assert not run.is_silent, run.output
+                return _programs(run.running.pid)["nats-server"] > 0
+
+            await eventually(has_begun, tries=TRIES)
+            children = psutil.Process(run.running.pid).children(recursive=True)
+
+            run.signal(number)
+
+            assert await run.end() == STOPPED, run.output
+            assert not [each for each in children if is_running(each.pid)]
+            assert list(place.iterdir()) == []
+            mounted = [each.mountpoint for each in psutil.disk_partitions(all=True)]
+            assert not [each for each in mounted if each.startswith(str(place))]
+
+
+def _programs(pid: int) -> Counter[str]:
+    return Counter(each.name() for each in psutil.Process(pid).children(recursive=True))
