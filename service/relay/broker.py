@@ -9,14 +9,13 @@ from uuid import uuid4
 from service.application.outbox import OutboxEvent
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, StreamMissing
-from service.relay.link import Link
+from service.relay.link import Link, has_no_responder
 from service.relay.messages import SUBJECT, SUBJECTS, Message, build_message
 from service.relay.stored import StoredMessage, find_difference
 from service.relay.stream_api import (
     StreamApi,
     error_code,
     error_text,
-    has_no_responder,
     parse_answer,
 )
 

@@ -24,6 +24,7 @@ class Connection:
     def __init__(self, servers: Sequence[Server], *, seconds: float) -> None:
         self._servers = servers
         self._neighbours: list[Server] = []
+        self._left: Server | None = None
         self._seconds = seconds
         self._link: Link | None = None
         self._outage = "there is no connection yet"
@@ -66,23 +67,36 @@ class Connection:
 
     async def _try_servers(self) -> str:
         """Uses the first server that accepts the relay; returns why there is no connection."""
-        reasons: list[str] = []
-        for server in [*self._servers, *self._neighbours]:
+        reasons: dict[Server, str] = {}
+        for server in self._in_turn():
             link = Link(server, self._seconds)
             try:
                 await link.open()
-                return await self._use(link)
+                return await self._use(server, link)
             except BrokerUnavailable as exc:
-                reasons.append(str(exc))
+                reasons[server] = str(exc)
             finally:
                 await link.close()
-        return describe_round(reasons[: len(self._servers)])
+        return describe_round([reasons[server] for server in self._servers])
 
-    async def _use(self, link: Link) -> str:
-        """Returns why the connection was lost."""
+    def _in_turn(self) -> list[Server]:
+        """All servers, in the order of the URLs; one that was left comes last."""
+        servers = [*self._servers, *self._neighbours]
+        place = servers.index(self._left) + 1 if self._left in servers else 0
+        return servers[place:] + servers[:place]
+
+    async def _use(self, server: Server, link: Link) -> str:
+        """Returns why the connection was lost.
+
+        A server that is parted from its cluster keeps its connections, and answers PING. It is left
+        for another one if there is any.
+        """
         self._link, self._outage = link, LOST
         self._has_tried.set()
-        reason = await link.wait_until_lost()
+        reason = await link.wait_until_lost(
+            may_leave=lambda: bool({*self._servers, *link.neighbours} - {server})
+        )
+        self._left = server if link.is_cut_off else None
         known = {server.address for server in self._servers}
         self._neighbours = [each for each in link.neighbours if each.address not in known]
         return reason

@@ -4,25 +4,26 @@
 import asyncio
 import itertools
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, SecureConnWantedError
 from nats.errors import Error as NatsError
 
 from service.relay import outages
+from service.relay.client import CONNECT_SECONDS, RelayClient
 from service.relay.errors import BrokerUnavailable
 from service.relay.hearing import hear_refusal
 from service.relay.servers import Server
 from service.relay.waiting import wait_for
 
-CONNECT_SECONDS = 2
 PING_SECONDS = 2
 WATCH_SECONDS = 0.25
 CLOSE_SECONDS = 2
+_NO_RESPONDERS = "503"
+_APART = b'"err_code":10008'
+"""In an answer of JetStream: the server knows no leader of the cluster."""
 
 
 @dataclass(slots=True)
@@ -38,45 +39,13 @@ class _Request:
             self.answer.set_exception(BrokerUnavailable(reason))
 
 
-class _Client(Client):
-    """`requires_tls`: sends nothing without TLS; the library would send the login."""
-
-    def __init__(self, *, requires_tls: bool) -> None:
-        super().__init__()
-        self.has_greeted = False
-        self.wants_certificate = False
-        self._requires_tls = requires_tls
-
-    async def send(self, commands: bytes) -> None:
-        """Faster than the library's `publish`, which checks every character of the headers."""
-        if not self.is_connected:
-            raise ConnectionClosedError
-        await self._send_command(commands)
-        await self._flush_pending()
-
-    async def flush_in_order(self) -> None:
-        """Waits until the server has read all commands; the library's PING would overtake them."""
-        while self.pending_data_size and self.is_connected:  # noqa: ASYNC110  no event tells it
-            await asyncio.sleep(0)
-        await self.flush(CONNECT_SECONDS)
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002  the library's
-        if initial_connection:
-            self.has_greeted = True
-            self.wants_certificate = bool(info.get("tls_verify"))
-            if self._requires_tls and not (info.get("tls_required") or info.get("tls_available")):
-                raise SecureConnWantedError
-            self._server_info["tls_required"] = info.get("tls_required") or self._requires_tls
-        await super()._process_info(info, initial_connection)
-
-
 class Link:
     """`seconds`: time limit for an answer."""
 
     def __init__(self, server: Server, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
-        self._client = _Client(requires_tls=server.requires_tls)
+        self._client = RelayClient(requires_tls=server.requires_tls)
         self._is_connecting = False
         self._has_connected = False
         self._has_tls_failed = False
@@ -85,6 +54,13 @@ class Link:
         self._inbox = self._client.new_inbox()
         self._numbers = itertools.count()
         self._requests: dict[str, _Request] = {}
+        self._unanswered_since: float | None = None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """True if JetStream has not answered through this server for half of the time limit."""
+        since = self._unanswered_since
+        return since is not None and asyncio.get_running_loop().time() >= since + self._seconds / 2
 
     @property
     def is_open(self) -> bool:
@@ -115,15 +91,17 @@ class Link:
         if self._denied:
             raise BrokerUnavailable(self._denied)
 
-    async def wait_until_lost(self) -> str:
-        """Returns the reason."""
+    async def wait_until_lost(self, *, may_leave: Callable[[], bool]) -> str:
+        """Returns the reason. Ends also if it is cut off and may be left for another server."""
         while not await wait_for(self._closed, within=WATCH_SECONDS):
             if not self.is_open:  # the end of the library's `close` may wait for a stuck broker
                 break
+            if self.is_cut_off and may_leave():
+                return outages.SILENT
         return self._denied or outages.describe_loss(self._client.last_error, self._server.secrets)
 
     async def close(self) -> None:
-        self._fail_requests(outages.LOST)
+        self._fail_requests(outages.SILENT if self.is_cut_off else outages.LOST)
         if self._client.is_connecting or self._client.is_connected:
             # A broker that is stuck accepts no bytes. If TLS failed, asyncio has closed the socket,
             # and never tells the library, which waits.
@@ -143,6 +121,7 @@ class Link:
         """
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._requests[reply] = _Request(subject, permission, answer)
+        self._unanswered_since = self._unanswered_since or asyncio.get_running_loop().time()
         try:
             await self._client.send(commands)
             async with asyncio.timeout(self._seconds):
@@ -219,3 +198,15 @@ class Link:
         request = self._requests.get(answer.subject)
         if request and not request.answer.done():
             request.answer.set_result(answer)
+            if not _is_apart(answer):
+                waits = len(self._requests) > 1
+                self._unanswered_since = asyncio.get_running_loop().time() if waits else None
+
+
+def has_no_responder(answer: Msg) -> bool:
+    return (answer.headers or {}).get("Status") == _NO_RESPONDERS
+
+
+def _is_apart(answer: Msg) -> bool:
+    """True if the server answers in place of a JetStream that it does not reach."""
+    return has_no_responder(answer) or _APART in answer.data

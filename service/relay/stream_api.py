@@ -11,11 +11,11 @@ from nats.js.api import StreamConfig
 
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, StreamMissing
+from service.relay.link import has_no_responder
 from service.relay.stored import StoredMessage
 
 _MESSAGE_NOT_FOUND = 10037
 _STREAM_NOT_FOUND = 10059
-_NO_RESPONDERS = "503"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +100,6 @@ class StreamApi:
             words = self._connection.quote(error_text(answer))
             raise BrokerUnavailable(f"JetStream refuses: {words}")
         return answer
-
-
-def has_no_responder(answer: Msg) -> bool:
-    return (answer.headers or {}).get("Status") == _NO_RESPONDERS
 
 
 def parse_answer(answer: Msg) -> dict[str, Any]:

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Three brokers, each with a replica of the stream."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from nats.errors import Error as NatsError
+from pydantic import SecretStr
 
+from service.bootstrap import relay as relaying
+from service.bootstrap.settings import RelaySettings
 from tests.builders import a_session
+from tests.nats_cluster import NatsCluster, a_nats_cluster
 from tests.nats_server import NatsServer, a_nats_server
 from tests.relay.conftest import is_empty
 from tests.relay.publishing import require_each_once_in_order
 from tests.relay.queue import many_events
 from tests.running import TRIES, App, TestDatabase, eventually
-from tests.system.processes import free_port, started
+from tests.system.processes import started
 
 SESSIONS = 30
 AN_ELECTION = 5 * TRIES
@@ -22,19 +28,14 @@ AN_ELECTION = 5 * TRIES
 
 
 @pytest.fixture
-async def brokers() -> AsyncIterator[list[NatsServer]]:
-    ports = [free_port() for _ in range(3)]
-    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(
-                a_nats_server(
-                    f"server_name: broker-{port}\n"
-                    f"cluster {{ name: gym, listen: 127.0.0.1:{port}, routes: [{routes}] }}"
-                )
-            )
-            for port in ports
-        ]
+async def gym(tmp_path: Path) -> AsyncIterator[NatsCluster]:
+    async with a_nats_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def brokers(gym: NatsCluster) -> list[NatsServer]:
+    return [node.server for node in gym.nodes]
 
 
 def environment(database: TestDatabase, brokers: list[NatsServer]) -> dict[str, str]:
@@ -79,3 +80,36 @@ async def _has_stored(broker: NatsServer, count: int) -> bool:
     with suppress(NatsError):
         return await broker.count() == count
     return False
+
+
+async def test_a_relay_leaves_a_broker_that_is_parted_from_the_other_two(
+    app: App, database: TestDatabase, gym: NatsCluster, brokers: list[NatsServer]
+) -> None:
+    session = await database.a_session()
+    near, other, _ = gym.nodes
+    await gym.make_stream()
+    async with started("relay", environment=environment(database, brokers)) as relay:
+        await relay.line('"state": "active"')
+        await gym.move_leader(other)
+
+        with gym.parted(near):
+            await app.fail(session)
+            await eventually(lambda: is_empty(database), tries=AN_ELECTION)
+
+            assert await _has_stored(other.server, 1)
+
+
+async def test_a_relay_leaves_a_broker_through_which_no_jetstream_answers(
+    app: App, database: TestDatabase, stream: NatsServer, settings: RelaySettings
+) -> None:
+    session = await database.a_session()
+    await app.fail(session)
+    async with a_nats_server(has_jetstream=False) as other:
+        changed = {"nats_url": SecretStr(f"{other.url},{stream.url}"), "nats_timeout_seconds": 1}
+        async with relaying.a_relay(settings.model_copy(update=changed)) as relay:
+            running = asyncio.create_task(relay.run())
+            await eventually(lambda: is_empty(database))
+            relay.stop()
+            await running
+
+    assert await stream.count() == 1
