@@ -4,7 +4,6 @@
 import argparse
 import asyncio
 import secrets
-import signal
 import sys
 from pathlib import Path
 
@@ -13,15 +12,14 @@ from service.dev.direct_connections import connect_directly
 from tests.chaos.report import Report
 from tests.chaos.run import run
 from tests.guardian import guard_this_run
+from tests.stopping import STOPPED, stop_in_order
 from tests.system.processes import a_public_directory
-
-STOPPED = 130
 
 
 def main() -> int:
-    """Returns the exit code: 0 if nothing was wrong, 130 if it was stopped."""
+    """Returns the exit code: 0 if nothing was wrong."""
     options = _parser().parse_args()
-    _end_in_order()
+    stop_in_order()
     guard_this_run()
     logs.configure("error")
     connect_directly()
@@ -35,15 +33,6 @@ def main() -> int:
     for place in options.report:
         found.write(place)
     return int(not found.is_clean)
-
-
-def _end_in_order() -> None:
-    """SIGINT and SIGTERM cancel the run, which then stops its servers and removes its disks.
-
-    Programs that a shell starts in the background have SIGINT ignored.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _run(options: argparse.Namespace) -> Report:

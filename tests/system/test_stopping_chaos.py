@@ -8,8 +8,8 @@ from collections import Counter
 import psutil
 import pytest
 
-from tests.chaos.__main__ import STOPPED
 from tests.running import eventually
+from tests.stopping import STOPPED
 from tests.system.processes import a_public_directory, is_running, started
 
 TRIES = 6000
