@@ -60,8 +60,14 @@ def subjects_of_session(session_id: UUID) -> str:
 
 
 def parse_headers(raw: bytes) -> dict[str, str]:
-    """Headers from the bytes on the wire. If a name is repeated, its first value counts."""
+    """Headers from the bytes on the wire. If a name is repeated, its first value counts.
+
+    None if the bytes do not end as headers do: a disk has changed their length, which the broker's
+    checksum does not cover, and clients cannot read them either.
+    """
     found: dict[str, str] = {}
+    if not raw.endswith(b"\r\n\r\n"):
+        return found
     for line in raw.decode(errors="replace").split("\r\n")[1:]:
         name, _, value = line.partition(":")
         found.setdefault(name, value.strip())

@@ -102,12 +102,14 @@ def test_writes_the_command_of_the_protocol(reply: str, command: bytes) -> None:
     ("raw", "headers"),
     [
         (b"NATS/1.0\r\nce-id: 7\r\n\r\n", {"ce-id": "7", "": ""}),
-        (b"NATS/1.0\r\nce-id:7\r\nce-id: 8\r\n", {"ce-id": "7", "": ""}),
-        (b"NATS/1.0\r\ntime: 09:00\r\n", {"time": "09:00", "": ""}),
-        (b"NATS/1.0\r\nce-id: \xff", {"ce-id": "\ufffd"}),
+        (b"NATS/1.0\r\nce-id:7\r\nce-id: 8\r\n\r\n", {"ce-id": "7", "": ""}),
+        (b"NATS/1.0\r\ntime: 09:00\r\n\r\n", {"time": "09:00", "": ""}),
+        (b"NATS/1.0\r\nce-id: \xff\r\n\r\n", {"ce-id": "\ufffd", "": ""}),
         (b"", {}),
+        (b"NATS/1.0\r\nce-id: 7", {}),
+        (b'NATS/1.0\r\nce-id: 7\r\n\r\n{"re', {}),
     ],
-    ids=["one", "repeated", "colon", "no UTF-8", "none"],
+    ids=["one", "repeated", "colon", "no UTF-8", "none", "too short", "too long"],
 )
 def test_reads_headers_as_they_were_written(raw: bytes, headers: dict[str, str]) -> None:
     assert parse_headers(raw) == headers
