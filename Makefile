@@ -6,7 +6,7 @@ VENV = .venv
 RUN = $(VENV)/bin/python -m
 
 .DEFAULT_GOAL = help
-.PHONY: help run try consume test faults failover chaos engines mutants typescript screenshot swagger-ui grafana-schemas dashboards bench check format formatted lint types imports advisories coverage lock clean
+.PHONY: help run try consume test faults failover brokers chaos engines mutants typescript screenshot swagger-ui grafana-schemas dashboards bench check format formatted lint types imports advisories coverage lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ faults: $(VENV)/.dev ## break everything around the relay, and count events (abo
 
 failover: $(VENV)/.dev ## lose the primary of PostgreSQL in three ways, and compare every answer (about six minutes)
 	$(RUN) tests.faults.failover $(ARGS)
+
+brokers: $(VENV)/.dev ## kill, part, fill and damage NATS brokers, and count events (half an hour; root for all of it)
+	$(RUN) tests.faults.brokers $(ARGS)
 
 chaos: $(VENV)/.dev ## break all parts at random, and judge every answer (ARGS="--minutes 5 --seed 1")
 	$(RUN) tests.chaos $(ARGS)

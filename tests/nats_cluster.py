@@ -3,8 +3,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -13,7 +19,7 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 
-from tests.chaos.disks import Disk, a_disk
+from tests.chaos.disks import Disk
 from tests.chaos.link import Link, a_link
 from tests.chaos.weather import Way
 from tests.nats_server import STREAM, NatsServer
@@ -138,11 +144,20 @@ async def _ask(server: NatsServer, endpoint: str, **given: Any) -> dict[str, Any
         return found
 
 
+@contextmanager
+def a_place(home: Path) -> Iterator[Disk]:
+    home.mkdir()
+    yield Disk(home, is_small=False)
+
+
 @asynccontextmanager
 async def a_nats_cluster(
-    place: Path, *, sync: str | None = "always", disk_bytes: int = 0
+    place: Path,
+    *,
+    sync: str | None = "always",
+    disk: Callable[[Path], AbstractContextManager[Disk]] = a_place,
 ) -> AsyncIterator[NatsCluster]:
-    """`place`: an empty directory. `disk_bytes`: of a small disk for each node, if root runs it."""
+    """`place`: an empty directory. `disk`: makes the one of each node."""
     ports = {number: free_port() for number in range(1, NODES + 1)}
     random = Random(1)  # noqa: S311  no secret
     async with AsyncExitStack() as stack:
@@ -155,10 +170,10 @@ async def a_nats_cluster(
         nodes = []
         for number, port in ports.items():
             home = place / name_of(number)
-            disk = stack.enter_context(a_disk(home, disk_bytes) if disk_bytes else _a_place(home))
+            own_disk = stack.enter_context(disk(home))
             routes = [link for (one, _), link in links.items() if one == number]
             settings = _settings(number, port, routes, home.with_suffix(".log"))
-            server = NatsServer(disk.place, free_port(), settings, sync=sync)
+            server = NatsServer(own_disk.place, free_port(), settings, sync=sync)
             stack.push_async_callback(server.stop)
             front = await stack.enter_async_context(
                 a_link(f"clients to {name_of(number)}", ("127.0.0.1", server.port), random)
@@ -168,15 +183,9 @@ async def a_nats_cluster(
                 for pair, link in links.items()
                 if number in pair
             ]
-            nodes.append(Node(number, server, disk, front, own))
+            nodes.append(Node(number, server, own_disk, front, own))
         await asyncio.gather(*(node.server.start() for node in nodes))
         yield NatsCluster(nodes)
-
-
-@contextmanager
-def _a_place(home: Path) -> Iterator[Disk]:
-    home.mkdir()
-    yield Disk(home, is_small=False)
 
 
 def _settings(number: int, port: int, routes: Sequence[Link], log: Path) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic, time
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import orjson
 
 from tests.chaos.history import Attempt, Known
 from tests.chaos.http_client import Client, NoAnswer, Response
-from tests.http.issuer import SigningKey
 
 IMPATIENT_SECONDS, PATIENT_SECONDS = 10.0, 75.0
 """How long a user waits for an answer. The patient ones wait longer than the service may take."""
@@ -34,13 +33,18 @@ PATHS = {
 }
 
 
+class Signs(Protocol):
+    def token(self, user_id: UUID, **claims: Any) -> str:
+        """A token of this user."""
+
+
 @dataclass
 class Crowd:
     """What all users share. `sessions`: of any user, for strangers to try."""
 
     client: Client
     random: Random
-    signing_key: Callable[[], SigningKey]
+    signing_key: Callable[[], Signs]
     live_once: Callable[["User"], Awaitable[None]]
     patient_seconds: float = PATIENT_SECONDS
     history: list[Attempt] = field(default_factory=list)

@@ -17,6 +17,7 @@ PARSERS = {
     "benchmarks.tuning": "benchmarks.tuning",
     "tests.faults": "tests.faults.__main__",
     "tests.faults.failover": "tests.faults.failover.__main__",
+    "tests.faults.brokers": "tests.faults.brokers.__main__",
 }
 """The modules that pages run, and where each has its parser."""
 
