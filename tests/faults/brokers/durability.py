@@ -30,7 +30,7 @@ SINCE = "2026-01-01T00:00:00Z"
 SESSIONS, EACH = 100, 3
 TRIES = 6000
 ANSWER_TRIES = 3000
-REPLAYS_MAX, PAUSE_SECONDS = 20, 2
+REPLAYS_MAX, PAUSE_SECONDS = 10, 1
 MISSING = "is missing"
 
 
@@ -109,11 +109,15 @@ CASES = {case.name: case for case in _cases()}
 
 @dataclass(frozen=True, kw_only=True)
 class Survived:
-    """`lost`: by the audit. `audit`, `replay`, `again` (the second audit): exit codes."""
+    """`lost`: by the audit. `audit`, `replay`, `again` (the second audit): exit codes.
+
+    `must_empty_all`: the brokers accepted no new stream until the others had lost their disks too.
+    """
 
     acknowledged: int
     lost: int
     is_stream_missing: bool
+    must_empty_all: bool
     audit: int
     replay: int
     again: int
@@ -137,12 +141,17 @@ async def survive(case: Case, database: TestDatabase, place: Path) -> Survived:
         await _answered(machines)
         audit = await relay("--audit")
         replay = await _replayed(relay)
+        must_empty_all = replay.code != 0
+        if must_empty_all:
+            await lose_disks(machines[case.harmed :])
+            replay = await _replayed(relay)
         again = await relay("--audit")
         missing = MISSING in audit.out + audit.err
         return Survived(
             acknowledged=len(ids),
             lost=len(ids) if missing else _lost(audit),
             is_stream_missing=missing,
+            must_empty_all=must_empty_all,
             audit=audit.code,
             replay=replay.code,
             again=again.code,

@@ -63,7 +63,7 @@ def of_durability(found: Mapping[str, Survived]) -> str:
                 f"`{case.sync}`" if case.sync else "default",
                 f"{found[name].acknowledged:,}",
                 _lost(found[name]),
-                "nothing is lost" if found[name].is_mended else "not mended",
+                _mended(found[name]),
             )
             for name, case in CASES.items()
             if name in found
@@ -73,6 +73,12 @@ def of_durability(found: Mapping[str, Survived]) -> str:
 
 def _lost(each: Survived) -> str:
     return "all, the stream is missing" if each.is_stream_missing else f"{each.lost:,}"
+
+
+def _mended(each: Survived) -> str:
+    if not each.is_mended:
+        return "not mended"
+    return "whole, once all disks are empty" if each.must_empty_all else "whole"
 
 
 def of_flips(found: Sequence[Harm]) -> str:
