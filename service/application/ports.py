@@ -84,6 +84,12 @@ class UnitOfWork(Protocol):
     def commit(self) -> None:
         """Raises CommitUnknown if the connection broke before the server answered."""
 
+    def confirm(self) -> None:
+        """Ends a transaction that wrote nothing, once what it read is as durable as a commit.
+
+        Raises CommitUnknown.
+        """
+
 
 class RunUnitOfWork(Protocol):
     async def __call__(self, acting_users: Users, work: Callable[[UnitOfWork], T], /) -> T:

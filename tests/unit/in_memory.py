@@ -54,6 +54,7 @@ class InMemoryDatabase:
     open_failures: deque[Exception | None] = field(default_factory=deque)
     save_failures: deque[Exception | None] = field(default_factory=deque)
     commit_hooks: deque[Callable[["InMemoryUnitOfWork"], None]] = field(default_factory=deque)
+    confirm_failures: deque[Exception | None] = field(default_factory=lambda: deque([None] * 99))
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     read_gate: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -150,6 +151,10 @@ class InMemoryUnitOfWork:
         if self._database.commit_hooks:
             self._database.commit_hooks.popleft()(self)
         self.commit_now()
+
+    def confirm(self) -> None:
+        if failure := self._database.confirm_failures.popleft():
+            raise failure
 
     def commit_now(self) -> None:
         for each in self._saved:

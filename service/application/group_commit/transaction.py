@@ -2,7 +2,7 @@
 """One group of commands in one transaction: load, apply, save, commit, answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -109,7 +109,9 @@ class GroupRunner:
         attempt = Attempt(results, _events(working_set.applied))
         if working_set.applied:
             work.save(working_set.applied)
-            _commit(work, attempt)
+            _end(work.commit, attempt)
+        elif any(isinstance(each, Outcome) for each in results.values()):
+            _end(work.confirm, attempt)
         return attempt
 
 
@@ -133,10 +135,10 @@ def _events(applied: Sequence[AppliedCommand]) -> dict[UUID, tuple[SessionEvent,
     return {each.events[0][0]: tuple(event for _, event in each.events) for each in applied}
 
 
-def _commit(work: UnitOfWork, attempt: Attempt) -> None:
+def _end(end: Callable[[], None], attempt: Attempt) -> None:
     """A replay is uncertain too: the command that it repeats may be one of the same group."""
     try:
-        work.commit()
+        end()
     except CommitUnknown:
         for pending, result in attempt.results.items():
             if isinstance(result, Outcome):
