@@ -15,7 +15,8 @@ from service.persistence.engine import driver_connection
 _FACTS = text("""
     SELECT clock_timestamp(), current_setting('server_version'), session_user,
         current_setting('max_connections')::int
-            - current_setting('superuser_reserved_connections')::int
+            - current_setting('superuser_reserved_connections')::int,
+        current_setting('synchronous_commit'), current_setting('synchronous_standby_names') <> ''
 """)
 _PROCESS = text("SELECT pg_backend_pid()")
 
@@ -24,13 +25,15 @@ _PROCESS = text("SELECT pg_backend_pid()")
 class ServerFacts:
     """`clock_ahead`: seconds by which its clock is ahead of this machine's.
 
-    `connections_max`: most connections of all logins.
+    `connections_max`: most connections of all logins. `synchronous_commit`: of this login.
     """
 
     version: str
     login: str
     clock_ahead: float
     connections_max: int
+    synchronous_commit: str
+    has_synchronous_standbys: bool
 
 
 class Pooling(Enum):
@@ -47,12 +50,14 @@ async def read_facts(connection: AsyncConnection, clock: Callable[[], datetime])
     started = time.perf_counter()
     [row] = await connection.execute(_FACTS)
     half = (time.perf_counter() - started) / 2
-    server_time, version, login, connections_max = row
+    server_time, version, login, connections_max, synchronous_commit, has_standbys = row
     return ServerFacts(
         version=version,
         login=login,
         clock_ahead=(server_time - clock()).total_seconds() + half,
         connections_max=connections_max,
+        synchronous_commit=synchronous_commit,
+        has_synchronous_standbys=has_standbys,
     )
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from service.application.errors import Contended
 from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
 from service.domain.session import SessionStatus
-from service.persistence.errors import translate_commit_errors
+from service.persistence import committing
 from service.persistence.events import append, append_parameters, enqueue, to_idempotency_record
 from service.persistence.sessions import COLUMNS, to_session, upsert, upsert_parameters
 from service.persistence.tables import events, sessions
@@ -119,10 +119,6 @@ WRITE = CompiledStatement(
     sa.select(sa.func.count()).select_from(_upserted).add_cte(append(), enqueue())
 )
 
-_HAS_SYNCHRONOUS_STANDBYS = "SELECT current_setting('synchronous_standby_names') <> ''"
-_WRITE_WAL = "SELECT pg_logical_emit_message(true, 'training-sessions', '')"
-"""Without a record in the WAL, PostgreSQL lets no COMMIT wait for a standby."""
-
 
 class SqlUnitOfWork:
     def __init__(self, connection: sa.Connection) -> None:
@@ -149,23 +145,11 @@ class SqlUnitOfWork:
             raise Contended
 
     def commit(self) -> None:
-        with translate_commit_errors():
-            self._connection.commit()
+        committing.commit(self._connection)
         self.is_committed = True
 
     def confirm(self) -> None:
-        """Waits until the synchronous standbys have everything that this transaction sees.
-
-        They may lack it: when the server recovers from a crash, or the backend of a COMMIT that
-        waits for them is terminated, the rows become visible although no standby has them.
-        """
-        if self._scalar(_HAS_SYNCHRONOUS_STANDBYS):
-            self._scalar(_WRITE_WAL)
-            with translate_commit_errors():
-                self._connection.commit()
-
-    def _scalar(self, statement: str) -> Any:
-        return self._connection.exec_driver_sql(statement).scalar()
+        committing.confirm(self._connection)
 
     def _lock_users(self, users: set[UUID]) -> set[UUID]:
         """Locks them without waiting; returns those that another transaction holds."""

@@ -129,11 +129,20 @@ async def test_a_standby_lacks_what_was_acknowledged_with_local_while_it_was_cut
     assert await count_failed(await promoted(standby)) == 0
 
 
-@pytest.mark.parametrize("key", [None, "a-tap"], ids=["found out", "repeated with its key"])
+@pytest.mark.parametrize(
+    ("end", "key"),
+    [
+        ("pg_terminate_backend", None),
+        ("pg_terminate_backend", "a-tap"),
+        ("pg_cancel_backend", None),
+    ],
+    ids=["found out", "repeated with its key", "canceled"],
+)
 async def test_never_acknowledges_what_the_synchronous_standby_lacks(
-    world: World, key: str | None
+    world: World, end: str, key: str | None
 ) -> None:
-    """The end of a backend that waits for the standby makes its commit visible."""
+    """The end of a wait for the standby makes the commit visible; PostgreSQL even answers with
+    success to one that was cancelled."""
     standby = await world.a_standby(synchronous=True)
     [session] = await some_sessions(world, 1)
     await until(lambda: has_session(standby))
@@ -141,7 +150,7 @@ async def test_never_acknowledges_what_the_synchronous_standby_lacks(
     headers = {"Idempotency-Key": key} if key else {}
     async with the_service(world, "on", **HASTE) as app:
         first = asyncio.create_task(app.fail(session, headers=headers))
-        await until(lambda: ends_waiting_backend(world.primary))
+        await until(lambda: has_ended_the_wait(world.primary, end))
         statuses = [(await first).status_code]
         if key:
             statuses.append((await app.fail(session, headers=headers)).status_code)
@@ -158,7 +167,7 @@ async def has_session(server: Postgres) -> bool:
         return bool(await database.value("SELECT count(*) FROM sessions"))
 
 
-async def ends_waiting_backend(server: Postgres) -> bool:
+async def has_ended_the_wait(server: Postgres, end: str) -> bool:
     async with connected(server) as database:
         pid = await database.value(WAITING, server.cluster.api_role)
-        return bool(pid and await database.value("SELECT pg_terminate_backend($1)", pid))
+        return bool(pid and await database.value(f"SELECT {end}($1)", pid))

@@ -18,7 +18,7 @@ from service.bootstrap.check import running
 from service.bootstrap.clock import now
 from service.bootstrap.settings import RelaySettings
 from service.persistence.database_url import parse_database_url
-from service.persistence.inspection import Pooling
+from service.persistence.inspection import Pooling, ServerFacts
 from tests.builders import SECRET
 from tests.http.issuer import Issuer, an_es256_key, an_issuer, an_rs256_key, hang
 from tests.logins import Gate
@@ -30,7 +30,7 @@ from tests.system.processes import Finished, finished, free_port
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "check.schema.json").read_text())
 
-OF_THE_SERVER = ["settings", "database", "tls", "pooler", "connections", "clock"]
+OF_THE_SERVER = ["settings", "database", "tls", "pooler", "connections", "clock", "durability"]
 OF_SERVE = ["writable", "role of the API", "policies", "schema", "jwt secret"]
 OF_RELAY = ["role of the relay", "queue", "broker", "stream", "publishing"]
 
@@ -288,6 +288,38 @@ async def test_finds_more_connections_than_the_server_allows(database: TestDatab
 
     text, _ = only(wrong, "connections", "warning")
     assert "up to 500" in text
+
+
+async def test_finds_asynchronous_commits(database: TestDatabase) -> None:
+    set_off = f"ALTER ROLE {{}} IN DATABASE {database.name} SET synchronous_commit = off"
+    await database.execute(set_off.format(database.cluster.api_role))
+
+    _, advice = only(await wrong_for_serve(database.api_url), "durability", "warning")
+
+    assert database.cluster.api_role in advice
+
+
+@pytest.mark.parametrize(
+    ("level", "standbys", "result"),
+    [
+        ("on", False, "ok"),
+        ("on", True, "ok"),
+        ("remote_write", True, "ok"),
+        ("local", False, "ok"),
+        ("local", True, "warning"),
+        ("off", False, "warning"),
+        ("off", True, "warning"),
+    ],
+)
+def test_finds_commits_that_a_crash_or_a_failover_loses(
+    level: str, standbys: bool, result: str
+) -> None:
+    facts = ServerFacts(
+        version="18", login="training_api", clock_ahead=0, connections_max=97,
+        synchronous_commit=level, has_synchronous_standbys=standbys,
+    )  # fmt: skip
+
+    assert of_database.find_durability(facts).result == result
 
 
 async def test_finds_a_parameter_without_effect(database: TestDatabase) -> None:

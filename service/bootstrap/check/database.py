@@ -53,6 +53,7 @@ async def check_server(settings: DatabaseSettings, *, connections: int) -> Async
     yield await _pooler(settings, target)
     yield _connections(facts, connections)
     yield _clock(facts)
+    yield find_durability(facts)
 
 
 def unusable(exc: Exception) -> Finding:
@@ -142,3 +143,21 @@ def _clock(facts: ServerFacts) -> Finding:
         f"the server's is {abs(ahead):.1f} s {direction} this machine's",
         "Keep both by NTP: a wrong clock here refuses tokens, and gives sessions wrong times.",
     )
+
+
+def find_durability(facts: ServerFacts) -> Finding:
+    level = facts.synchronous_commit
+    if level == "off":
+        return warning(
+            "durability",
+            "synchronous_commit is off: a crash of PostgreSQL loses commands that were answered",
+            f"Set synchronous_commit to on for {facts.login}, and restart.",
+        )
+    if level == "local" and facts.has_synchronous_standbys:
+        return warning(
+            "durability",
+            "synchronous_commit is local: a failover loses commands that were answered, although"
+            " there are synchronous standbys",
+            f"Set synchronous_commit to on for {facts.login}, and restart.",
+        )
+    return ok("durability", f"synchronous_commit is {level}")

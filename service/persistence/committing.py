@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""COMMIT of the service's transactions, and what it waits for."""
+
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+
+from service.application.errors import CommitUnknown
+from service.persistence.engine import driver_connection
+from service.persistence.errors import translate_commit_errors
+
+_HAS_SYNCHRONOUS_STANDBYS = "SELECT current_setting('synchronous_standby_names') <> ''"
+_WRITE_WAL = "SELECT pg_logical_emit_message(true, 'training-sessions', '')"
+"""Without a record in the WAL, PostgreSQL lets no COMMIT wait for a standby."""
+
+
+def commit(connection: sa.Connection) -> None:
+    """Raises CommitUnknown also if PostgreSQL was told not to wait for a standby any more.
+
+    After `pg_cancel_backend`, it answers such a COMMIT with success and a warning.
+    """
+    messages: list[Any] = []
+    driver = driver_connection(connection)
+
+    def hear(_driver: object, message: Any) -> None:
+        messages.append(message)
+
+    driver.add_log_listener(hear)
+    try:
+        with translate_commit_errors():
+            connection.commit()
+    finally:
+        driver.remove_log_listener(hear)
+    if any(isinstance(each, asyncpg.PostgresWarning) for each in messages):
+        raise CommitUnknown("COMMIT was not replicated")
+
+
+def confirm(connection: sa.Connection) -> None:
+    """Waits until the synchronous standbys have everything that this transaction sees.
+
+    They may lack it: when the server recovers from a crash, or the backend of a COMMIT that waits
+    for them is terminated, the rows become visible although no standby has them.
+    """
+    if connection.exec_driver_sql(_HAS_SYNCHRONOUS_STANDBYS).scalar():
+        connection.exec_driver_sql(_WRITE_WAL)
+        commit(connection)
