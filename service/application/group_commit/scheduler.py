@@ -2,8 +2,9 @@
 """Requests that arrive while every slot is busy leave together, in one group.
 
 A slot runs one group at a time; there are `groups_in_flight` of them. A request that finds a free
-slot starts at once, alone. Only while all slots are busy do requests wait, in order. What a group
-could not answer is retried by one task, so that no request waits for its neighbour's retry.
+slot starts at once, alone. Only while all slots are busy do requests wait, in order. Between two
+groups, a slot lets the queue grow. What a group could not answer is retried by one task, so that no
+request waits for its neighbour's retry.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from math import inf
 from typing import Generic
 
 from service.application.errors import Overloaded
+from service.application.group_commit.gathering import let_grow
 from service.application.group_commit.pending import (
     GroupMetrics,
     ObserveGroup,
@@ -139,6 +141,7 @@ class Scheduler(Generic[P]):
     async def _run_in_slot(self, group: list[P]) -> None:
         try:
             self._retry(await self._attempt(group))
+            await let_grow(self._queue, self._limits.group_size_max)
         finally:
             self._idle_slots += 1
             self._fill_slots()
