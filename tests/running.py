@@ -158,19 +158,19 @@ class TestDatabase:
         ]
 
     async def connect(self) -> asyncpg.Connection:
-        return await _connect(self.url)
+        return await connect_to(self.url)
 
 
 @asynccontextmanager
 async def a_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await _connect(url)
+    connection = await connect_to(url)
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def _connect(url: str) -> asyncpg.Connection:
+async def connect_to(url: str) -> asyncpg.Connection:
     connection = await asyncpg.connect(url)
     await connection.set_type_codec(
         "jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog"
@@ -188,11 +188,17 @@ def a_template(cluster: Cluster) -> Iterator[str]:
     asyncio.run(cluster.drop_database(name))
 
 
-@asynccontextmanager
-async def a_database(cluster: Cluster, *, template: str) -> AsyncIterator[TestDatabase]:
+async def new_database(cluster: Cluster, template: str) -> str:
+    """The name of a database that is cloned from the template."""
     name = f"test_{uuid4().hex}"
     await cluster.create_database(name, template)
-    connection = await _connect(cluster.url(name))
+    return name
+
+
+@asynccontextmanager
+async def a_database(cluster: Cluster, *, template: str) -> AsyncIterator[TestDatabase]:
+    name = await new_database(cluster, template)
+    connection = await connect_to(cluster.url(name))
     try:
         yield TestDatabase(cluster, name, connection)
     finally:

@@ -30,7 +30,7 @@ from service.bootstrap.settings import Settings
 from service.domain.session import Session, SessionStatus
 from service.persistence.checks import OK
 from service.persistence.events import append_parameters
-from tests import running
+from tests import reused, running
 from tests.builders import a_session
 from tests.running import App, Cluster
 from tests.unit.in_memory import InMemoryDatabase
@@ -165,6 +165,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 running.a_database = a_database  # type: ignore[assignment]  # has what tests of the API use
+reused.a_reused_database = a_database  # type: ignore[assignment]  # the same
 running.a_template = a_template
 running.running_app = running_app
 Cluster.make_logins = make_logins  # type: ignore[assignment, method-assign]

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service.persistence.database import Database, Limits
 from tests.persistence.partitions import partitioning
 from tests.persistence.supabase import drop_project_owner, make_supabase
-from tests.running import Cluster, TestDatabase, a_database, a_template, an_engine
+from tests.reused import a_reused_database
+from tests.running import Cluster, TestDatabase, a_template, an_engine
 
 LIMITS = Limits(
     pool_size=5,
@@ -35,7 +36,7 @@ def layout(request: pytest.FixtureRequest, template: str) -> str:
 
 @pytest.fixture
 async def database(cluster: Cluster, layout: str) -> AsyncIterator[TestDatabase]:
-    async with a_database(cluster, template=layout) as database:
+    async with a_reused_database(cluster, template=layout) as database:
         yield database
 
 
