@@ -7,6 +7,7 @@ leaves has no stamp, or has packages newer than its mark, and the next attempt m
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ SIZES_MB = {"demo": 190, "bench": 360, "dev": 800, "mutants": 830}
 MARK = ".installing"
 TEMPORARY = ".tmp"
 SPARE_MB = 20
+PARTS_MAX = 4
 
 
 class InstallationError(Exception):
@@ -142,23 +144,39 @@ def _announce(venv: Path, name: str) -> None:
 
 
 def _make(venv: Path, lock: int) -> None:
-    output, code = _run([sys.executable, "-m", "venv", "--clear", str(venv)], lock)
+    output, code = _run([[sys.executable, "-m", "venv", "--clear", str(venv)]], lock)
     if code:
         print(output, file=sys.stderr)
         raise InstallationError(_reason(venv, output))
 
 
 def _install_packages(venv: Path, requirements: Path, lock: int) -> None:
+    """Several processes install a part each: pip uses one processor, for most of a minute.
+
+    The requirements name everything that they need, so no part needs another.
+    """
     temporary = venv.absolute() / TEMPORARY
     temporary.mkdir()
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
-    command += ["--disable-pip-version-check", "--require-hashes", "-r", str(requirements)]
+    command += ["--disable-pip-version-check", "--require-hashes", "--no-deps", "-r"]
+    parts = _divided(requirements, temporary)
     try:
-        output, code = _run(command, lock, shown=True, TMPDIR=str(temporary))
+        commands = [[*command, str(part)] for part in parts]
+        output, code = _run(commands, lock, shown=True, TMPDIR=str(temporary))
     finally:
         _remove_temporary_files(venv)
     if code:
         raise InstallationError(_reason(venv, output))
+
+
+def _divided(requirements: Path, place: Path) -> list[Path]:
+    """Files below `place`, with about as many of the requirements each."""
+    every = re.split(r"\n(?=\w)", requirements.read_text().strip())
+    count = min(os.cpu_count() or 1, PARTS_MAX, len(every))
+    parts = [place / f"part-{number}.txt" for number in range(count)]
+    for number, part in enumerate(parts):
+        part.write_text("\n".join(every[number::count]))
+    return parts
 
 
 def _remove_temporary_files(venv: Path) -> None:
@@ -166,32 +184,45 @@ def _remove_temporary_files(venv: Path) -> None:
 
 
 def _run(
-    command: list[str], lock: int, *, shown: bool = False, **environment: str
+    commands: list[list[str]], lock: int, *, shown: bool = False, **environment: str
 ) -> tuple[str, int]:
-    """Returns its output and exit code. Kills it, with all that it started, on an interruption."""
+    """Runs the commands at once; returns their output, and 0 if all succeeded.
+
+    On an interruption, kills them with all that they started.
+    """
     lines = []
     is_traceback = False
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | environment,
-        pass_fds=[lock],
-        process_group=0,  # Ctrl-C would let it print a traceback
-    ) as process:
-        try:
-            for line in process.stdout or ():
+    reading, writing = os.pipe()
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        running.extend(_start(command, writing, lock, environment) for command in commands)
+        os.close(writing)
+        with os.fdopen(reading, errors="replace") as output:
+            for line in output:
                 lines.append(line)
                 is_traceback = line.startswith("Traceback" if not is_traceback else (" ", "Trace"))
                 if shown and not is_traceback:
                     print(line, end="", flush=True)
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        for process in running:
             os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return "".join(lines), process.returncode
+            process.wait()
+        raise
+    return "".join(lines), sum(process.wait() != 0 for process in running)
+
+
+def _start(
+    command: list[str], output: int, lock: int, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=os.environ | environment,
+        pass_fds=[lock],
+        process_group=0,  # Ctrl-C would let it print a traceback
+    )
 
 
 def _free_mb(venv: Path) -> int:

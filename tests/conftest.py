@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures: one server per worker, one database per test, and the app that ships."""
+"""Fixtures: one server per worker, a database for each test, and the app that ships."""
 
 import asyncio
 import logging
@@ -23,6 +23,7 @@ from tests import leaks, optional_programs, previous_version
 from tests.conformance import assert_all_conform
 from tests.guardian import guard_this_run
 from tests.logins import Gate, a_gate
+from tests.reused import a_reused_database, drop_reused_databases
 from tests.running import (
     App,
     Cluster,
@@ -68,6 +69,9 @@ SLOW = {
 }
 """Directories whose tests start whole systems, as processes. `make test` leaves them out."""
 
+SLOW_FIXTURES = {"a_consumer", "a_relay", "brokers", "webhooks"}
+"""They start programs as processes, each of which takes a second of a processor: slow, too."""
+
 OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -92,7 +96,8 @@ def pytest_configure() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if not SLOW.isdisjoint(item.path.parents):
+    fixtures = getattr(item, "fixturenames", ())
+    if not SLOW.isdisjoint(item.path.parents) or not SLOW_FIXTURES.isdisjoint(fixtures):
         item.add_marker("slow")
 
 
@@ -163,6 +168,7 @@ def cluster() -> Iterator[Cluster]:
         cluster = Cluster(given or server.url())
         asyncio.run(cluster.make_logins())
         yield cluster
+        asyncio.run(drop_reused_databases(cluster))
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +187,7 @@ def template(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 async def database(cluster: Cluster, template: str) -> AsyncIterator[TestDatabase]:
-    async with a_database(cluster, template=template) as database:
+    async with a_reused_database(cluster, template=template) as database:
         yield database
 
 

@@ -258,6 +258,7 @@ async def run(database: TestDatabase, *arguments: str, **settings: str) -> Finis
     return await finished("prune", *arguments, environment=environment(database, **settings))
 
 
+@pytest.mark.slow
 async def test_the_command_says_what_it_did(database: TestDatabase, app: App) -> None:
     await a_keyed_life(app, uuid4())
     await publish_all(database)
@@ -275,6 +276,7 @@ async def test_the_command_says_what_it_did(database: TestDatabase, app: App) ->
     assert dry.err + keys.err + events.err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", ["api_url", "relay_url"])
 async def test_refuses_the_logins_of_the_api_and_of_the_relay(
     database: TestDatabase, login: str
@@ -301,6 +303,7 @@ def test_refuses_to_prune_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--keys-older-than or --events-older-than is needed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 async def test_ctrl_c_stops_it_with_a_sentence_and_130(database: TestDatabase) -> None:
     await many_events(database, sessions=3)
     await publish_all(database)

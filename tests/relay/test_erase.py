@@ -231,6 +231,7 @@ async def has_its_turn(database: TestDatabase) -> bool:
     )
 
 
+@pytest.mark.slow
 async def test_goes_on_after_a_kill_in_the_middle(
     database: TestDatabase, stream: NatsServer, relay: Relay, erase: Erase
 ) -> None:
@@ -258,6 +259,7 @@ async def is_purged(stream: NatsServer) -> bool:
     return await stream.count() == 0
 
 
+@pytest.mark.slow
 async def test_ctrl_c_stops_it_with_a_sentence_and_130(
     database: TestDatabase, stream: NatsServer
 ) -> None:
@@ -286,6 +288,7 @@ async def waits_for_its_turn(database: TestDatabase) -> bool:
     )
 
 
+@pytest.mark.slow
 async def test_deletes_no_row_while_the_broker_is_away(
     database: TestDatabase, broker: NatsServer
 ) -> None:
@@ -301,6 +304,7 @@ async def test_deletes_no_row_while_the_broker_is_away(
     assert counts == {"sessions": 5, "events": 10, "outbox": 10, "parked_events": 0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", ["api_url", "relay_url"])
 async def test_refuses_the_logins_of_the_api_and_of_the_relay(
     database: TestDatabase, stream: NatsServer, login: str
@@ -317,6 +321,7 @@ async def test_refuses_the_logins_of_the_api_and_of_the_relay(
     assert (await left_of(database, stream, user_id))["sessions"] == 5
 
 
+@pytest.mark.slow
 async def test_the_command_says_what_it_did(
     database: TestDatabase, stream: NatsServer, relay: Relay
 ) -> None:
@@ -338,6 +343,7 @@ async def test_the_command_says_what_it_did(
     assert process.err == again.err == []
 
 
+@pytest.mark.slow
 async def test_without_a_terminal_it_needs_yes(database: TestDatabase, stream: NatsServer) -> None:
     user_id = await a_user(database)
 
@@ -350,6 +356,7 @@ async def test_without_a_terminal_it_needs_yes(database: TestDatabase, stream: N
     assert (await left_of(database, stream, user_id))["sessions"] == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_typed", [True, False])
 async def test_on_a_terminal_it_asks_for_the_id(
     database: TestDatabase, stream: NatsServer, is_typed: bool
