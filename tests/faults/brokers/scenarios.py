@@ -73,6 +73,16 @@ async def parted(
 
 
 @asynccontextmanager
+async def out_of_reach(choose: Choice, world: World) -> AsyncIterator[None]:
+    """Neither the others nor clients reach the node; connections stay open and silent."""
+    node = await choose(world)
+    with world.cluster.parted(node):
+        node.front.change(stopped=set(Way))
+        yield
+        node.front.change()
+
+
+@asynccontextmanager
 async def disk_full(choose: Choice, world: World) -> AsyncIterator[None]:
     """nats-server 2.15 stores nothing after that until it is started again."""
     node = await choose(world)
@@ -97,6 +107,7 @@ FAULTS: dict[str, Fault] = {
     "follower that the relay uses parted, cannot send": partial(
         parted, near_follower, ways=[Way.THERE]
     ),
+    "leader that the relay uses out of reach": partial(out_of_reach, near_leader),
     "disk of the leader full, then restarted": partial(disk_full, leader),
     "disk of a follower full, then restarted": partial(disk_full, follower),
 }

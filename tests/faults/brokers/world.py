@@ -81,14 +81,13 @@ class OutboxWatch:
 
 @dataclass
 class World:
-    """`random` is seeded, so that each run draws the same moments."""
+    """What a fault may break, and what is measured meanwhile."""
 
     database: TestDatabase
     cluster: NatsCluster
     crowd: Crowd
     outbox: OutboxWatch
     relays: list[Process] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
     @property
     def relay_environment(self) -> dict[str, str]:
