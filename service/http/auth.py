@@ -20,7 +20,6 @@ from service.http.errors import Unauthenticated
 from service.http.jwks import ASYMMETRIC_ALGORITHMS
 from service.http.key_set import KeySet
 from service.http.observing import ObserveTokenCheck, TokenCheck, ignore
-from service.http.signatures import Signatures
 from service.http.token_refusals import RefusedTokens, TokenRefusal
 
 TOKEN_MAX_LENGTH = 8192
@@ -29,7 +28,7 @@ VERIFIED_TOKENS_MAX = 4096
 _REFUSED_HEADERS = {"crit", "b64", "jwk", "jku", "x5c", "x5u"}
 """Headers that demand features which are missing here, or that bring a key of their own."""
 
-_SIGNATURES = Signatures(["HS256", *ASYMMETRIC_ALGORITHMS])
+_SIGNATURES = jwt.PyJWS(["HS256", *ASYMMETRIC_ALGORITHMS])
 
 _API_KEYS = ("sb_publishable_", "sb_secret_")
 """How API keys of Supabase begin, which are no tokens."""
