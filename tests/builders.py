@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import jwt
 from uuid_utils.compat import uuid7
 
-from service.application.commands import Command, FailSession
+from service.application.command import Command
+from service.application.commands import FailSession
 from service.domain.session import Session, SessionStatus
 from tests.leaks import never_log_words, never_logged
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import uvicorn
 from starlette.applications import Starlette
 
-from service.application.commands import Command, CommandContext
+from service.application.command import Command, CommandContext
 from service.application.ports import Outcome
 from service.bootstrap import listening, logs
 from service.bootstrap.api import create_app as create_service

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from service.application.commands import SessionKey
+from service.application.command import SessionKey
 
 BACKLOG_EXACT_MAX = 10_000
 

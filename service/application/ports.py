@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
-from service.application.commands import Command
+from service.application.command import Command
 from service.domain.events import SessionEvent
 from service.domain.session import Session, SessionStatus
 

@@ -11,8 +11,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
+from service.application.command import Command
 from service.application.commands import (
-    Command,
     CompleteSession,
     FailSession,
     PlanSession,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.application.commands import SessionKey
+from service.application.command import SessionKey
 from service.application.errors import ConnectionLost
 from service.application.outbox import OutboxEvent, Turn
 from service.application.progress import NO_PROGRESS, Progress

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from uuid_utils.compat import uuid7
 
+from service.application.command import Command
 from service.application.commands import (
-    Command,
     CompleteSession,
     FailSession,
     PlanSession,

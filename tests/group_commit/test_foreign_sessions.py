@@ -7,13 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from service.application.commands import (
-    Command,
-    CompleteSession,
-    FailSession,
-    StartSession,
-    UpdateSession,
-)
+from service.application.command import Command
+from service.application.commands import CompleteSession, FailSession, StartSession, UpdateSession
 from service.application.ports import Outcome
 from service.domain.errors import SessionNotFound
 from service.domain.session import SessionStatus

@@ -10,13 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from service.application.commands import (
-    Command,
-    CompleteSession,
-    FailSession,
-    PlanSession,
-    StartSession,
-)
+from service.application.command import Command
+from service.application.commands import CompleteSession, FailSession, PlanSession, StartSession
 from service.application.errors import TooManyRequests
 from service.application.ports import Outcome
 from service.domain.errors import SessionNotFound

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from service.application.commands import Command, CommandContext
+from service.application.command import Command, CommandContext
 from service.application.ports import AppliedCommand, LoadedCommand, LoadRequest
 from service.domain.session import Session
 from service.domain.text import Reason

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from service.application.commands import Command, SessionKey, StartSession
+from service.application.command import Command, SessionKey
+from service.application.commands import StartSession
 from service.application.errors import CommitUnknown
 from service.application.group_commit.group_commit import GroupCommit
 from service.application.group_commit.observing import ObserveCommands, ignore_commands

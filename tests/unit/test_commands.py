@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from uuid_utils.compat import uuid7
 
+from service.application.command import Command, CommandContext
 from service.application.commands import (
-    Command,
-    CommandContext,
     CompleteSession,
     FailSession,
     PlanSession,

@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from service.application.commands import Command, UpdateSession
+from service.application.command import Command
+from service.application.commands import UpdateSession
 from service.application.errors import CommitUnknown, DependencyUnavailable
 from service.domain.errors import StatusTooLate
 from tests.builders import a_command

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from service.application.commands import Command, PlanSession, StartSession
+from service.application.command import Command
+from service.application.commands import PlanSession, StartSession
 from service.application.group_commit.working_set import WorkingSet
 from service.application.ports import LoadedCommand, Outcome
 from service.domain.errors import (

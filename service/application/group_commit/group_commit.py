@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Group commit: commands that arrive together share one transaction."""
 
-from service.application.commands import Command
+from service.application.command import Command
 from service.application.group_commit.observing import ObserveCommands, ignore_commands
 from service.application.group_commit.pending import (
     ObserveGroup,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from service.application.commands import Command
+from service.application.command import Command
 from service.application.errors import DependencyUnavailable, Overloaded
 from service.application.ports import LoadRequest, Outcome, Read
 from service.domain.events import SessionEvent

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from service.application.commands import Command, CommandContext, IdempotencyKey, SessionKey
+from service.application.command import Command, CommandContext, IdempotencyKey, SessionKey
 from service.application.ports import (
     AppliedCommand,
     IdempotencyRecord,
