@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.persistence.engine import leave_server
+from service.persistence.driver import leave_server
 from service.persistence.errors import DATABASE, is_forbidden, is_wrong_installation
 from service.persistence.roles import (
     ERASER_ROLE,

@@ -7,7 +7,7 @@ import asyncpg
 import sqlalchemy as sa
 
 from service.application.errors import CommitUnknown
-from service.persistence.engine import driver_connection
+from service.persistence.driver import driver_connection
 from service.persistence.errors import translate_commit_errors
 
 _HAS_SYNCHRONOUS_STANDBYS = "SELECT current_setting('synchronous_standby_names') <> ''"

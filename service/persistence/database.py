@@ -13,17 +13,12 @@ from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import Overloaded
 from service.application.ports import Users
-from service.persistence.engine import (
-    cut_after,
-    driver_connection,
-    milliseconds,
-    set_locally,
-    transaction,
-)
+from service.persistence.driver import cut_after, driver_connection
 from service.persistence.errors import READS, WRITES, translate_errors
 from service.persistence.outages import Outages
 from service.persistence.reader import SqlSessionReader
 from service.persistence.roles import SERVICE_ROLE
+from service.persistence.transactions import milliseconds, set_locally, transaction
 from service.persistence.unit_of_work import SqlUnitOfWork
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from enum import Enum
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from service.persistence.engine import driver_connection
+from service.persistence.driver import driver_connection
 
 _FACTS = text("""
     SELECT clock_timestamp(), current_setting('server_version'), session_user,

@@ -15,7 +15,7 @@ from service.application.outbox import (
     QueuedEvent,
 )
 from service.persistence import history
-from service.persistence.engine import cut_after
+from service.persistence.driver import cut_after
 from service.persistence.role_transactions import RoleTransaction
 from service.persistence.tables import events, outbox, parked_events
 from service.persistence.unnest import DIALECT, PLACE, AsyncpgArray, parameters, rows_given_as

@@ -9,15 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.application.errors import WrongLogin
-from service.persistence.engine import (
-    awaited_transaction,
-    cut_after,
-    driver_connection,
-    milliseconds,
-    set_locally,
-)
+from service.persistence.driver import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors, translate_errors
 from service.persistence.roles import OPTIONS, problem_of_login
+from service.persistence.transactions import awaited_transaction, milliseconds, set_locally
 
 LONG_SECONDS = 24 * 3600.0
 

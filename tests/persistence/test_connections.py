@@ -24,7 +24,7 @@ from service.application.ports import LoadRequest
 from service.domain.session import Session
 from service.persistence.checks import OK
 from service.persistence.database import RESERVED_CONNECTIONS, Database
-from service.persistence.engine import leave_server
+from service.persistence.driver import leave_server
 from service.persistence.reader import SqlSessionReader
 from service.persistence.readiness import Readiness
 from tests.builders import a_command
@@ -123,7 +123,7 @@ async def test_a_cancelled_transaction_ends_on_the_server(
 async def test_throws_a_connection_away_if_its_rollback_gets_no_answer(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
 ) -> None:
-    monkeypatch.setattr("service.persistence.engine.GIVE_UP_SECONDS", 60 if is_cancelled else 0.1)
+    monkeypatch.setattr("service.persistence.transactions.GIVE_UP_SECONDS", 60 if is_cancelled else 0.1)
     session = await database.a_session()
     async with (
         a_proxy(database.api_url) as proxy,
@@ -330,7 +330,7 @@ async def test_leaves_a_server_at_most_once_in_a_while(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch, pause: float, leaves_again: bool
 ) -> None:
     """It may be the only one, and reads can still be served."""
-    monkeypatch.setattr("service.persistence.engine.GENERATION_SECONDS", pause)
+    monkeypatch.setattr("service.persistence.driver.GENERATION_SECONDS", pause)
     pids = []
     async with an_engine(database.api_url, 1) as engine:
         for _ in range(3):
