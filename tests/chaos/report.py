@@ -4,9 +4,9 @@
 import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from itertools import accumulate, islice, pairwise
 from math import inf
 from pathlib import Path
 
@@ -113,13 +113,14 @@ def _rows(
 ) -> list[Row]:
     rows = {name: Row(name) for name in sorted({span.fault for span in spans})}
     ends = sorted(each.ended for each in done)
-    by_beginning = sorted(done, key=lambda each: each.begun)
+    successes = Successes(done)
+    met = Met(history)
     during: dict[str, set[str]] = defaultdict(set)
     for span in spans:
         row = rows[span.fault]
         row.times += 1
-        during[span.fault] |= {each.request_id for each in history if span.meets(each)}
-        first = _first_success(by_beginning, span.healed)
+        during[span.fault] |= {each.request_id for each in met.by(span)}
+        first = successes.first_after(span.healed)
         row.silence = max(row.silence, _silence(ends, span.begun, max(first, span.healed)))
         row.recoveries.append(first - span.healed)
     acknowledged = {each.request_id for each in done}
@@ -132,16 +133,43 @@ def _rows(
     return list(rows.values())
 
 
+class Met:
+    """Finds the requests that met a fault, without a look at all of a long history."""
+
+    def __init__(self, history: Iterable[Attempt]) -> None:
+        self._in_order = sorted(history, key=_beginning)
+        self._longest = max((each.left - each.begun for each in self._in_order), default=0)
+
+    def by(self, span: Span) -> Iterator[Attempt]:
+        first = bisect_left(self._in_order, span.begun - self._longest, key=_beginning)
+        for attempt in islice(self._in_order, first, None):
+            if attempt.begun >= span.healed:
+                return
+            if span.meets(attempt):
+                yield attempt
+
+
+class Successes:
+    def __init__(self, done: Iterable[Attempt]) -> None:
+        in_order = sorted(done, key=_beginning)
+        self._beginnings = [each.begun for each in in_order]
+        latest_first = accumulate((each.ended for each in reversed(in_order)), min)
+        self._first_ends = list(latest_first)[::-1]
+
+    def first_after(self, moment: float) -> float:
+        """The end of the first success among the requests that were sent after this moment."""
+        later = bisect_left(self._beginnings, moment)
+        return self._first_ends[later] if later < len(self._first_ends) else moment
+
+
+def _beginning(attempt: Attempt) -> float:
+    return attempt.begun
+
+
 def _count(row: Row, kind: str) -> None:
     row.lost += kind == "lost"
     row.doubled += kind == "doubled"
     row.untrue += kind in UNTRUE
-
-
-def _first_success(by_beginning: Sequence[Attempt], moment: float) -> float:
-    """The end of the first success among the requests that were sent after this moment."""
-    later = bisect_left(by_beginning, moment, key=lambda each: each.begun)
-    return min((each.ended for each in by_beginning[later:]), default=moment)
 
 
 def _silence(ends: Sequence[float], begun: float, until: float) -> float:

@@ -123,7 +123,8 @@ async def test_a_cancelled_transaction_ends_on_the_server(
 async def test_throws_a_connection_away_if_its_rollback_gets_no_answer(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
 ) -> None:
-    monkeypatch.setattr("service.persistence.transactions.GIVE_UP_SECONDS", 60 if is_cancelled else 0.1)
+    seconds = 60 if is_cancelled else 0.1
+    monkeypatch.setattr("service.persistence.transactions.GIVE_UP_SECONDS", seconds)
     session = await database.a_session()
     async with (
         a_proxy(database.api_url) as proxy,
