@@ -90,4 +90,4 @@ class ConnectionLost(TransactionFailed):
 
 
 class CommitUnknown(TransactionFailed):
-    """The connection broke during COMMIT, which may or may not have happened."""
+    """COMMIT may or may not have happened, or a failover may still undo it."""

@@ -33,7 +33,7 @@ def commit(connection: sa.Connection) -> None:
     finally:
         driver.remove_log_listener(hear)
     if any(isinstance(each, asyncpg.PostgresWarning) for each in messages):
-        raise CommitUnknown("COMMIT was not replicated")
+        raise CommitUnknown("no synchronous standby has confirmed COMMIT")
 
 
 def confirm(connection: sa.Connection) -> None:

@@ -144,6 +144,8 @@ def unavailable(exc: BaseException) -> DependencyUnavailable:
 
 def explain(exc: BaseException) -> str:
     """A sentence for the operator who ran a command."""
+    if isinstance(exc, CommitUnknown):
+        return f"The result of COMMIT is not known: {exc.cause}. Run the same command again."
     error = exc if isinstance(exc, DRIVER_ERRORS) else exc.__cause__ or exc
     answer = server_message(_driver_error(error))
     if isinstance(exc, WrongInstallation | DBAPIError) and answer:

@@ -289,8 +289,12 @@ def caused(by: Exception, words: str, error: Exception | None = None) -> Excepti
             caused(OSError(), "", an_error("42P01")),
             "The database refuses: It does not work. (42P01)",
         ),
+        (
+            caused(an_error("57P01"), "", CommitUnknown("the server has closed the connection")),
+            "The result of COMMIT is not known: the server has closed the connection.",
+        ),
     ],
-    ids=["refused", "broken", "explained", "refused and explained", "caused by another"],
+    ids=["refused", "broken", "explained", "refused and explained", "caused by another", "unknown"],
 )
 def test_explains_an_error_to_the_operator_of_a_command(error: Exception, sentence: str) -> None:
     assert explain(error).startswith(sentence)
