@@ -58,3 +58,6 @@ class Erasure(Protocol):
 
     def turn(self) -> AbstractAsyncContextManager[ErasureTurn]:
         """Waits for the end of a relay's turn."""
+
+    async def confirm(self) -> None:
+        """Waits until no failover can bring back what was erased. Raises CommitUnknown."""

@@ -54,6 +54,9 @@ class OldRows(Protocol):
     async def prune(self, behind: EventKey, last: EventKey, retention: Retention) -> Pruned:
         """Skips rows that another transaction holds, and events that are queued or parked."""
 
+    async def confirm(self) -> None:
+        """Waits until no failover can bring back what was removed. Raises CommitUnknown."""
+
 
 async def prune(
     rows: OldRows,
@@ -77,7 +80,9 @@ async def prune(
         pruned.add(done)
         progress.advance(len(page))
         if len(page) < PAGE_SIZE:  # the last user may write events all the time
-            return
+            break
         behind = page[-1]
         if not is_dry and (done.keys or done.events):
             await asyncio.sleep(pause)
+    if not is_dry:
+        await rows.confirm()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.progress import NO_PROGRESS, Progress
 from service.bootstrap.settings import DatabaseSettings
+from service.persistence import committing
 from service.persistence.engine import create_engine
 from service.persistence.roles import ERASER_ROLE, RELAY_ROLE, SERVICE_ROLE, grant_role
 
@@ -40,14 +41,15 @@ def migrate(
 
     `grant_to` names the login of the API, `grant_relay_to` that of the relay, `grant_eraser_to`
     that of `erase` and `prune`. Returns a sentence about each. Raises WrongLogin; then the
-    migrations have run, and nothing is granted.
+    migrations have run, and nothing is granted. Raises CommitUnknown if a failover may still undo
+    what was done.
     """
     config = alembic_config(settings)
     config.attributes["progress"] = progress
     command.upgrade(config, "head")
     logins = {SERVICE_ROLE: grant_to, RELAY_ROLE: grant_relay_to, ERASER_ROLE: grant_eraser_to}
     wanted = {role: login for role, login in logins.items() if login}
-    return asyncio.run(_grant(settings, wanted)) if wanted else []
+    return asyncio.run(_grant_and_confirm(settings, wanted))
 
 
 def create_unpooled_engine(settings: DatabaseSettings) -> AsyncEngine:
@@ -60,11 +62,18 @@ def create_unpooled_engine(settings: DatabaseSettings) -> AsyncEngine:
     )
 
 
-async def _grant(settings: DatabaseSettings, wanted: dict[str, str]) -> list[str]:
+async def _grant_and_confirm(settings: DatabaseSettings, wanted: dict[str, str]) -> list[str]:
     engine = create_unpooled_engine(settings)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            return [await grant_role(connection, role, login) for role, login in wanted.items()]
+        granted = await _grant(engine, wanted) if wanted else []
+        async with engine.connect() as connection:
+            await connection.run_sync(committing.confirm)
+        return granted
     finally:
         await engine.dispose()
+
+
+async def _grant(engine: AsyncEngine, wanted: dict[str, str]) -> list[str]:
+    async with engine.begin() as connection:
+        await connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+        return [await grant_role(connection, role, login) for role, login in wanted.items()]

@@ -84,9 +84,12 @@ async def parked(settings: RelaySettings) -> list[ParkedEvent]:
 
 
 async def retry_parked(settings: RelaySettings) -> int:
-    async with open_outbox(settings) as outbox, outbox.long_turn() as turn:
-        count = await turn.retry_parked()
-        await turn.commit()
+    """Raises CommitUnknown if a failover may still bring back the parked events."""
+    async with open_outbox(settings) as outbox:
+        async with outbox.long_turn() as turn:
+            count = await turn.retry_parked()
+            await turn.commit()
+        await outbox.confirm()
         return count
 
 

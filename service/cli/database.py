@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from service.application.errors import DependencyUnavailable, WrongLogin
+from service.application.errors import DependencyUnavailable, TransactionFailed, WrongLogin
 from service.bootstrap.settings import DatabaseSettings, load
 from service.cli.arguments import Commands, fail
 from service.cli.running import stopped, stops_by_exception
@@ -58,10 +58,10 @@ def _migrate(options: argparse.Namespace) -> int:
         with stops_by_exception(), ProgressBar() as progress:
             granted = migrate(settings, **logins, progress=progress)
     except KeyboardInterrupt:
-        return stopped("Stopped. Nothing was migrated; the same command begins again.")
+        return stopped("Stopped. All migrations have run or none; the same command goes on.")
     except WrongLogin as exc:
         return fail(f"The schema is up to date, but nothing was granted: {exc}.")
-    except (DependencyUnavailable, *DRIVER_ERRORS) as exc:
+    except (DependencyUnavailable, TransactionFailed, *DRIVER_ERRORS) as exc:
         return fail(explain(exc))
     except CommandError as exc:
         return fail(f"Another version has migrated this database: {exc}.")

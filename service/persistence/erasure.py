@@ -81,6 +81,9 @@ class SqlErasure:
         async with self._transactions.short(RoleTransaction) as transaction:
             return int((await transaction.execute(_COUNT, {"user_id": user_id})).scalar_one())
 
+    async def confirm(self) -> None:
+        await self._transactions.confirm()
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[SqlErasureTurn]:
         async with self._transactions.long(SqlErasureTurn) as turn:

@@ -66,6 +66,9 @@ class Outbox:
             await turn.execute(WAIT_FOR_TURN)
             yield turn
 
+    async def confirm(self) -> None:
+        await self._transactions.confirm()
+
     async def count(self, since: datetime) -> int:
         async with self._transactions.long(SqlTurn) as turn:
             return await turn.count(since)

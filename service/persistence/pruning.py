@@ -133,6 +133,9 @@ class SqlOldRows:
             await transaction.commit()
         return pruned
 
+    async def confirm(self) -> None:
+        await self._transactions.confirm()
+
 
 async def _run(
     transaction: RoleTransaction,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.application.errors import WrongLogin
+from service.persistence import committing
 from service.persistence.driver import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors, translate_errors
 from service.persistence.roles import OPTIONS, problem_of_login
@@ -42,6 +43,10 @@ class RoleTransaction:
         with translate_commit_errors(), cut_after(self._driver, self._patience):
             await self._connection.commit()
 
+    async def confirm(self) -> None:
+        with cut_after(self._driver, self._patience):
+            await self._connection.run_sync(committing.confirm)
+
 
 class RoleTransactions:
     """Opens transactions, after it has checked its login once: each may raise WrongLogin.
@@ -68,6 +73,11 @@ class RoleTransactions:
     def long(self, kind: Callable[[AsyncConnection, float], T]) -> AbstractAsyncContextManager[T]:
         """No statement has a time limit."""
         return self._open(kind, 0, LONG_SECONDS)
+
+    async def confirm(self) -> None:
+        """Waits until the synchronous standbys have what was committed. Raises CommitUnknown."""
+        async with self.short(RoleTransaction) as transaction:
+            await transaction.confirm()
 
     @asynccontextmanager
     async def _open(

@@ -45,8 +45,9 @@ async def erase(
         erased.add(rows, sum(purged))
         progress.advance(len(sessions))
         if len(sessions) < SESSIONS_IN_A_TURN:  # not `if not sessions`: a user may go on training
-            return
+            break
         await asyncio.sleep(pause)
+    await erasure.confirm()
 
 
 async def erase_from_stream(

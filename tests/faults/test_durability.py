@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.domain.session import Session
-from tests.faults.failover.world import World, a_world, connected, url_of
+from tests.faults.failover.world import World, connected, url_of
 from tests.faults.postgres import Postgres
+from tests.faults.standbys import crash, end_waits, promoted
 from tests.faults.world import until
 from tests.running import App, running_app, test_settings
 
@@ -25,13 +26,6 @@ HASTE = {
 }
 SET_LEVEL = "ALTER ROLE {role} SET synchronous_commit = '{level}'"
 WITHOUT_WAITING = "SET synchronous_commit = local"
-WAITING = "SELECT pid FROM pg_stat_activity WHERE usename = $1 AND wait_event = 'SyncRep'"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with a_world("none") as world:
-        yield world
 
 
 @asynccontextmanager
@@ -60,15 +54,6 @@ async def count_failed(server: Postgres) -> int:
             await database.value("SELECT count(*) FROM sessions JOIN events ON session_id ="
             " sessions.id WHERE status = 'failed'")
         )  # fmt: skip
-
-
-async def crash(server: Postgres) -> None:
-    await asyncio.to_thread(server.crash)
-
-
-async def promoted(standby: Postgres) -> Postgres:
-    await standby.cluster.execute("SELECT pg_promote()")
-    return standby
 
 
 async def test_a_crash_of_postgresql_loses_nothing_unless_commits_are_asynchronous(
@@ -141,8 +126,6 @@ async def test_a_standby_lacks_what_was_acknowledged_with_local_while_it_was_cut
 async def test_never_acknowledges_what_the_synchronous_standby_lacks(
     world: World, end: str, key: str | None
 ) -> None:
-    """The end of a wait for the standby makes the commit visible; PostgreSQL even answers with
-    success to one that was cancelled."""
     standby = await world.a_standby(synchronous=True)
     [session] = await some_sessions(world, 1)
     await until(lambda: has_session(standby))
@@ -150,7 +133,7 @@ async def test_never_acknowledges_what_the_synchronous_standby_lacks(
     headers = {"Idempotency-Key": key} if key else {}
     async with the_service(world, "on", **HASTE) as app:
         first = asyncio.create_task(app.fail(session, headers=headers))
-        await until(lambda: has_ended_the_wait(world.primary, end))
+        await until(lambda: end_waits(world.primary, end, world.primary.cluster.api_role))
         statuses = [(await first).status_code]
         if key:
             statuses.append((await app.fail(session, headers=headers)).status_code)
@@ -165,9 +148,3 @@ async def test_never_acknowledges_what_the_synchronous_standby_lacks(
 async def has_session(server: Postgres) -> bool:
     async with connected(server) as database:
         return bool(await database.value("SELECT count(*) FROM sessions"))
-
-
-async def has_ended_the_wait(server: Postgres, end: str) -> bool:
-    async with connected(server) as database:
-        pid = await database.value(WAITING, server.cluster.api_role)
-        return bool(pid and await database.value(f"SELECT {end}($1)", pid))

@@ -70,7 +70,7 @@ async def test_ctrl_c_stops_migrate_which_begins_again(empty_database: TestDatab
     await transaction.rollback()
     await lock.close()
 
-    assert process.err == ["Stopped. Nothing was migrated; the same command begins again.\n"]
+    assert process.err == ["Stopped. All migrations have run or none; the same command goes on.\n"]
     async with started("migrate", environment=environment) as process:
         assert await process.end() == 0
 
