@@ -23,7 +23,9 @@ def main() -> int:
     guard_this_run()
     logs.configure("error")
     connect_directly()
-    print(f"--minutes {options.minutes:g} --seed {options.seed}", flush=True)
+    print(
+        f"--minutes {options.minutes:g} --seed {options.seed} --users {options.users}", flush=True
+    )
     try:
         found = _run(options)
     except KeyboardInterrupt:

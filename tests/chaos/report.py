@@ -47,6 +47,7 @@ class Row:
 class Report:
     seed: int
     minutes: float
+    users: int
     operations: int
     acknowledged: int
     answers: dict[str, int]
@@ -66,7 +67,8 @@ class Report:
 
     def text(self) -> str:
         facts = [
-            f"seed {self.seed}, {self.minutes:g} minutes, {self.operations:,} operations",
+            f"seed {self.seed}, {self.minutes:g} minutes, {self.users} users",
+            f"{self.operations:,} operations",
             f"{self.acknowledged:,} were acknowledged, {len(self.wrong)} findings are wrong",
             f"the longest answer took {self.longest_answer:.1f} s",
             "answers: " + ", ".join(f"{name} {count:,}" for name, count in self.answers.items()),
@@ -88,6 +90,7 @@ def report(
     *,
     seed: int,
     minutes: float,
+    users: int,
     notes: Sequence[str],
 ) -> Report:
     done = [each for each in history if each.known is Known.DONE]
@@ -95,6 +98,7 @@ def report(
     return Report(
         seed,
         minutes,
+        users,
         len(history),
         len(done),
         dict(answers.most_common()),

@@ -77,7 +77,10 @@ async def run(
         notes = [*left_out(installation), *ends]
         if wrong:
             notes += [part.last_lines() for part in installation.parts]
-        return report(crowd.history, nemesis.spans, wrong, seed=seed, minutes=minutes, notes=notes)
+        return report(
+            crowd.history, nemesis.spans, wrong,
+            seed=seed, minutes=minutes, users=users, notes=notes,
+        )  # fmt: skip
 
 
 def _seeded(seed: int) -> Random:
