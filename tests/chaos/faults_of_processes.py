@@ -22,20 +22,30 @@ OVERLAP_SECONDS = 1.0
 @asynccontextmanager
 async def worker_killed(part: Part, _all: Installation, random: Random) -> AsyncIterator[None]:
     """The replica starts another worker by itself."""
-    with suppress(psutil.NoSuchProcess, IndexError):
-        random.choice(part.workers).kill()
+    for worker in _one_of(part, random):
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
     yield
 
 
 @asynccontextmanager
 async def worker_frozen(part: Part, _all: Installation, random: Random) -> AsyncIterator[None]:
-    worker = random.choice(part.workers)
-    worker.suspend()
+    frozen = _one_of(part, random)
+    for worker in frozen:
+        with suppress(psutil.NoSuchProcess):
+            worker.suspend()
     try:
         yield
     finally:
-        with suppress(psutil.NoSuchProcess):
-            worker.resume()
+        for worker in frozen:
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
+
+
+def _one_of(part: Part, random: Random) -> list[psutil.Process]:
+    """A worker, or none while the replica starts."""
+    workers = part.workers
+    return random.sample(workers, min(1, len(workers)))
 
 
 @asynccontextmanager

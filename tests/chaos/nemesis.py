@@ -39,6 +39,9 @@ class Span:
         """True if the user waited for the answer while the fault lasted."""
         return attempt.begun < self.healed and attempt.left > self.begun
 
+    def __str__(self) -> str:
+        return f"{self.fault} [{self.begun:.3f}–{self.healed:.3f}]"
+
 
 class Nemesis:
     def __init__(self, installation: Installation, faults: Sequence[Fault], random: Random) -> None:

@@ -103,10 +103,16 @@ def report(
         len(done),
         dict(answers.most_common()),
         _rows(history, done, spans, wrong),
-        [str(each) for each in wrong],
+        [_with_faults(each, spans) for each in wrong],
         list(notes),
         max((each.ended - each.begun for each in history if each.ended < inf), default=0),
     )
+
+
+def _with_faults(wrong: Wrong, spans: Iterable[Span]) -> str:
+    """What the requests met, of which the last one is the first that cannot be true."""
+    met = [span for span in spans if any(map(span.meets, wrong.proof[-1:]))]
+    return "\n    ".join([str(wrong), *map(str, met)])
 
 
 def _rows(
