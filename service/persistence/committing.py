@@ -10,7 +10,13 @@ from service.application.errors import CommitUnknown
 from service.persistence.driver import driver_connection
 from service.persistence.errors import translate_commit_errors
 
-_HAS_SYNCHRONOUS_STANDBYS = "SELECT current_setting('synchronous_standby_names') <> ''"
+CLIENT_MIN_MESSAGES = "warning"
+"""A setting of transactions. Logins may have another one, and would not get what `commit` hears."""
+
+_HAS_SYNCHRONOUS_STANDBYS = """
+    SELECT current_setting('synchronous_standby_names') <> ''
+    FROM set_config('client_min_messages', 'warning', true)
+"""
 _WRITE_WAL = "SELECT pg_logical_emit_message(true, 'training-sessions', '')"
 """Without a record in the WAL, PostgreSQL lets no COMMIT wait for a standby."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from service.application.errors import Overloaded
 from service.application.ports import Users
+from service.persistence.committing import CLIENT_MIN_MESSAGES
 from service.persistence.driver import cut_after, driver_connection
 from service.persistence.errors import READS, WRITES, translate_errors
 from service.persistence.outages import Outages
@@ -67,6 +68,7 @@ class Database:
         self._free = asyncio.Semaphore(limits.pool_size - RESERVED_CONNECTIONS)
         settings = {
             "role": SERVICE_ROLE,
+            "client_min_messages": CLIENT_MIN_MESSAGES,
             "lock_timeout": milliseconds(limits.lock_timeout),
             "statement_timeout": milliseconds(limits.statement_timeout),
             "idle_in_transaction_session_timeout": milliseconds(limits.idle_in_transaction_timeout),

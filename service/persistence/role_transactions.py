@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service.application.errors import WrongLogin
 from service.persistence import committing
+from service.persistence.committing import CLIENT_MIN_MESSAGES
 from service.persistence.driver import cut_after, driver_connection
 from service.persistence.errors import translate_commit_errors, translate_errors
 from service.persistence.roles import OPTIONS, problem_of_login
@@ -85,6 +86,7 @@ class RoleTransactions:
     ) -> AsyncIterator[T]:
         settings = {
             "role": self._role,
+            "client_min_messages": CLIENT_MIN_MESSAGES,
             "statement_timeout": milliseconds(statement_timeout),
             "idle_in_transaction_session_timeout": milliseconds(self._lease),
         }

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The tables of several runs, and those of the page."""
+"""The tables of several runs."""
 
 import json
 from dataclasses import asdict
 
-from tests.chaos.page import BEGIN, END, PAGE, loaded, merged, section
+from tests.chaos.page import loaded, merged, section
 from tests.chaos.report import Report, Row
 
 FROZEN, KILLED = "replica frozen", "relay killed (-9)"
@@ -35,23 +35,3 @@ def test_a_report_is_the_same_after_it_was_kept() -> None:
 
 def test_a_run_is_one_line() -> None:
     assert "| 7 | 5 | 100 | 25,000 | 20,000 | 0 | 4.0 s |" in section([a_report(seed=7)], day="")
-
-
-def test_the_page_shows_ten_runs_and_one_of_two_hours_in_which_every_answer_was_true() -> None:
-    runs, faults = _rows_of_the_page()
-
-    assert all(int(run[3].replace(",", "")) >= 20_000 for run in runs)
-    assert {run[5] for run in runs} == {"0"}
-    assert sum(run[1] == "120" for run in runs) == 1
-    assert len({run[0] for run in runs}) == len(runs) >= 11
-    assert all(row[4:7] == ["0", "0", "0"] for row in faults)
-
-
-def _rows_of_the_page() -> tuple[list[list[str]], list[list[str]]]:
-    block = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
-    tables = [each for each in block.split("\n\n") if each.startswith("|")]
-    runs, faults = (
-        [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
-        for table in tables
-    )
-    return runs, faults
