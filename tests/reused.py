@@ -2,8 +2,8 @@
 """Databases that tests use one after another, because a new one costs more than most tests.
 
 After a test, the rows of its database are deleted. A later test gets the database if it is then as
-new: if no other connection is left, and the catalogs are those of a clone. So a test that changed
-the schema, a privilege, a setting or statistics, or left many pages, has the last use of it.
+new: if no other connection is left, and the catalogs are those of a clone. The database is dropped
+if the test changed the schema, an owner, a privilege, a setting or statistics, or left many pages.
 """
 
 from collections import defaultdict, deque
@@ -16,7 +16,8 @@ import asyncpg
 from tests.running import Cluster, TestDatabase, connect_to, eventually, new_database
 
 RESTING = 2
-"""So many databases rest: the processes that served the last test have ended before another."""
+"""How many databases wait before the first of them is used again. By then, the processes that
+served its last test have ended."""
 
 PAGES_MAX = 100
 FIRST_OF_USERS = 16384
@@ -34,10 +35,12 @@ STATE = f"""
     SELECT concat_ws(', ', {CATALOGS}, current_user,
         (SELECT string_agg(version_num, ' ') FROM public.alembic_version),
         (SELECT count(*) FROM pg_statistic WHERE starelid >= {FIRST_OF_USERS}),
+        (SELECT concat(sum(relpages), ' ', sum(reltuples::bigint))
+            FROM pg_class WHERE oid >= {FIRST_OF_USERS}),
         (SELECT sum(pg_relation_size(oid)) / current_setting('block_size')::int > {PAGES_MAX}
             FROM pg_class WHERE oid >= {FIRST_OF_USERS} AND relkind IN ('r', 'i', 't')),
         (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = pg_database.oid),
-        datacl, datallowconn, datconnlimit)
+        datdba, datacl, datallowconn, datconnlimit)
     FROM pg_database WHERE datname = current_database()
 """
 DELETIONS = """

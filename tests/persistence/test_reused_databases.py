@@ -28,6 +28,8 @@ CHANGES = {
     "a function": "ALTER FUNCTION service_acting_users RENAME TO lockers",
     "a publication": "CREATE PUBLICATION lockers FOR ALL TABLES",
     "statistics": "INSERT INTO prunings VALUES (now(), now()); ANALYZE prunings",
+    "statistics of a vacuum": "VACUUM outbox",
+    "another owner": "ALTER DATABASE {name} OWNER TO pg_monitor",
     "another revision": "UPDATE alembic_version SET version_num = '0001'",
     "another role": "SET ROLE pg_monitor",
     "an open transaction": "BEGIN",
