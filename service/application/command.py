@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every command to a session has, and what it is decided by."""
+"""The base class of commands, and the facts and results that all commands share."""
 
 import hashlib
 import json
