@@ -26,6 +26,13 @@ HASTE = {
 }
 SET_LEVEL = "ALTER ROLE {role} SET synchronous_commit = '{level}'"
 WITHOUT_WAITING = "SET synchronous_commit = local"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+WAYS_OUT = {
+    "terminate": (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+    ),
+    "empty": ("ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"),
+}
 
 
 @asynccontextmanager
@@ -143,6 +150,36 @@ async def test_never_acknowledges_what_the_synchronous_standby_lacks(
 
     assert set(statuses) == {503}
     assert await count_failed(await promoted(standby)) == 0
+
+
+@pytest.mark.parametrize(
+    ("way_out", "status"), [("terminate", 503), ("empty", 200), ("reconnect", 200)]
+)
+async def test_a_commit_without_its_standby_keeps_a_backend_until_there_is_a_way_out(
+    world: World, way_out: str, status: int
+) -> None:
+    """The ways out of docs/recovery.md: the answer to a repetition after each of them."""
+    standby = await world.a_standby(synchronous=True)
+    [session] = await some_sessions(world, 1)
+    await until(lambda: has_session(standby))
+    world.link.change(closed=True)
+    async with the_service(world, "on", **HASTE) as app:
+        headers = {"Idempotency-Key": "a-tap"}
+        first = await app.fail(session, headers=headers)
+        assert (first.status_code, await has_no_wait(world.primary)) == (503, False)
+        if way_out == "reconnect":
+            world.link.change(closed=False)
+        else:
+            await world.primary.cluster.execute(*WAYS_OUT[way_out])
+        await until(lambda: has_no_wait(world.primary))
+
+        assert await count_failed(world.primary) == 1
+        assert (await app.fail(session, headers=headers)).status_code == status
+
+
+async def has_no_wait(server: Postgres) -> bool:
+    async with connected(server) as database:
+        return not await database.value(WAITING)
 
 
 async def has_session(server: Postgres) -> bool:

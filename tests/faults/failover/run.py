@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs one failover, does what docs/reliability.md tells the operator, and judges the result."""
+"""Runs one failover, does what docs/recovery.md tells the operator, and judges the result."""
 
 import re
 
