@@ -120,8 +120,8 @@ class NatsCluster:
         await eventually(is_settled, tries=TRIES)
 
     @contextmanager
-    def parted(self, node: Node, *, ways: Collection[Way] = tuple(Way)) -> Iterator[None]:
-        """Parts the node from the others: what it sends (THERE), what it hears (BACK), or both."""
+    def partitioned(self, node: Node, *, ways: Collection[Way] = tuple(Way)) -> Iterator[None]:
+        """Partitions the network around the node: what it sends (THERE), hears (BACK), or both."""
         for link, sends in node.links:
             link.change(stopped={way if sends is Way.THERE else _opposite(way) for way in ways})
         try:

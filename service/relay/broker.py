@@ -9,8 +9,9 @@ from uuid import uuid4
 from service.application.outbox import OutboxEvent
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, EventConflict, EventRefused, StreamMissing
-from service.relay.link import Link, has_no_responder
+from service.relay.link import Link
 from service.relay.messages import SUBJECT, SUBJECTS, Message, build_message
+from service.relay.responsiveness import has_no_responder
 from service.relay.stored import StoredMessage, find_difference
 from service.relay.stream_api import (
     StreamApi,

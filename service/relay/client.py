@@ -19,6 +19,16 @@ class RelayClient(Client):
         self.wants_certificate = False
         self._requires_tls = requires_tls
 
+    @property
+    def server_id(self) -> str:
+        """Of the running server; another one after each of its starts."""
+        return str(self._server_info.get("server_id", ""))
+
+    @property
+    def own_address(self) -> tuple[str | None, int | None]:
+        """The server's own, which may differ from that of the URL."""
+        return self._server_info.get("host"), self._server_info.get("port")
+
     async def send(self, commands: bytes) -> None:
         """Faster than the library's `publish`, which checks every character of the headers."""
         if not self.is_connected:

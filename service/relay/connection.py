@@ -8,7 +8,7 @@ from typing import Self
 
 from service.relay.errors import BrokerUnavailable
 from service.relay.link import Link
-from service.relay.outages import LOST, describe_round, quote
+from service.relay.outages import LOST, SILENT, describe_round, quote
 from service.relay.servers import Server
 from service.relay.waiting import wait_for
 
@@ -24,7 +24,8 @@ class Connection:
     def __init__(self, servers: Sequence[Server], *, seconds: float) -> None:
         self._servers = servers
         self._neighbours: list[Server] = []
-        self._left: Server | None = None
+        self._ids: dict[tuple[str, int], str] = {}
+        self._unresponsive: Server | None = None
         self._seconds = seconds
         self._link: Link | None = None
         self._outage = "there is no connection yet"
@@ -62,7 +63,8 @@ class Connection:
     async def _stay_connected(self) -> None:
         while True:
             self._outage = await self._try_servers()
-            self._has_tried.set()
+            if not self._unresponsive:
+                self._has_tried.set()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _try_servers(self) -> str:
@@ -72,31 +74,43 @@ class Connection:
             link = Link(server, self._seconds)
             try:
                 await link.open()
+                self._require_another(server, link)
                 return await self._use(server, link)
             except BrokerUnavailable as exc:
                 reasons[server] = str(exc)
             finally:
                 await link.close()
+        self._unresponsive = None
         return describe_round([reasons[server] for server in self._servers])
 
     def _in_turn(self) -> list[Server]:
-        """All servers, in the order of the URLs; one that was left comes last."""
+        """All servers, in the order of the URLs; the unresponsive one comes last."""
         servers = [*self._servers, *self._neighbours]
-        place = servers.index(self._left) + 1 if self._left in servers else 0
+        last = self._unresponsive
+        place = servers.index(last) + 1 if last in servers else 0
         return servers[place:] + servers[:place]
 
-    async def _use(self, server: Server, link: Link) -> str:
-        """Returns why the connection was lost.
+    def _require_another(self, server: Server, link: Link) -> None:
+        """Raises BrokerUnavailable if it is the unresponsive server by another name."""
+        self._ids[server.address] = link.server_id
+        left = self._unresponsive
+        if left and server != left and self._ids.get(left.address) == link.server_id:
+            raise BrokerUnavailable(SILENT)
 
-        A server that is parted from its cluster keeps its connections, and answers PING. It is left
-        for another one if there is any.
-        """
+    async def _use(self, server: Server, link: Link) -> str:
+        """Returns why the connection was lost. Leaves an unresponsive server for another one."""
         self._link, self._outage = link, LOST
         self._has_tried.set()
-        reason = await link.wait_until_lost(
-            may_leave=lambda: bool({*self._servers, *link.neighbours} - {server})
-        )
-        self._left = server if link.is_cut_off else None
+        reason = await link.wait_until_lost(may_leave=lambda: self._knows_another(server, link))
+        self._unresponsive = None
+        if link.is_unresponsive:
+            self._unresponsive = server
+            self._has_tried.clear()  # what is wrong is known already, and no news
         known = {server.address for server in self._servers}
         self._neighbours = [each for each in link.neighbours if each.address not in known]
         return reason
+
+    def _knows_another(self, server: Server, link: Link) -> bool:
+        """A cluster may name the server itself, by another name than the URL does."""
+        others = {*self._servers, *link.neighbours} - {server}
+        return any(self._ids.get(each.address) != link.server_id for each in others)

@@ -6,7 +6,6 @@ import itertools
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -15,28 +14,14 @@ from service.relay import outages
 from service.relay.client import CONNECT_SECONDS, RelayClient
 from service.relay.errors import BrokerUnavailable
 from service.relay.hearing import hear_refusal
+from service.relay.request import Request
+from service.relay.responsiveness import Responsiveness
 from service.relay.servers import Server
 from service.relay.waiting import wait_for
 
 PING_SECONDS = 2
 WATCH_SECONDS = 0.25
 CLOSE_SECONDS = 2
-_NO_RESPONDERS = "503"
-_APART = b'"err_code":10008'
-"""In an answer of JetStream: the server knows no leader of the cluster."""
-
-
-@dataclass(slots=True)
-class _Request:
-    """`permission`: the pattern of subjects that permissions must include."""
-
-    subject: str
-    permission: str
-    answer: asyncio.Future[Msg]
-
-    def fail(self, reason: str) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(BrokerUnavailable(reason))
 
 
 class Link:
@@ -49,18 +34,20 @@ class Link:
         self._is_connecting = False
         self._has_connected = False
         self._has_tls_failed = False
-        self._closed = asyncio.Event()
+        self._is_to_look = asyncio.Event()
         self._denied: str | None = None
         self._inbox = self._client.new_inbox()
         self._numbers = itertools.count()
-        self._requests: dict[str, _Request] = {}
-        self._unanswered_since: float | None = None
+        self._requests: dict[str, Request] = {}
+        self._responsiveness = Responsiveness(seconds)
 
     @property
-    def is_cut_off(self) -> bool:
-        """True if JetStream has not answered through this server for half of the time limit."""
-        since = self._unanswered_since
-        return since is not None and asyncio.get_running_loop().time() >= since + self._seconds / 2
+    def is_unresponsive(self) -> bool:
+        """True if JetStream has not answered through this server within the time limit.
+
+        So it is during a network partition: the server keeps its connections, and answers PING.
+        """
+        return self._responsiveness.is_unresponsive
 
     @property
     def is_open(self) -> bool:
@@ -71,12 +58,18 @@ class Link:
         return self._client.max_payload
 
     @property
+    def server_id(self) -> str:
+        return self._client.server_id
+
+    @property
     def neighbours(self) -> list[Server]:
-        """Other servers of the cluster, as this one named them."""
+        """Servers of the cluster, as this one named them; it may be among them by another name."""
         return [
             self._server.neighbour(each.hostname, each.port)
             for each in self._client.discovered_servers
-            if each.hostname and each.port
+            if each.hostname
+            and each.port
+            and (each.hostname, each.port) != self._client.own_address
         ]
 
     async def open(self) -> None:
@@ -92,16 +85,18 @@ class Link:
             raise BrokerUnavailable(self._denied)
 
     async def wait_until_lost(self, *, may_leave: Callable[[], bool]) -> str:
-        """Returns the reason. Ends also if it is cut off and may be left for another server."""
-        while not await wait_for(self._closed, within=WATCH_SECONDS):
-            if not self.is_open:  # the end of the library's `close` may wait for a stuck broker
-                break
-            if self.is_cut_off and may_leave():
+        """Returns the reason. Also ends if the server is unresponsive and may be left."""
+        while self.is_open:  # the end of the library's `close` may wait for a stuck broker
+            if self.is_unresponsive and may_leave():
                 return outages.SILENT
+            self._is_to_look.clear()
+            await wait_for(self._is_to_look, within=WATCH_SECONDS)
         return self._denied or outages.describe_loss(self._client.last_error, self._server.secrets)
 
     async def close(self) -> None:
-        self._fail_requests(outages.SILENT if self.is_cut_off else outages.LOST)
+        if self.is_unresponsive and (substitute := self._responsiveness.substitute):
+            self._answer_requests(substitute)  # the reason that the log has already
+        self._fail_requests(outages.SILENT if self.is_unresponsive else outages.LOST)
         if self._client.is_connecting or self._client.is_connected:
             # A broker that is stuck accepts no bytes. If TLS failed, asyncio has closed the socket,
             # and never tells the library, which waits.
@@ -120,13 +115,15 @@ class Link:
         Of the library's own ways, `publish` takes twice as long and `publish_async` may hang.
         """
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._requests[reply] = _Request(subject, permission, answer)
-        self._unanswered_since = self._unanswered_since or asyncio.get_running_loop().time()
+        began = _now()
+        self._requests[reply] = Request(subject, permission, began, answer)
         try:
             await self._client.send(commands)
             async with asyncio.timeout(self._seconds):
                 return await answer
         except TimeoutError:
+            self._responsiveness.note_time_limit(began=began)
+            self._is_to_look.set()  # before another request is answered, perhaps by a lone leader
             raise BrokerUnavailable(outages.SILENT) from None
         except (NatsError, OSError) as exc:
             raise BrokerUnavailable(outages.LOST) from exc
@@ -188,25 +185,23 @@ class Link:
         self._fail_requests(outages.LOST)
 
     async def _on_closed(self) -> None:
-        self._closed.set()
+        self._is_to_look.set()
 
     def _fail_requests(self, reason: str) -> None:
         for request in self._requests.values():
             request.fail(reason)
 
+    def _answer_requests(self, answer: Msg) -> None:
+        for request in self._requests.values():
+            request.settle(answer)
+
     async def _settle(self, answer: Msg) -> None:
-        request = self._requests.get(answer.subject)
-        if request and not request.answer.done():
-            request.answer.set_result(answer)
-            if not _is_apart(answer):
-                waits = len(self._requests) > 1
-                self._unanswered_since = asyncio.get_running_loop().time() if waits else None
+        """Counts a late answer, too: the server is slow, but JetStream answers through it."""
+        now, request = _now(), self._requests.get(answer.subject)
+        self._responsiveness.note_answer(answer, began=request.began if request else now, now=now)
+        if request:
+            request.settle(answer)
 
 
-def has_no_responder(answer: Msg) -> bool:
-    return (answer.headers or {}).get("Status") == _NO_RESPONDERS
-
-
-def _is_apart(answer: Msg) -> bool:
-    """True if the server answers in place of a JetStream that it does not reach."""
-    return has_no_responder(answer) or _APART in answer.data
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -62,7 +62,7 @@ def subjects_of_session(session_id: UUID) -> str:
 def parse_headers(raw: bytes) -> dict[str, str]:
     """Headers from the bytes on the wire. If a name is repeated, its first value counts.
 
-    None if the bytes do not end as headers do: a disk has changed their length, which the broker's
+    Empty if the bytes do not end as headers do: a disk has changed their length, which the broker's
     checksum does not cover, and clients cannot read them either.
     """
     found: dict[str, str] = {}

@@ -11,7 +11,7 @@ from nats.js.api import StreamConfig
 
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable, StreamMissing
-from service.relay.link import has_no_responder
+from service.relay.responsiveness import has_no_responder
 from service.relay.stored import StoredMessage
 
 _MESSAGE_NOT_FOUND = 10037

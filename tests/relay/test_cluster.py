@@ -82,7 +82,7 @@ async def _has_stored(broker: NatsServer, count: int) -> bool:
     return False
 
 
-async def test_a_relay_leaves_a_broker_that_is_parted_from_the_other_two(
+async def test_a_relay_leaves_a_broker_that_a_network_partition_separates_from_the_others(
     app: App, database: TestDatabase, gym: NatsCluster, brokers: list[NatsServer]
 ) -> None:
     session = await database.a_session()
@@ -92,7 +92,7 @@ async def test_a_relay_leaves_a_broker_that_is_parted_from_the_other_two(
         await relay.line('"state": "active"')
         await gym.move_leader(other)
 
-        with gym.parted(near):
+        with gym.partitioned(near):
             await app.fail(session)
             await eventually(lambda: is_empty(database), tries=AN_ELECTION)
 

@@ -110,7 +110,7 @@ def _shown(name: str, measured: Callable[[str, Path], Coroutine[None, None, T]])
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults.brokers",
-        description="Kills, parts, fills and damages brokers while events are published, and"
+        description="Kills, partitions, fills and damages brokers while events are published, and"
         " compares the events in the database with those in the stream. Takes half an hour.",
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")

@@ -64,19 +64,19 @@ async def all_killed(world: World) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def parted(
+async def partitioned(
     choose: Choice, world: World, *, ways: Collection[Way] = tuple(Way)
 ) -> AsyncIterator[None]:
     """The node does not reach the others, or they do not reach it; clients reach all of them."""
-    with world.cluster.parted(await choose(world), ways=ways):
+    with world.cluster.partitioned(await choose(world), ways=ways):
         yield
 
 
 @asynccontextmanager
-async def out_of_reach(choose: Choice, world: World) -> AsyncIterator[None]:
+async def partitioned_from_clients(choose: Choice, world: World) -> AsyncIterator[None]:
     """Neither the others nor clients reach the node; connections stay open and silent."""
     node = await choose(world)
-    with world.cluster.parted(node):
+    with world.cluster.partitioned(node):
         node.front.change(stopped=set(Way))
         yield
         node.front.change()
@@ -98,16 +98,18 @@ FAULTS: dict[str, Fault] = {
     "follower killed (-9)": partial(killed, follower),
     "leader that the relay uses killed (-9)": partial(killed, near_leader),
     "all three killed (-9)": all_killed,
-    "leader parted": partial(parted, leader),
-    "leader parted, cannot send": partial(parted, leader, ways=[Way.THERE]),
-    "leader parted, cannot hear": partial(parted, leader, ways=[Way.BACK]),
-    "follower parted": partial(parted, follower),
-    "leader that the relay uses parted": partial(parted, near_leader),
-    "follower that the relay uses parted": partial(parted, near_follower),
-    "follower that the relay uses parted, cannot send": partial(
-        parted, near_follower, ways=[Way.THERE]
+    "leader partitioned": partial(partitioned, leader),
+    "leader partitioned, cannot send": partial(partitioned, leader, ways=[Way.THERE]),
+    "leader partitioned, cannot hear": partial(partitioned, leader, ways=[Way.BACK]),
+    "follower partitioned": partial(partitioned, follower),
+    "leader that the relay uses partitioned": partial(partitioned, near_leader),
+    "follower that the relay uses partitioned": partial(partitioned, near_follower),
+    "follower that the relay uses partitioned, cannot send": partial(
+        partitioned, near_follower, ways=[Way.THERE]
     ),
-    "leader that the relay uses out of reach": partial(out_of_reach, near_leader),
+    "leader that the relay uses partitioned, also from clients": partial(
+        partitioned_from_clients, near_leader
+    ),
     "disk of the leader full, then restarted": partial(disk_full, leader),
     "disk of a follower full, then restarted": partial(disk_full, follower),
 }

@@ -16,7 +16,11 @@ from tests.faults.brokers.world import a_world
 from tests.running import TestDatabase
 from tests.system.processes import a_public_directory
 
-SHORT = ("leader killed (-9)", "follower that the relay uses parted", *sorted(ON_SMALL_DISKS)[:1])
+SHORT = (
+    "leader killed (-9)",
+    "follower that the relay uses partitioned",
+    *sorted(ON_SMALL_DISKS)[:1],
+)
 POWER_CUTS = [name for name in CASES if name.startswith("power cut") and "always" in name]
 
 needs_disks = pytest.mark.skipif(not can_cut_power(), reason="only root can mount a small disk")
