@@ -82,7 +82,9 @@ class UnitOfWork(Protocol):
         """Writes sessions, events and outbox, all or none. Raises Contended."""
 
     def commit(self) -> None:
-        """Raises CommitUnknown if the connection broke before the server answered."""
+        """Raises CommitUnknown if the connection broke before the server answered, or the server
+        stopped waiting for its synchronous standbys.
+        """
 
     def confirm(self) -> None:
         """Ends a transaction that wrote nothing, once what it read is as durable as a commit.
