@@ -13,12 +13,14 @@ from service.application.ports import (
     ReadHistory,
     SessionFilter,
 )
-from service.application.queries import Queries
+from service.application.queries import GROUP_ROWS_MAX, Queries
 from service.domain.session import Session
 from tests.builders import a_command
 from tests.unit.in_memory import InMemoryDatabase, commands_on
 
 LIMIT = 50
+LISTS_MAX = GROUP_ROWS_MAX // LIMIT
+"""Most lists of a group."""
 
 
 def queries_on(database: InMemoryDatabase, **overrides: Any) -> Queries:

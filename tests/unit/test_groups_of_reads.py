@@ -24,6 +24,7 @@ from tests.builders import a_command
 from tests.unit.in_memory import InMemoryDatabase, commands_on, results_of
 from tests.unit.reading import (
     LIMIT,
+    LISTS_MAX,
     add_history,
     ask_together,
     history_of,
@@ -33,9 +34,6 @@ from tests.unit.reading import (
 )
 
 pytestmark = pytest.mark.simulated_time
-
-LISTS_MAX = GROUP_ROWS_MAX // LIMIT
-"""Most lists of a group."""
 
 
 async def test_every_caller_of_a_group_gets_its_own_session_alone(

@@ -54,7 +54,7 @@ class Pending(ABC, Generic[T]):
 
     @property
     def weight(self) -> int:
-        """Its share of `SchedulerLimits.group_weight_max`; 0 for a request that costs little."""
+        """What it takes of `SchedulerLimits.group_weight_max`."""
         return 0
 
     @property
@@ -135,7 +135,7 @@ class PendingRead(Pending[Any]):
 
     @property
     def weight(self) -> int:
-        """The rows that it may give besides its first: a group takes any single session."""
+        """The rows that it may give beyond its first: none for a single session."""
         return self.request.rows_max - 1
 
 

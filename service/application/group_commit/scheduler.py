@@ -26,7 +26,7 @@ from service.application.group_commit.pending import (
     ignore_group,
     leave_unwrapped,
 )
-from service.application.group_commit.taking import take_group
+from service.application.group_commit.taking import fills_group, take_group
 from service.application.group_commit.user_queues import UserQueues
 
 RETRY_PAUSE_SECONDS = 0.005
@@ -39,7 +39,7 @@ class SchedulerLimits:
 
     `resolve_timeout`: how much longer a request is retried whose COMMIT may have happened.
     `user_queue_max`: most waiting requests of one user; None for as many as the queue takes.
-    `group_weight_max`: see `take_group`.
+    `group_weight_max`: most rows that a group may read beyond the first of each of its reads.
     """
 
     groups_in_flight: int
@@ -118,6 +118,10 @@ class Scheduler(Generic[P]):
     def _take_group(self, requests: deque[P]) -> list[P]:
         return take_group(requests, self._limits.group_size_max, self._limits.group_weight_max)
 
+    def _is_group_full(self) -> bool:
+        limits = self._limits
+        return fills_group(self._queue, limits.group_size_max, limits.group_weight_max)
+
     def _start_task(self, work: Coroutine[None, None, None]) -> None:
         """In a task of its own, so that a caller that goes away does not cancel the group."""
         task = asyncio.get_running_loop().create_task(work)
@@ -141,7 +145,7 @@ class Scheduler(Generic[P]):
     async def _run_in_slot(self, group: list[P]) -> None:
         try:
             self._retry(await self._attempt(group))
-            await let_grow(self._queue, self._limits.group_size_max)
+            await let_grow(self._queue, self._is_group_full)
         finally:
             self._idle_slots += 1
             self._fill_slots()
