@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 GENERATION_SECONDS = 1.0
+CLOSE_SECONDS = 0.3
+"""For the server to end a connection that is closed, before it is cut. A pool closes one by one."""
 
 
 class Generation:
@@ -51,6 +53,11 @@ class DriverConnection(asyncpg.Connection):
         except asyncpg.PostgresError:
             self.terminate()  # asyncpg believes that the transaction has begun
             raise
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109  as asyncpg has it
+        """Has a time limit: a server that has vanished would never let the process end."""
+        with suppress(TimeoutError):
+            await super().close(timeout=timeout or CLOSE_SECONDS)
 
     async def prepare(self, query: str, **options: Any) -> Any:
         if self.after_begin is not None:
