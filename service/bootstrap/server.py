@@ -27,7 +27,7 @@ from service.bootstrap.proxies import find_proxy
 from service.bootstrap.settings import Settings, load
 from service.bootstrap.shutdown import GracefulShutdown
 from service.bootstrap.token_settings import find_doubts
-from service.bootstrap.workers import LoneServer, Supervisor
+from service.bootstrap.workers import LoneServer, Supervisor, accept_ctrl_c
 from service.http.connection.factory import ConnectionFactory
 from service.http.connection.limits import ConnectionLimits
 
@@ -157,6 +157,7 @@ class _Worker:
     channel: socket.socket | None
 
     def __call__(self) -> Starlette:
+        accept_ctrl_c()
         settings = load(Settings)
         logs.configure(settings.log_level)
         return _app(settings, reporting_to(self.channel, settings))

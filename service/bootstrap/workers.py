@@ -60,7 +60,12 @@ class LoneServer(DrainingServer):
 
 class Worker(multiprocess.Process):
     def start(self) -> None:
-        super().start()
+        """Ctrl-C waits in the worker until `accept_ctrl_c`, or it would print a traceback."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         # Else this process held the worker's end of the pipe open: a health check of a worker that
         # was killed would wait for its time limit, and with it the shutdown.
         self.child_conn.close()
@@ -70,6 +75,11 @@ class Worker(multiprocess.Process):
         if self._server is None:
             self._server = DrainingServer(self.config)
         return self._server
+
+
+def accept_ctrl_c() -> None:
+    """For a worker whose server handles signals by now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class Supervisor(multiprocess.Multiprocess):

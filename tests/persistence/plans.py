@@ -18,7 +18,7 @@ REPORT_PLANS = {
     "auto_explain.log_buffers": "on",
     "auto_explain.log_nested_statements": "on",
     "auto_explain.log_format": "json",
-    "auto_explain.log_level": "notice",
+    "auto_explain.log_level": "warning",
 }
 
 Plan = dict[str, Any]

@@ -154,7 +154,7 @@ async def test_holds_no_text_of_a_user_no_token_and_no_login(
     await app.client.get("/sessions", headers={"Authorization": "Bearer knee-token"})
     unavailable = await start_app(database_url=UNREACHABLE)
     await unavailable.fail(session, reason="knee-reason")
-    await spans.ended("", 18)
+    await spans.ended("", 19)
 
     told = "".join(span.to_json() for span in spans.named()).lower()
     for secret in ("knee", "hip-hurts", token, SECRET, str(session.user_id), "postgresql:"):

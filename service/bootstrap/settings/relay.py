@@ -30,7 +30,9 @@ class RelaySettings(DatabaseSettings, LogSettings, MetricsSettings, TracingSetti
     nats_duplicate_window_seconds: float = setting(
         120.0, "Least time for which the stream remembers event ids.", ge=1, le=86_400
     )
-    nats_timeout_seconds: Seconds = setting(5.0, "Time limit for an acknowledgement.")
+    nats_timeout_seconds: Seconds = setting(
+        5.0, "Time limit for an acknowledgement, and for leaving an unresponsive broker."
+    )
     events_source: str = setting(
         "/training-sessions",
         "`source` of the events, a URI reference.",
