@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from types import FrameType
 
 import uvicorn
@@ -61,6 +62,7 @@ class LoneServer(DrainingServer):
 class Worker(multiprocess.Process):
     def start(self) -> None:
         """Ctrl-C waits in the worker until `accept_ctrl_c`, or it would print a traceback."""
+        resource_tracker.ensure_running()  # the first worker would start it, and it unblocks SIGINT
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             super().start()
