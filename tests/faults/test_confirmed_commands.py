@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a failover leaves of the work of an operator's commands, and of the relay.
 
-Someone ends the waits for a standby that is cut off, so that what was committed is visible, but on
-the primary alone.
+An operator ends the waits for a standby that is cut off, so that what was committed is visible, but
+on the primary alone.
 """
 
 import asyncio
