@@ -172,6 +172,36 @@ async def test_ctrl_c_before_python_can_handle_it_prints_no_traceback(
     assert not list(checkout.place.rglob("shoulder.py"))
 
 
+SAYS_IN_PARTS = """
+import sys
+
+print("cannot install", end=" ", flush=True)
+open(sys.argv[2], "rb" if sys.argv[1] == "knee" else "wb")  # waits until the other has said it too
+print(sys.argv[1], flush=True)
+"""
+TWO_AT_ONCE = """
+import sys
+from requirements.install import _run
+
+says, meeting = sys.argv[1:]
+commands = [[sys.executable, says, name, meeting] for name in ("shoulder", "knee")]
+_run(commands, 0, shown=True)
+"""
+
+
+async def test_lines_of_installations_at_once_do_not_mix(tmp_path: Path) -> None:
+    """Without a buffer, Python writes each argument of `print` by itself."""
+    says = tmp_path / "says.py"
+    says.write_text(SAYS_IN_PARTS)
+    os.mkfifo(tmp_path / "meeting")
+
+    ran = await finished(
+        "-c", TWO_AT_ONCE, str(says), str(tmp_path / "meeting"), command=(sys.executable,)
+    )
+
+    assert ran.out.splitlines() == ["cannot install shoulder", "cannot install knee"]
+
+
 async def test_waits_for_another_installation(checkout: Checkout) -> None:
     async with checkout.make("try", PIP_BREAKS="stand still") as first:
         await first.line("installing shoulder")
