@@ -132,20 +132,26 @@ async def migrated(all_: Installation, random: Random) -> AsyncIterator[None]:
 async def connections_used_up(all_: Installation, _random: Random) -> AsyncIterator[None]:
     """A stranger takes every connection that becomes free, and the service's own are ended."""
     async with AsyncExitStack() as stack:
-        taking = asyncio.create_task(_take_all(all_, stack))
+        enough = asyncio.Event()
+        taking = asyncio.create_task(_take_all(all_, stack, enough))
         try:
             with suppress(*ERRORS):
                 async with _stranger(all_) as connection:
                     await connection.execute(TERMINATE, 0.5)
             yield
         finally:
-            taking.cancel()
+            enough.set()
             await asyncio.wait([taking])
 
 
-async def _take_all(all_: Installation, stack: AsyncExitStack) -> None:
+async def _take_all(all_: Installation, stack: AsyncExitStack, enough: asyncio.Event) -> None:
+    """Ends by itself: on asyncio's loop, asyncpg 0.32 cannot be cancelled while it connects.
+
+    If the cancellation comes between the connection by TCP and the request for TLS, asyncpg sets an
+    exception on a future that no task awaits, and asyncio logs it as never retrieved.
+    """
     url = all_.database.api_url
-    while True:
+    while not enough.is_set():
         try:
             connection = await asyncpg.connect(url, timeout=5)
             stack.callback(connection.terminate)
