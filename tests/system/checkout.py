@@ -121,6 +121,14 @@ def without_ensurepip(checkout: Checkout) -> dict[str, str]:
     return {"PYTHONPATH": f"{lacking}:{checkout.environment['PYTHONPATH']}"}
 
 
+def a_python(place: Path, script: str) -> str:
+    """A stand-in for Python, as a script of the shell."""
+    python = place / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return str(python)
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
