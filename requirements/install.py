@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """python requirements/install.py VENV NAME: installs requirements/NAME.txt into the directory VENV.
 
-Needs nothing but Python. An attempt may end at any moment, also by SIGKILL or a power cut: what it
-leaves has no stamp, or has packages newer than its mark, and the next attempt makes it anew.
+Needs nothing but Python, and processes.py beside it. An attempt may end at any moment, also by
+SIGKILL or a power cut: what it leaves has no stamp, or has packages newer than its mark, and the
+next attempt makes it anew.
 """
 
 import fcntl
@@ -15,6 +16,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from processes import run_all
 
 SIZES_MB = {"demo": 190, "bench": 360, "dev": 800, "mutants": 830}
 """The size of an environment with these requirements."""
@@ -144,7 +147,7 @@ def _announce(venv: Path, name: str) -> None:
 
 
 def _make(venv: Path, lock: int) -> None:
-    output, code = _run([[sys.executable, "-m", "venv", "--clear", str(venv)]], lock)
+    output, code = run_all([[sys.executable, "-m", "venv", "--clear", str(venv)]], lock)
     if code:
         print(output, file=sys.stderr)
         raise InstallationError(_reason(venv, output))
@@ -162,7 +165,7 @@ def _install_packages(venv: Path, requirements: Path, lock: int) -> None:
     parts = _divided(requirements, temporary)
     try:
         commands = [[*command, str(part)] for part in parts]
-        output, code = _run(commands, lock, shown=True, TMPDIR=str(temporary))
+        output, code = run_all(commands, lock, shown=True, TMPDIR=str(temporary))
     finally:
         _remove_temporary_files(venv)
     if code:
@@ -181,49 +184,6 @@ def _divided(requirements: Path, place: Path) -> list[Path]:
 
 def _remove_temporary_files(venv: Path) -> None:
     shutil.rmtree(venv / TEMPORARY, ignore_errors=True)
-
-
-def _run(
-    commands: list[list[str]], lock: int, *, shown: bool = False, **environment: str
-) -> tuple[str, int]:
-    """Runs the commands at once; returns their output, and 0 if all succeeded.
-
-    Each has a pipe of its own, which is read to its end before the next: processes that print the
-    parts of a line one by one would mix their lines in one pipe.
-
-    On an interruption, kills them with all that they started.
-    """
-    lines = []
-    running: list[subprocess.Popen[str]] = []
-    try:
-        running.extend(_start(command, lock, environment) for command in commands)
-        for process in running:
-            is_traceback = False
-            for line in process.stdout or ():
-                lines.append(line)
-                is_traceback = line.startswith("Traceback" if not is_traceback else (" ", "Trace"))
-                if shown and not is_traceback:
-                    print(line, end="", flush=True)
-    except KeyboardInterrupt:
-        for process in running:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        raise
-    return "".join(lines), sum(process.wait() != 0 for process in running)
-
-
-def _start(command: list[str], lock: int, environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env=os.environ | environment,
-        pass_fds=[lock],
-        process_group=0,  # Ctrl-C would let it print a traceback
-    )
 
 
 def _free_mb(venv: Path) -> int:

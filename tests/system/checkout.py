@@ -109,7 +109,8 @@ def a_checkout(place: Path) -> Checkout:
     shutil.copy(ROOT / "Makefile", checkout)
     _write(checkout / "requirements" / "demo.txt", "\n".join(PACKAGES))
     _write(checkout / "requirements" / "dev.txt", "\n".join([*PACKAGES, "elbow"]))
-    shutil.copy(ROOT / "requirements" / "install.py", checkout / "requirements")
+    for name in ("install.py", "processes.py"):
+        shutil.copy(ROOT / "requirements" / name, checkout / "requirements")
     return Checkout(checkout, environment={"PYTHONPATH": str(fakes)})
 
 

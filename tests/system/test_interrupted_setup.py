@@ -51,11 +51,11 @@ print(sys.argv[1], flush=True)
 """
 TWO_AT_ONCE = """
 import sys
-from requirements.install import _run
+from requirements.processes import run_all
 
 says, meeting = sys.argv[1:]
 commands = [[sys.executable, says, name, meeting] for name in ("shoulder", "knee")]
-_run(commands, 0, shown=True)
+run_all(commands, 0, shown=True)
 """
 
 
