@@ -68,7 +68,13 @@ CURL, OPENSSL = (
     )
     for name in ("curl", "openssl")
 )
-PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL, HAPROXY, CURL, OPENSSL)
+WRK = OptionalProgram(
+    name="wrk",
+    commands=("wrk",),
+    tests=TESTS / "benchmarks" / "test_lived.py",
+    install="On Debian and Ubuntu: sudo apt install wrk",
+)
+PROGRAMS = (CHROMIUM, PROMETHEUS, PROMTOOL, HAPROXY, CURL, OPENSSL, WRK)
 
 
 def missing() -> list[OptionalProgram]:

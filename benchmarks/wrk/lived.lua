@@ -134,9 +134,17 @@ function request()
   return latest
 end
 
+-- wrk gives names as the server writes them: http of Python in small letters, Node as the program
+-- does, Go with a capital for each word.
+local function value_of(headers, ...)
+  for _, name in ipairs({ ... }) do
+    if headers[name] then return headers[name] end
+  end
+end
+
 -- A life ends after its last step, or by an answer that is no success.
 function response(status, headers)
-  local id = headers["x-request-id"] or headers["X-Request-Id"]
+  local id = value_of(headers, "x-request-id", "X-Request-Id")
   local user = users[id]
   if status < 300 and WRITES[user.step] then written = written + 1 end
   if status >= 300 or user.step == #LIFE then
@@ -144,8 +152,8 @@ function response(status, headers)
     begin(1)
     return
   end
-  user.tag = headers["etag"] or headers["ETag"] or user.tag
-  user.path = headers["location"] or headers["Location"] or user.path
+  user.tag = value_of(headers, "etag", "ETag", "Etag") or user.tag
+  user.path = value_of(headers, "location", "Location") or user.path
   user.step = user.step + 1
   enqueue(user)
 end
