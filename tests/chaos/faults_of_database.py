@@ -10,11 +10,15 @@ from random import Random
 import asyncpg
 import psutil
 
+from service.application.errors import DependencyUnavailable, TransactionFailed
 from service.dev.homes import EmbeddedPostgresError
 from tests.chaos.installation import Installation
 
 ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What another fault may do to a stranger's connection."""
+
+MIGRATION_ERRORS = (*ERRORS, DependencyUnavailable, TransactionFailed)
+"""What another fault may do to `migrate`."""
 
 PATIENCE_SECONDS = 60
 ROWS = 50
@@ -123,7 +127,7 @@ async def migrated(all_: Installation, random: Random) -> AsyncIterator[None]:
             break
         except ERRORS:
             await asyncio.sleep(0.5)
-    with suppress(*ERRORS):
+    with suppress(*MIGRATION_ERRORS):
         await asyncio.to_thread(all_.database.cluster.migrate, all_.database.name)
     yield
 

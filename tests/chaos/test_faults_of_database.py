@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults of PostgreSQL end without a trace in the log of the run."""
+"""Faults of PostgreSQL, in a run in which other faults happen at the same time."""
 
 import asyncio
 import gc
@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.faults_of_database import connections_used_up
+from service.application.errors import (
+    CommitUnknown,
+    ConnectionLost,
+    DependencyUnavailable,
+    WrongInstallation,
+)
+from tests.chaos.faults_of_database import connections_used_up, migrated
 from tests.listening import listening
 
 TURNS = range(12)
@@ -34,3 +40,19 @@ async def test_nothing_is_logged_if_the_fault_ends_while_a_connection_is_made(
     gc.collect()
 
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionLost(), CommitUnknown(), DependencyUnavailable("x"), WrongInstallation("x")],
+)
+async def test_a_migration_that_meets_another_fault_does_not_end_the_run(error: Exception) -> None:
+    def migrate(_name: str) -> None:
+        raise error
+
+    cluster = SimpleNamespace(migrate=migrate)
+    database = SimpleNamespace(url="not a URL", api_url="not a URL", name="gym", cluster=cluster)
+    installation: Any = SimpleNamespace(database=database)
+
+    async with migrated(installation, Random(1)):  # noqa: S311  no secret
+        pass
