@@ -93,4 +93,5 @@ def _state(parts: Parts, settings: Settings) -> ApiState:
         connections_limit=settings.database_pool_size,
         connection_waiters=parts.database.waiting,
         is_ready=parts.is_ready(),
+        is_writable=parts.database.is_writable,
     )

@@ -73,6 +73,11 @@ JWKS_FETCHES = _counter("training_jwks_fetches_total", "Fetches of the key set."
 READY = _gauge(
     "training_ready", "1 if every worker was ready by its last check, else 0.", merge=Merge.LEAST
 )
+WRITABLE = _gauge(
+    "training_writable",
+    "1 if no worker knows that writes fail, by its last write and check, else 0.",
+    merge=Merge.LEAST,
+)
 WORKERS = _gauge("training_workers", "Worker processes that run.")
 WORKER_STARTS = _counter("training_worker_starts_total", "Worker processes that were started.")
 
@@ -91,7 +96,7 @@ API = (
     GROUP_DURATION, GROUP_SIZE, RETRIES, SKIPPED, UNCERTAIN, TRANSITIONS,
     CONNECTIONS, CONNECTIONS_LIMIT, CONNECTION_WAITERS,
     TOKEN_CHECKS, JWKS_FETCHED, JWKS_FETCHES,
-    READY, WORKERS, WORKER_STARTS,
+    READY, WRITABLE, WORKERS, WORKER_STARTS,
     *PROCESS,
 )  # fmt: skip
 

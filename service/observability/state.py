@@ -19,6 +19,7 @@ class ApiState:
     connections_limit: int
     connection_waiters: int
     is_ready: bool
+    is_writable: bool
 
     def snapshot(self) -> Snapshot:
         return {
@@ -31,4 +32,5 @@ class ApiState:
             catalogue.CONNECTIONS_LIMIT.name: {(): [self.connections_limit]},
             catalogue.CONNECTION_WAITERS.name: {(): [self.connection_waiters]},
             catalogue.READY.name: {(): [float(self.is_ready)]},
+            catalogue.WRITABLE.name: {(): [float(self.is_writable)]},
         }

@@ -8,6 +8,11 @@ _LANGUAGES = frozenset({"pl_exec.c", "plpy_elog.c", "plperl.c", "pltcl.c"})
 
 _MESSAGE_MAX = 300
 
+STANDBY_IS_AWAY = (
+    "COMMIT waits for a synchronous standby:"
+    " docs/recovery.md#commit-waits-for-a-standby says what to do"
+)
+
 
 _BROKEN = (OSError, asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.application.errors import CommitUnknown
 from service.persistence.driver import driver_connection
@@ -19,6 +20,19 @@ _HAS_SYNCHRONOUS_STANDBYS = """
 """
 _WRITE_WAL = "SELECT pg_logical_emit_message(true, 'training-sessions', '')"
 """Without a record in the WAL, PostgreSQL lets no COMMIT wait for a standby."""
+
+_CAN_SEE_WAITS = sa.text("""
+    SELECT current_setting('synchronous_standby_names') <> ''
+        AND has_table_privilege('pg_stat_activity', 'SELECT')
+""")
+# Of this login alone: those of others are hidden from it. A standby that is only slow takes less.
+_HAS_WAIT = sa.text("""
+    SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE usename = session_user AND wait_event = 'SyncRep'
+            AND query_start < clock_timestamp() - interval '2 s'
+    )
+""")
 
 
 def commit(connection: sa.Connection) -> None:
@@ -51,3 +65,8 @@ def confirm(connection: sa.Connection) -> None:
     if connection.exec_driver_sql(_HAS_SYNCHRONOUS_STANDBYS).scalar():
         connection.exec_driver_sql(_WRITE_WAL)
         commit(connection)
+
+
+async def waits_for_standby(connection: AsyncConnection) -> bool:
+    """True if a COMMIT of the login does, also of another process, or after its client was cut."""
+    return bool(await connection.scalar(_CAN_SEE_WAITS) and await connection.scalar(_HAS_WAIT))

@@ -76,6 +76,11 @@ class Database:
         }
         self._settings = set_locally(settings)
 
+    @property
+    def is_writable(self) -> bool:
+        """As far as is known by the last write and the last check. Asks nothing."""
+        return self._outages.cause(WRITES) is None
+
     async def run_unit_of_work(self, acting_users: Users, work: Callable[[SqlUnitOfWork], T]) -> T:
         """Runs `work`, which sees and writes the rows of `acting_users` alone.
 

@@ -20,7 +20,7 @@ from service.application.errors import (
     UserGone,
     WrongInstallation,
 )
-from service.persistence.causes import server_message, statement_cause
+from service.persistence.causes import STANDBY_IS_AWAY, server_message, statement_cause
 
 DATABASE, READS, WRITES, POOLER = "database", "reads", "writes", "pooler"
 """What DependencyUnavailable names: the connection, work that the server refuses, its pooler."""
@@ -89,7 +89,7 @@ _POOLER = (
     "prepared statements do not stay with their connection: a pooler in transaction mode needs"
     " SERVICE_DATABASE_TRANSACTION_POOLER=true, and one in statement mode cannot be used"
 )
-_DISCREET = {_POOLER, *_CANNOT_SERVE.values()}
+_DISCREET = {_POOLER, STANDBY_IS_AWAY, *_CANNOT_SERVE.values()}
 
 _ABOUT_CONNECTIONS = ("08", "57P")
 """Prefixes of SQLSTATEs that say that a connection ends, and nothing of its transaction."""

@@ -66,7 +66,7 @@ class Outages:
         return not self._ongoing.keys().isdisjoint(parts)
 
     async def wait_for_one(self) -> None:
-        """Returns when the next outage begins."""
+        """Returns when the next outage begins, or is suspected."""
         self._begun.clear()
         await self._begun.wait()
 
@@ -120,7 +120,11 @@ class Outages:
         """The loss of one connection means little: it was idle, and the next one is new."""
         if isinstance(exc, Contended):
             return
-        if isinstance(exc, ConnectionLost | CommitUnknown) and part not in self._suspected:
+        outage = self._ongoing.get(part)
+        if outage and isinstance(exc, CommitUnknown):
+            self.failed(part, outage.cause)  # it may be known by now why COMMIT gets no answer
+        elif isinstance(exc, ConnectionLost | CommitUnknown) and part not in self._suspected:
             self._suspected.add(part)
-            return
-        self.failed(part, exc.cause)
+            self._begun.set()
+        else:
+            self.failed(part, exc.cause)

@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service.application.errors import DependencyUnavailable
 from service.application.ports import ReadinessReport
+from service.persistence.causes import STANDBY_IS_AWAY
 from service.persistence.checks import NAMES, OK, check_all
+from service.persistence.committing import waits_for_standby
 from service.persistence.errors import (
     DATABASE,
     DRIVER_ERRORS,
@@ -26,7 +28,10 @@ NOT_CHECKED = "not checked"
 UNREACHABLE = "cannot be reached"
 
 _NEEDED = (*NAMES, POOLER)
-"""Without these, no request can be served. READS and WRITES show how the last ones ended."""
+"""Without these, no request can be served. READS and WRITES show how the last ones ended.
+
+WRITES also fails while a COMMIT waits for a standby: such a one has not ended.
+"""
 
 
 class Readiness:
@@ -75,7 +80,7 @@ class Readiness:
         while True:
             pause = WATCH_MIN_SECONDS
             await self.checks()
-            while self._outages.is_ongoing(NAMES):
+            while self._outages.is_ongoing(NAMES) or self._is_standby_away:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, WATCH_MAX_SECONDS)
                 await self.checks()
@@ -128,7 +133,19 @@ class Readiness:
 
     async def _check_all(self, checks: dict[str, str]) -> None:
         async with self._engine.connect() as connection:
+            # First, because `check_all` becomes a role that sees no transactions of the login.
+            self._note_standby(is_away=await waits_for_standby(connection))
             await check_all(connection, checks)
+
+    def _note_standby(self, *, is_away: bool) -> None:
+        if is_away:
+            self._outages.failed(WRITES, STANDBY_IS_AWAY)
+        elif self._is_standby_away:
+            self._outages.succeeded(WRITES)
+
+    @property
+    def _is_standby_away(self) -> bool:
+        return self._outages.cause(WRITES) == STANDBY_IS_AWAY
 
     def _last_attempt(self, part: str) -> str:
         cause = self._outages.cause(part)

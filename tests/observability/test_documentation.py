@@ -51,6 +51,7 @@ def everything_of_an_api() -> Snapshot:
         connections_limit=1,
         connection_waiters=0,
         is_ready=True,
+        is_writable=True,
     )
     metrics.watch(lambda: state)
     return summed(metrics.snapshot(), process_snapshot(), ONE_WORKER)

@@ -195,6 +195,17 @@ async def test_a_lost_connection_is_an_outage_only_if_the_next_one_is_lost_too(
     assert causes(lines) == ["gone"]
 
 
+async def test_a_commit_without_an_answer_keeps_the_cause_that_is_known(
+    outages: Outages, lines: list[Line]
+) -> None:
+    raise_in_a_transaction(outages, CommitUnknown("gone"))
+    await fail(outages, "no standby", part="reads")
+    raise_in_a_transaction(outages, CommitUnknown("gone"), CommitUnknown("gone"))
+
+    assert causes(lines) == ["no standby"]
+    assert outages.cause("reads") == "no standby"
+
+
 async def test_another_transaction_in_the_way_is_no_outage(
     outages: Outages, lines: list[Line]
 ) -> None:
@@ -223,3 +234,15 @@ async def test_wakes_who_waits_for_an_outage_once_for_each(outages: Outages) -> 
 
     outages.failed("database", "refused")
     await waiting
+
+
+async def test_wakes_who_waits_for_an_outage_also_if_one_is_only_suspected(
+    outages: Outages, lines: list[Line]
+) -> None:
+    """The checks may find a cause, or that there is none."""
+    waiting = asyncio.create_task(outages.wait_for_one())
+    await asyncio.sleep(0)
+    raise_in_a_transaction(outages, CommitUnknown("gone"))
+
+    await waiting
+    assert lines == []

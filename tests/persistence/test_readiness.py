@@ -44,6 +44,14 @@ async def test_every_check_is_ok_if_a_later_revision_adds_a_column(
     assert await Readiness(engine).checks() == ALL_OK
 
 
+async def test_every_check_is_ok_if_the_login_may_not_read_the_activity(
+    engine: AsyncEngine, database: TestDatabase
+) -> None:
+    """Only a COMMIT that waits for a standby would not be seen."""
+    await database.execute("REVOKE SELECT ON pg_stat_activity FROM PUBLIC")
+    assert await Readiness(engine).checks() == ALL_OK
+
+
 @pytest.mark.parametrize(
     ("oldest", "result"),
     [
