@@ -48,11 +48,12 @@ class OldRows(Protocol):
     async def count(self, behind: EventKey, last: EventKey, retention: Retention) -> Pruned:
         """What `prune` would remove."""
 
-    async def record(self, events_before: datetime) -> None:
-        """Remembers that earlier events may be gone, for the audit of the stream."""
-
     async def prune(self, behind: EventKey, last: EventKey, retention: Retention) -> Pruned:
-        """Skips rows that another transaction holds, and events that are queued or parked."""
+        """Skips rows that another transaction holds, and events that are queued or parked.
+
+        Records with the first event that goes that earlier ones may be gone, for the audit of the
+        stream: a run that deletes none records nothing.
+        """
 
     async def confirm(self) -> None:
         """Waits until no failover can bring back what was removed. Raises CommitUnknown."""
@@ -71,8 +72,6 @@ async def prune(
 
     `is_dry`: only counts. Pauses after each page of which it removed something, in seconds.
     """
-    if retention.events_before and not is_dry:
-        await rows.record(retention.events_before)
     progress.begin("prune", await rows.estimate(), "events")
     remove, behind = (rows.count if is_dry else rows.prune), _BEGINNING
     while page := await rows.next_page(behind, PAGE_SIZE):

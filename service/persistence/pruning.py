@@ -44,9 +44,15 @@ _NEXT_PAGE = (
     .limit(sa.bindparam("size", type_=sa.Integer()))
 )
 
+_before = sa.bindparam("before", type_=sa.DateTime(timezone=True))
 _RECORD = (
     insert(prunings)
-    .values(events_before=sa.bindparam("before"), begun_at=sa.func.now())
+    .from_select(
+        ["events_before", "begun_at"],
+        sa.select(_before, sa.func.now()).where(
+            ~sa.exists().where(prunings.c.events_before >= _before)
+        ),
+    )
     .on_conflict_do_nothing()
 )
 
@@ -61,7 +67,7 @@ def _of_page(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return sa.select(events.c.user_id, events.c.id).where(
         _key > _place("behind"),
         _key <= _place("last"),
-        events.c.occurred_at < sa.bindparam("before", type_=sa.DateTime(timezone=True)),
+        events.c.occurred_at < _before,
         *conditions,
     )
 
@@ -115,11 +121,6 @@ class SqlOldRows:
             rows = await transaction.execute(_NEXT_PAGE, _given("behind", behind) | {"size": size})
             return [(row.user_id, row.id) for row in rows]
 
-    async def record(self, events_before: datetime) -> None:
-        async with self._transactions.short(RoleTransaction) as transaction:
-            await transaction.execute(_RECORD, {"before": events_before})
-            await transaction.commit()
-
     async def count(self, behind: EventKey, last: EventKey, retention: Retention) -> Pruned:
         """Counts a key also if its event would go."""
         async with self._transactions.short(RoleTransaction) as transaction:
@@ -130,6 +131,8 @@ class SqlOldRows:
         async with self._transactions.short(RoleTransaction) as transaction:
             page = _given("behind", behind) | _given("last", last)
             pruned = await _run(transaction, _DELETE_EVENTS, _FORGET_KEYS, page, retention)
+            if pruned.events:
+                await transaction.execute(_RECORD, {"before": retention.events_before})
             await transaction.commit()
         return pruned
 

@@ -66,7 +66,7 @@ class MessageAudit:
     async def _judge(self, page: Sequence[StoredMessage], *, has_copies: bool) -> None:
         keys = {key for message in page if (key := _key(message))}
         events = {event.key: event for event in await self._history.find(list(keys))}
-        # Asked after the events: a pruning is recorded before it deletes the first one.
+        # Asked after the events: a pruning is recorded together with the first one that it deletes.
         before = await self._history.pruned_before() if keys - events.keys() else None
         for message in page:
             key = _key(message)

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.application import pruning
+from service.application.errors import WrongInstallation
 from service.application.pruning import Pruned, Retention
 from service.bootstrap import erasing
 from service.bootstrap.erasing import prune_old_rows
@@ -169,16 +170,46 @@ async def test_goes_through_all_pages(
     assert await prune(events=True) == Pruned()
 
 
-async def test_records_how_far_it_prunes_before_it_deletes(
-    database: TestDatabase, prune: Prune
+async def test_records_how_far_it_prunes_with_the_first_event_that_it_deletes(
+    database: TestDatabase, prune: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await prune(keys=True)
-    assert await database.fetch("SELECT * FROM prunings") == []
+    monkeypatch.setattr(pruning, "PAGE_SIZE", 2)
+    await many_events(database, sessions=6)
+    await publish_all(database)
+    await grow_old(database)
 
-    await prune(events=True)
+    assert await prune(events=True) == Pruned(events=6)
 
     [row] = await database.fetch("SELECT events_before < begun_at AS is_past FROM prunings")
     assert row["is_past"]
+
+
+async def test_records_nothing_unless_it_deletes_an_event(
+    database: TestDatabase, app: App, prune: Prune
+) -> None:
+    """Else a job that runs every hour would fill the table for ever."""
+    await a_keyed_life(app, uuid4())
+    assert await prune(events=True) == Pruned(), "all are young"
+    await grow_old(database)
+    assert await prune(keys=True, events=True) == Pruned(keys=1), "all are queued"
+    await publish_all(database)
+    await database.execute("REVOKE DELETE ON events FROM session_eraser")
+    with pytest.raises(WrongInstallation):
+        await prune(events=True)
+
+    assert await database.fetch("SELECT * FROM prunings") == []
+
+
+async def test_records_nothing_that_an_earlier_run_covers(
+    database: TestDatabase, prune: Prune
+) -> None:
+    await database.execute("INSERT INTO prunings VALUES (now(), now())")
+    await many_events(database, sessions=3)
+    await publish_all(database)
+    await grow_old(database)
+
+    assert await prune(events=True) == Pruned(events=3)
+    assert await database.value("SELECT count(*) FROM prunings") == 1
 
 
 async def test_skips_rows_that_another_transaction_holds(
