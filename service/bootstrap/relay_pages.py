@@ -9,6 +9,7 @@ from http import HTTPStatus
 from service.bootstrap.metrics import serving_pages
 from service.bootstrap.settings import RelaySettings
 from service.observability.server import Page
+from service.persistence.database_url import parse_database_url
 from service.relay.connection import FIRST_ANSWER_SECONDS
 from service.relay.health import Health
 from service.relay.observing import (
@@ -55,9 +56,10 @@ def observing(settings: RelaySettings) -> Iterator[Observers]:
 
 def stuck_after(settings: RelaySettings) -> float:
     """Seconds within which a relay goes on: all time limits, one after another."""
+    of_url = parse_database_url(settings.database_url.get_secret_value()).connect_timeout
     return (
         FIRST_ANSWER_SECONDS
-        + settings.database_connect_timeout_seconds
+        + (of_url or settings.database_connect_timeout_seconds)
         + settings.relay_statement_timeout_seconds
         + settings.relay_lease_seconds
         + settings.nats_timeout_seconds

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from service.bootstrap import relay_pages
 from service.bootstrap.settings import RelaySettings
@@ -87,6 +88,36 @@ async def test_a_relay_is_alive_but_not_ready_while_the_database_is_away(
             assert await relay.answer("/livez") == (200, "alive")
             proxy.cuts = []
             await relay.until("/readyz", 200, "active")
+
+
+@pytest.mark.usefixtures("stream")
+async def test_a_standby_that_is_cut_off_from_the_database_says_so_and_takes_over_afterwards(
+    database: TestDatabase, a_relay: StartRelay
+) -> None:
+    """Its connections stay open, and nothing arrives, so that only time limits can tell."""
+    async with a_proxy(database.relay_url) as proxy, watched(a_relay) as first:
+        proxy.moment = b"BEGIN;"
+        await first.until("/readyz", 200, "active")
+        async with watched(a_relay, database_url=proxy.url, **IMPATIENT) as second:
+            await second.until("/readyz", 200, "standby")
+            proxy.cuts = [Cut.VANISHED_BEFORE] * 10_000
+            await second.until("/readyz", 503, "database unavailable")
+            assert await second.answer("/livez") == (200, "alive")
+            assert await first.answer("/readyz") == (200, "active")
+            assert first.process
+            first.process.signal(signal.SIGKILL)
+            proxy.cuts = []
+            await second.until("/readyz", 200, "active")
+
+
+def test_the_limit_for_stuck_includes_a_time_limit_for_connecting_that_the_url_has(
+    settings: RelaySettings,
+) -> None:
+    url = SecretStr("postgresql://training_relay@db.example.com/gym?connect_timeout=60")
+    patient = settings.model_copy(update={"database_url": url})
+
+    more = relay_pages.stuck_after(patient) - relay_pages.stuck_after(settings)
+    assert more == 60 - settings.database_connect_timeout_seconds
 
 
 @pytest.fixture
