@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--connections", type=int, default=BASE.connections, metavar="N")
     parser.add_argument("--rows", type=int, default=BASE.rows, metavar="N")
     parser.add_argument("--algorithm", choices=[HS256, ES256], default=BASE.algorithm)
-    parser.add_argument("--rate-max", type=int, default=6000, metavar="N")
+    parser.add_argument("--rate-max", type=int, default=12000, metavar="N")
     parser.add_argument("--data", type=Path, default=Path(".data/benchmarks"), metavar="DIRECTORY")
     return parser
 

@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--connections", nargs="+", type=int, default=[64, 256], metavar="N")
     parser.add_argument("--variant", nargs="+", type=variant, metavar="NAME=VALUE[,…]")
     parser.add_argument("--rounds", type=int, default=4, metavar="N")
-    parser.add_argument("--rate-max", type=int, default=5000, metavar="N")
+    parser.add_argument("--rate-max", type=int, default=12000, metavar="N")
     parser.add_argument("--data", type=Path, default=Path(".data/benchmarks"), metavar="DIRECTORY")
     return parser
 
