@@ -44,7 +44,7 @@ POOL = {"database_pool_size": "12"}
 
 VARIANTS: tuple[Mapping[str, str], ...] = (
     {"group_size_max": "32"},
-    {"group_size_max": "256"},
+    {"group_size_max": "64"},
     {"groups_in_flight": "2"},
     {"groups_in_flight": "4"} | POOL,
     {"workers": "1"},

@@ -51,7 +51,7 @@ class Settings(
         le=100,
     )
     group_size_max: int = setting(
-        64, "Most commands or reads that share a transaction.", ge=1, le=10_000
+        256, "Most commands or reads that share a transaction.", ge=1, le=10_000
     )
     queue_max: int = setting(
         5000, "Most commands that wait in each worker; as many reads.", ge=1, le=1_000_000
