@@ -15,8 +15,7 @@ from tests.chaos.report import HEADS, Report, Row
 PAGE = Path("docs/reliability.md")
 BEGIN, END = "<!-- chaos -->", "<!-- /chaos -->"
 RUN_HEADS = (
-    "seed", "minutes", "users", "operations", "acknowledged", "lost, doubled or untrue",
-    "longest answer",
+    "seed", "minutes", "users", "operations", "acknowledged", "wrong", "longest answer",
 )  # fmt: skip
 COMMAND = "`python -m tests.chaos --minutes MINUTES --seed SEED --users USERS --report FILE`"
 

@@ -15,6 +15,8 @@ PARSERS = {
     "benchmarks": "benchmarks.cli",
     "benchmarks.compare": "benchmarks.compare",
     "benchmarks.tuning": "benchmarks.tuning",
+    "tests.chaos": "tests.chaos.__main__",
+    "tests.chaos.page": "tests.chaos.page",
     "tests.faults": "tests.faults.__main__",
     "tests.faults.failover": "tests.faults.failover.__main__",
     "tests.faults.brokers": "tests.faults.brokers.__main__",

@@ -16,6 +16,7 @@ from tests.system.processes import PATIENCE_SECONDS, free_port, started
 
 PATH = "/sessions/0199a5a0-0000-7000-8000-000000000000/fail"
 REFUSALS = {
+    "401 Unauthorized": "UNAUTHENTICATED",
     "503 Service Unavailable": "OVERLOADED",
     "429 Too Many Requests": "TOO_MANY_REQUESTS",
     "409 Conflict": "INVALID_STATUS",
