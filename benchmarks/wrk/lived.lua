@@ -134,8 +134,8 @@ function request()
   return latest
 end
 
--- wrk gives names as the server writes them: http of Python in small letters, Node as the program
--- does, Go with a capital for each word.
+-- wrk gives the names of headers as the server writes them: servers in Python in small letters, Node
+-- as the program writes them, Go with one capital for each word.
 local function value_of(headers, ...)
   for _, name in ipairs({ ... }) do
     if headers[name] then return headers[name] end

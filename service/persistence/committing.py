@@ -68,5 +68,8 @@ def confirm(connection: sa.Connection) -> None:
 
 
 async def waits_for_standby(connection: AsyncConnection) -> bool:
-    """True if a COMMIT of the login does, also of another process, or after its client was cut."""
+    """True if a COMMIT of the login waits for a standby.
+
+    Also one of another process, or one whose client was cut off.
+    """
     return bool(await connection.scalar(_CAN_SEE_WAITS) and await connection.scalar(_HAS_WAIT))

@@ -30,7 +30,7 @@ UNREACHABLE = "cannot be reached"
 _NEEDED = (*NAMES, POOLER)
 """Without these, no request can be served. READS and WRITES show how the last ones ended.
 
-WRITES also fails while a COMMIT waits for a standby: such a one has not ended.
+WRITES also fails while a COMMIT waits for a standby, because this COMMIT has not ended.
 """
 
 

@@ -47,7 +47,7 @@ async def test_leaves_nothing_behind(number: signal.Signals) -> None:
 
 
 def _programs(pid: int) -> Counter[str]:
-    """Those that run; a program that only mounts a disk may end meanwhile."""
+    """The names of all descendants. One of them, such as `mount`, may end while it is asked."""
     found: Counter[str] = Counter()
     for each in psutil.Process(pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
