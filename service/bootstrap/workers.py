@@ -97,6 +97,7 @@ class Supervisor(multiprocess.Multiprocess):
         multiprocess.Process = Worker  # type: ignore[misc]  # the only way to give it another server
         self._notice = notice
         self._sigterms: list[float] = []
+        self._told: set[int] = set()
         signal.signal(signal.SIGTERM, self._handle_sigterm)
 
     def run(self) -> None:
@@ -110,6 +111,7 @@ class Supervisor(multiprocess.Multiprocess):
             listening.close(self.sockets)
 
     def terminate_all(self) -> None:
+        self._tell_workers()  # SIGTERM may have come while one was started
         while len(self._sigterms) == 1 and time.monotonic() < self._sigterms[0] + self._own_notice:
             time.sleep(0.05)
         listening.take_no_more_connections(self.sockets)
@@ -127,6 +129,11 @@ class Supervisor(multiprocess.Multiprocess):
         if len(self._sigterms) == 1:
             if not self._notice:
                 listening.take_no_more_connections(self.sockets)
-            for process in self.processes:
-                if process.pid is not None and process.exitcode is None:
-                    os.kill(process.pid, signal.SIGTERM)
+            self._tell_workers()
+
+    def _tell_workers(self) -> None:
+        for process in self.processes:
+            pid = process.pid
+            if pid and pid not in self._told and process.exitcode is None:
+                self._told.add(pid)
+                os.kill(pid, signal.SIGTERM)

@@ -6,16 +6,17 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from typing import Any
 
 import httpx2
 import pytest
 import uvicorn
 
-from service.bootstrap import listening, server
+from service.bootstrap import listening, server, workers
 from service.bootstrap.workers import Supervisor, Worker
 from tests.builders import NOWHERE
+from tests.freezing import frozen
 from tests.running import TestDatabase, test_settings
 from tests.system.processes import PATIENCE_SECONDS, Process, a_service
 
@@ -25,7 +26,7 @@ AN_HOUR = "3600"
 async def test_both_of_two_workers_answer(database: TestDatabase) -> None:
     async with a_service(database.api_url, workers="2") as (process, app):
         for worker in [await _worker(process, count) for count in (1, 2)]:
-            with _stopped(worker):
+            async with frozen(worker):
                 assert httpx2.get(f"{app.url}/livez", timeout=PATIENCE_SECONDS).status_code == 200
 
 
@@ -88,11 +89,53 @@ def test_no_worker_outlives_an_unexpected_error_of_its_parent(
 async def test_sigterm_stops_the_other_worker_while_one_stands_still() -> None:
     settings = {"workers": "2", "worker_health_timeout_seconds": AN_HOUR}
     async with a_service(NOWHERE, **settings) as (process, _):
-        with _stopped(await _worker(process, 2)):
+        async with frozen(await _worker(process, 2)):
             process.signal(signal.SIGTERM)
             await process.line("Finished server process")
 
         assert await process.end() == 0
+
+
+@pytest.mark.usefixtures("logs_configured_again")
+def test_a_worker_that_sigterm_finds_half_started_hears_of_it_before_the_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else its own notice would begin when that of the others has ended."""
+    handlers: dict[int, Any] = {}
+    started: list[Worker] = []
+    events: list[object] = []
+
+    def sigterm() -> None:
+        handlers[signal.SIGTERM](signal.SIGTERM, None)
+
+    class HalfStarted(Worker):
+        def start(self) -> None:
+            if started:
+                sigterm()
+            started.append(self)
+
+        @property
+        def pid(self) -> int:
+            return started.index(self) + 1
+
+        def terminate(self) -> None:
+            pass
+
+        def join(self) -> None:
+            pass
+
+    def end_notice(_seconds: float) -> None:
+        events.append("notice")
+        sigterm()
+
+    monkeypatch.setattr(workers, "Worker", HalfStarted)
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    monkeypatch.setattr(os, "kill", lambda pid, _signal: events.append(pid))
+    monkeypatch.setattr(time, "sleep", end_notice)
+    settings = {"workers": 2, "shutdown_notice_seconds": AN_HOUR}
+    server.serve(test_settings(database_url=NOWHERE, port=0, **settings))
+
+    assert events == [1, 2, "notice"]
 
 
 def test_no_sign_of_a_killed_worker_is_waited_for() -> None:
@@ -110,13 +153,3 @@ def test_no_sign_of_a_killed_worker_is_waited_for() -> None:
 async def _worker(process: Process, count: int) -> int:
     event = json.loads(await process.line("Started server process", count=count))["event"]
     return int(event.rpartition("[")[2].rstrip("]"))
-
-
-@contextmanager
-def _stopped(process_id: int) -> Iterator[None]:
-    os.kill(process_id, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(process_id, signal.SIGCONT)
