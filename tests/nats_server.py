@@ -20,7 +20,8 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
-from tests.running import eventually, frozen
+from tests.freezing import freeze
+from tests.running import eventually
 from tests.system.processes import free_port
 
 STREAM = "TRAINING_SESSIONS"
@@ -101,7 +102,7 @@ class NatsServer:
 
     async def freeze(self) -> None:
         assert self._process
-        await frozen(self._process)
+        await freeze(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process

@@ -3,10 +3,8 @@
 
 import asyncio
 import json
-import signal
 import socket
 import ssl
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +14,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx2
-import psutil
 import uvicorn
 from pydantic import SecretStr
 from sqlalchemy import event
@@ -342,16 +339,6 @@ def _record(engine: AsyncEngine, statements: list[str]) -> None:
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: object) -> None:
         statements.append(statement)
-
-
-async def frozen(process: Process) -> None:
-    """Stops the process (SIGSTOP), and waits until it has stopped."""
-    process.send_signal(signal.SIGSTOP)
-
-    async def has_stopped() -> bool:
-        return psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
-
-    await eventually(has_stopped)
 
 
 async def eventually(condition: Callable[[], Any], *, tries: int = TRIES) -> None:

@@ -9,7 +9,7 @@ from time import monotonic
 
 from service.relay.delivery import ATOMIC_MIN
 from tests.faults.world import World, until
-from tests.running import frozen
+from tests.freezing import freeze
 from tests.system.processes import Process
 
 Fault = Callable[[World], Awaitable[None]]
@@ -132,7 +132,7 @@ async def _freeze_in_turn(world: World, relay: Process) -> None:
     """Freezes the relay while it waits for a frozen broker, which answers only afterwards."""
     await world.broker.freeze()
     await until(world.turn_is_taken)
-    await frozen(relay.running)
+    await freeze(relay.running.pid)
     world.broker.thaw()
 
 

@@ -2,8 +2,6 @@
 """The database stands still while clients go on sending requests."""
 
 import asyncio
-import os
-import signal
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +18,7 @@ from service.bootstrap.api import create_app
 from service.dev import postgres as embedded
 from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
+from tests.freezing import frozen
 from tests.running import Cluster, TestDatabase, a_database, test_settings
 
 REQUESTS = 5000
@@ -70,13 +69,8 @@ async def standing_still(server: embedded.Server, database: TestDatabase) -> Asy
     postmaster = int((server.data / "postmaster.pid").read_text().splitlines()[0])
     backends = await database.fetch("SELECT pid FROM pg_stat_activity")
     processes = [postmaster, *(each["pid"] for each in backends)]
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    async with frozen(*processes):
         yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 async def fail(client: httpx2.AsyncClient, session: Session) -> tuple[Session, httpx2.Response]:

@@ -6,11 +6,12 @@ import signal
 import pytest
 
 from service.persistence.outbox import TURN_LOCK
+from tests.freezing import freeze
 from tests.nats_server import NatsServer
 from tests.relay.conftest import StartRelay, is_empty
 from tests.relay.queue import an_event, many_events
 from tests.relay.watched import watched
-from tests.running import TestDatabase, eventually, frozen
+from tests.running import TestDatabase, eventually
 
 
 @pytest.mark.usefixtures("stream")
@@ -107,7 +108,7 @@ async def test_a_relay_that_lost_the_leadership_shows_no_queue(a_relay: StartRel
         async with watched(a_relay) as second:
             await second.until_shown(leader=0)
             assert first.process
-            await frozen(first.process.running)
+            await freeze(first.process.running.pid)
             await second.until_shown(leader=1, pending_events=0)
             first.process.signal(signal.SIGCONT)
             await first.until_shown(**{"state standby": 1, "leader": 0})

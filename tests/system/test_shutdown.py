@@ -6,18 +6,17 @@ so that a test decides what the process finds when it handles SIGTERM.
 """
 
 import asyncio
-import re
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from tests.builders import NOWHERE
+from tests.freezing import frozen, will_find
 from tests.http.bare import (
     HOST,
     LIVEZ,
@@ -35,38 +34,27 @@ BODY = b'{"reason": "knee hurts"}'
 OPENAPI = b"GET /openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-@contextmanager
-def stopped(process: Process) -> Iterator[list[psutil.Process]]:
+@asynccontextmanager
+async def stopped(process: Process) -> AsyncIterator[list[int]]:
     """Stops the processes that listen, and returns them: the workers, or the only process."""
     main = psutil.Process(process.running.pid)
-    listening = [each for each in main.children() if "spawn_main" in " ".join(each.cmdline())]
-    found = listening or [main]
-    for each in found:
-        each.suspend()
-    try:
-        yield found
-    finally:
-        for each in found:
-            each.resume()
+    workers = [each.pid for each in main.children() if "spawn_main" in " ".join(each.cmdline())]
+    listening = workers or [main.pid]
+    async with frozen(*listening):
+        yield listening
 
 
-async def terminate(process: Process, frozen: list[psutil.Process]) -> None:
-    """Sends SIGTERM, and waits until the frozen processes will find it when they go on.
+async def terminate(process: Process, stopped: list[int]) -> None:
+    """Sends SIGTERM, and waits until the stopped processes will find it when they go on.
 
     The workers get theirs from the process that started them.
     """
     process.signal(signal.SIGTERM)
-    await eventually(lambda: _all_have_sigterm(frozen))
+    await eventually(lambda: _all_will_find_sigterm(stopped))
 
 
-async def _all_have_sigterm(frozen: list[psutil.Process]) -> bool:
-    return all(_pending_signals(each) & 1 << (signal.SIGTERM - 1) for each in frozen)
-
-
-def _pending_signals(process: psutil.Process) -> int:
-    """As a set of bits (proc_pid_status(5))."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(re.findall(r"^ShdPnd:\s(\w+)", status, re.MULTILINE)[0], 16)
+async def _all_will_find_sigterm(stopped: list[int]) -> bool:
+    return all(will_find(each, signal.SIGTERM) for each in stopped)
 
 
 async def has_read_what_came_before(app: App) -> None:
@@ -103,7 +91,7 @@ async def test_answers_requests_that_arrived_before_sigterm_and_were_not_read(
     async with a_service(NOWHERE, **settings) as (process, app), AsyncExitStack() as stack:
         await process.line("Application startup complete", count=int(workers))
         idle = [await an_idle_connection(stack, app) for _ in range(CONNECTIONS)]
-        with stopped(process) as listening:
+        async with stopped(process) as listening:
             new = [await stack.enter_async_context(connected(app)) for _ in range(CONNECTIONS)]
             for connection in (*idle, *new):
                 await connection.send(LIVEZ)
@@ -118,7 +106,7 @@ async def test_answers_requests_that_arrived_before_sigterm_and_were_not_read(
 async def test_answers_all_pipelined_requests_after_sigterm(workers: str) -> None:
     async with a_service(NOWHERE, workers=workers) as (process, app), AsyncExitStack() as stack:
         connections = [await an_idle_connection(stack, app) for _ in range(CONNECTIONS)]
-        with stopped(process) as listening:
+        async with stopped(process) as listening:
             await terminate(process, listening)
             for connection in connections:
                 await connection.send(LIVEZ * 20)
