@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """A small disk that can be filled: a tmpfs, which only root may mount."""
 
+import asyncio
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,18 +20,23 @@ class Disk:
     place: Path
     is_small: bool
 
-    @contextmanager
-    def full(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """Fills and frees it in a thread: both take a while, and other tasks must go on."""
         ballast = self.place / "ballast"
         try:
-            with ballast.open("wb", buffering=0) as file:
-                _fill(file.fileno())
+            await asyncio.to_thread(_fill, ballast)
             yield
         finally:
-            ballast.unlink(missing_ok=True)
+            await asyncio.to_thread(ballast.unlink, missing_ok=True)
 
 
-def _fill(file: int) -> None:
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        _write_until_full(file.fileno())
+
+
+def _write_until_full(file: int) -> None:
     try:
         for chunk in (CHUNK, CHUNK[:4096], CHUNK[:1]):
             while True:

@@ -7,6 +7,7 @@ from signal import SIGKILL, SIGSTOP, SIGTERM
 from tests.chaos import faults_of_database as database
 from tests.chaos import faults_of_links as links
 from tests.chaos import faults_of_processes as processes
+from tests.chaos import faults_of_strangers as strangers
 from tests.chaos.installation import Installation
 from tests.chaos.nemesis import Cause, Fault
 from tests.group_commit.proxy import Cut
@@ -86,12 +87,23 @@ def _of_links(installation: Installation) -> list[Fault]:
             _fault(f"{kind}: {_both(name)}", partial(cause, link), f"link {name}")
             for kind, cause in kinds.items()
         ]
-        if name.endswith("to database") and name.startswith("replica"):
-            found += [
-                _fault(f"cut {moment}", partial(links.cut_at_commit, link, cut), f"link {name}")
-                for moment, cut in CUTS.items()
-            ]
-    return found
+    return [*found, *_of_commits(installation)]
+
+
+def _of_commits(installation: Installation) -> list[Fault]:
+    """Of the relays, one alone makes turns; which one is not known, so both are cut."""
+    links_to_database = [name for name in installation.links if name.endswith("to database")]
+    of_relays = [name for name in links_to_database if name.startswith("relay")]
+    groups = [*([name] for name in links_to_database if name not in of_relays), of_relays]
+    return [
+        _fault(
+            f"cut {moment}: {_both(names[0])}",
+            partial(links.cut_at_commit, [installation.links[name] for name in names], cut),
+            *(f"link {name}" for name in names),
+        )
+        for names in groups
+        for moment, cut in CUTS.items()
+    ]
 
 
 def _both(name: str) -> str:
@@ -106,10 +118,11 @@ def _of_database(installation: Installation) -> list[Fault]:
         _fault("PostgreSQL frozen", database.frozen, server),
         _fault("a backend killed (-9)", database.backend_killed, server),
         _fault("backends terminated", database.backends_terminated, "backends"),
-        _fault("rows locked by a stranger", database.rows_locked, "locks"),
-        _fault("a table locked by a stranger", database.table_locked, "locks"),
-        _fault("max_connections used up", database.connections_used_up, server),
+        _fault("rows locked by a stranger", strangers.rows_locked, "locks"),
+        _fault("a table locked by a stranger", strangers.table_locked, "locks"),
+        _fault("max_connections used up", strangers.connections_used_up, server),
         _fault("a migration", database.migrated, "locks"),
+        _fault("a column added", database.column_added, "locks"),
     ]
     if installation.postgres_disk.is_small:
         found.append(_fault("disk of PostgreSQL full", database.disk_full, server))

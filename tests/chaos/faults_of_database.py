@@ -1,27 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""Faults of PostgreSQL, and of strangers that use it."""
+"""Faults of PostgreSQL, and migrations."""
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from random import Random
+from time import monotonic
 
 import asyncpg
 import psutil
+from alembic import command
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.application.errors import DependencyUnavailable, TransactionFailed
+from service.bootstrap.migrations import alembic_config
 from service.dev.homes import EmbeddedPostgresError
 from tests.chaos.installation import Installation
+from tests.chaos.nemesis import NotCaused
 
-ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its words for a connection that was cut amid an answer
+    OSError,
+    TimeoutError,
+)
 """What another fault may do to a stranger's connection."""
 
-MIGRATION_ERRORS = (*ERRORS, DependencyUnavailable, TransactionFailed)
+MIGRATION_ERRORS = (
+    *ERRORS, DependencyUnavailable, TransactionFailed, SQLAlchemyError, CommandError
+)  # fmt: skip
 """What another fault may do to `migrate`."""
 
+REVISION_BEFORE = "0004"
+"""The one before the newest."""
+
 PATIENCE_SECONDS = 60
-ROWS = 50
+MIGRATION_SECONDS = 300
 TERMINATE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND random() < $1
@@ -31,8 +48,6 @@ VICTIM = """
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename LIKE 'training%'
     ORDER BY random() LIMIT 1
 """
-LOCK_ROWS = f"SELECT 1 FROM sessions WHERE status <> 'failed' LIMIT {ROWS} FOR UPDATE"
-TABLES = ("sessions", "events", "outbox")
 NEW_COLUMN = "ALTER TABLE sessions ADD COLUMN IF NOT EXISTS {} text"
 
 
@@ -60,7 +75,7 @@ async def restored(all_: Installation) -> None:
 
 async def _answers(all_: Installation) -> bool:
     with suppress(*ERRORS):
-        async with _stranger(all_) as connection:
+        async with a_stranger(all_) as connection:
             await connection.execute("SELECT 1")
             return True
     return False
@@ -83,11 +98,14 @@ async def frozen(all_: Installation, _random: Random) -> AsyncIterator[None]:
 @asynccontextmanager
 async def backend_killed(all_: Installation, _random: Random) -> AsyncIterator[None]:
     """PostgreSQL ends all other backends then, and recovers."""
-    with suppress(*ERRORS):
-        async with _stranger(all_) as connection:
+    pid = None
+    with suppress(*ERRORS, psutil.NoSuchProcess):
+        async with a_stranger(all_) as connection:
             pid = await connection.fetchval(VICTIM)
         if pid:
             psutil.Process(pid).kill()
+    if not pid:
+        raise NotCaused
     try:
         yield
     finally:
@@ -96,96 +114,77 @@ async def backend_killed(all_: Installation, _random: Random) -> AsyncIterator[N
 
 @asynccontextmanager
 async def backends_terminated(all_: Installation, random: Random) -> AsyncIterator[None]:
-    with suppress(*ERRORS):
-        async with _stranger(all_) as connection:
+    try:
+        async with a_stranger(all_) as connection:
             await connection.execute(TERMINATE, random.choice([0.3, 1.0]))
+    except ERRORS as exc:
+        raise NotCaused from exc
     yield
 
 
 @asynccontextmanager
-async def rows_locked(all_: Installation, _random: Random) -> AsyncIterator[None]:
-    async with _holding(all_, LOCK_ROWS):
-        yield
-
-
-@asynccontextmanager
-async def table_locked(all_: Installation, random: Random) -> AsyncIterator[None]:
-    mode = random.choice(["SHARE", "ACCESS EXCLUSIVE"])
-    async with _holding(all_, f"LOCK TABLE {random.choice(TABLES)} IN {mode} MODE"):
-        yield
-
-
-@asynccontextmanager
-async def migrated(all_: Installation, random: Random) -> AsyncIterator[None]:
-    """Adds a column as a migration does, and again if it could not get the lock."""
+async def column_added(all_: Installation, random: Random) -> AsyncIterator[None]:
+    """As a later migration may do; tries again if it could not get the lock."""
     statement = NEW_COLUMN.format(f"mood_{random.randrange(10**6)}")
     for _ in range(3):
         try:
-            async with _stranger(all_) as connection, connection.transaction():
+            async with a_stranger(all_) as connection, connection.transaction():
                 await connection.execute("SET LOCAL lock_timeout = '1s'")
                 await connection.execute(statement)
             break
         except ERRORS:
             await asyncio.sleep(0.5)
-    with suppress(*MIGRATION_ERRORS):
-        await asyncio.to_thread(all_.database.cluster.migrate, all_.database.name)
+    else:
+        raise NotCaused
     yield
 
 
 @asynccontextmanager
-async def connections_used_up(all_: Installation, _random: Random) -> AsyncIterator[None]:
-    """A stranger takes every connection that becomes free, and the service's own are ended."""
-    async with AsyncExitStack() as stack:
-        enough = asyncio.Event()
-        taking = asyncio.create_task(_take_all(all_, stack, enough))
-        try:
-            with suppress(*ERRORS):
-                async with _stranger(all_) as connection:
-                    await connection.execute(TERMINATE, 0.5)
-            yield
-        finally:
-            enough.set()
-            await asyncio.wait([taking])
+async def migrated(all_: Installation, _random: Random) -> AsyncIterator[None]:
+    """Takes the newest revision back, and runs `migrate` again, until it has succeeded.
 
-
-async def _take_all(all_: Installation, stack: AsyncExitStack, enough: asyncio.Event) -> None:
-    """Ends by itself: on asyncio's loop, asyncpg 0.32 cannot be cancelled while it connects.
-
-    If the cancellation comes between the connection by TCP and the request for TLS, asyncpg sets an
-    exception on a future that no task awaits, and asyncio logs it as never retrieved.
+    This revision may be taken back under load: the service accepts the policies of both, and none
+    of them loses a row. In between, /readyz answers 503 as after a forgotten migration.
     """
-    url = all_.database.api_url
-    while not enough.is_set():
+    database = all_.database
+    config = alembic_config(database.cluster.settings(database.name))
+    is_taken_back = False
+    with suppress(*MIGRATION_ERRORS):
+        await asyncio.to_thread(command.downgrade, config, REVISION_BEFORE)
+        is_taken_back = True
+    await _migrated_again(all_)
+    if not is_taken_back:
+        raise NotCaused
+    yield
+
+
+async def _migrated_again(all_: Installation) -> None:
+    """Other faults may keep it from this for a while."""
+    end = monotonic() + MIGRATION_SECONDS
+    while True:
         try:
-            connection = await asyncpg.connect(url, timeout=5)
-            stack.callback(connection.terminate)
-        except ERRORS:
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(all_.database.cluster.migrate, all_.database.name)
+        except MIGRATION_ERRORS:
+            if monotonic() > end:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 @asynccontextmanager
 async def disk_full(all_: Installation, _random: Random) -> AsyncIterator[None]:
     try:
-        with all_.postgres_disk.full():
+        async with all_.postgres_disk.full():
             yield
     finally:
         await restored(all_)
 
 
 @asynccontextmanager
-async def _stranger(all_: Installation) -> AsyncIterator[asyncpg.Connection]:
+async def a_stranger(all_: Installation) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(all_.database.url, timeout=5, command_timeout=10)
     try:
         yield connection
     finally:
         connection.terminate()
-
-
-@asynccontextmanager
-async def _holding(all_: Installation, statement: str) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        with suppress(*ERRORS):
-            connection = await stack.enter_async_context(_stranger(all_))
-            await connection.execute("BEGIN")
-            await connection.execute(statement)
-        yield

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Faults of the network between two parts. Each lasts as long as the block."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
 from tests.chaos.installation import Installation
 from tests.chaos.link import Link
+from tests.chaos.nemesis import NotCaused
 from tests.chaos.weather import Way
 from tests.group_commit.proxy import Cut
 
@@ -62,11 +63,16 @@ async def refused(link: Link, _all: Installation, _random: Random) -> AsyncItera
 
 @asynccontextmanager
 async def cut_at_commit(
-    link: Link, cut: Cut, _all: Installation, _random: Random
+    links: Sequence[Link], cut: Cut, _all: Installation, _random: Random
 ) -> AsyncIterator[None]:
-    """The next COMMITs that pass through the link meet this."""
-    link.cuts.extend([cut] * CUTS)
+    """The next COMMITs that pass through each link meet this. Raises NotCaused if none passed."""
+    for link in links:
+        link.cuts.extend([cut] * CUTS)
     try:
         yield
+        is_cut = any(len(link.cuts) < CUTS for link in links)
     finally:
-        link.cuts.clear()
+        for link in links:
+            link.cuts.clear()
+    if not is_cut:
+        raise NotCaused

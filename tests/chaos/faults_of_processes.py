@@ -11,6 +11,7 @@ import psutil
 
 from tests.chaos.balancer import is_ready
 from tests.chaos.installation import Installation
+from tests.chaos.nemesis import NotCaused
 from tests.chaos.parts import Part
 from tests.http.issuer import an_es256_key
 
@@ -43,9 +44,11 @@ async def worker_frozen(part: Part, _all: Installation, random: Random) -> Async
 
 
 def _one_of(part: Part, random: Random) -> list[psutil.Process]:
-    """A worker, or none while the replica starts."""
+    """A worker. Raises NotCaused while the replica starts."""
     workers = part.workers
-    return random.sample(workers, min(1, len(workers)))
+    if not workers:
+        raise NotCaused
+    return random.sample(workers, 1)
 
 
 @asynccontextmanager
@@ -110,7 +113,7 @@ async def broker_frozen(all_: Installation, _random: Random) -> AsyncIterator[No
 async def broker_disk_full(all_: Installation, _random: Random) -> AsyncIterator[None]:
     """A stream that could not be written stays so until nats-server starts again (2.15)."""
     try:
-        with all_.broker_disk.full():
+        async with all_.broker_disk.full():
             yield
     finally:
         await all_.broker.stop()

@@ -2,20 +2,28 @@
 """Causes faults at random, several at once, and ends each of them after a while."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+import sys
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from itertools import count
 from math import inf
 from random import Random
 from time import monotonic
 
-from tests.chaos.history import Attempt
+from tests.chaos.history import Attempt, Wrong
 from tests.chaos.installation import Installation
 
 AT_ONCE = 3
 SECONDS = (1.0, 6.0)
 PAUSE_SECONDS = (0.0, 3.0)
 Cause = Callable[[Installation, Random], AbstractAsyncContextManager[None]]
+
+
+class NotCaused(Exception):
+    """The fault has harmed nothing, because another one was in its way. It is not counted."""
 
 
 @dataclass(frozen=True)
@@ -43,49 +51,71 @@ class Span:
         return f"{self.fault} [{self.begun:.3f}–{self.healed:.3f}]"
 
 
+@dataclass(frozen=True)
+class Step:
+    """One fault of a plan. `choices`: for what the fault itself chooses. Times in seconds."""
+
+    fault: Fault
+    seconds: float
+    pause: float
+    choices: Random
+
+
+def plan(faults: Sequence[Fault], seed: int, lane: int) -> Iterator[Step]:
+    """The faults of one lane, without end; they depend on the arguments alone.
+
+    The lanes share a random order of all kinds, so that each comes once before any comes again.
+    """
+    kinds = sorted({fault.name for fault in faults})
+    random = Random(f"{seed} {lane}")  # noqa: S311  no secret
+    for turn in count():
+        order = Random(f"{seed} turn {turn}").sample(kinds, len(kinds))  # noqa: S311  no secret
+        for name in order[lane::AT_ONCE]:
+            fault = random.choice([each for each in faults if each.name == name])
+            choices = Random(random.random())  # noqa: S311  no secret
+            yield Step(fault, random.uniform(*SECONDS), random.uniform(*PAUSE_SECONDS), choices)
+
+
 class Nemesis:
-    def __init__(self, installation: Installation, faults: Sequence[Fault], random: Random) -> None:
+    """`wrong`: faults that could not be caused or repaired."""
+
+    def __init__(self, installation: Installation, faults: Sequence[Fault], seed: int) -> None:
         self._installation = installation
         self._faults = faults
-        self._random = random
-        self._next: list[str] = []
-        self._broken: set[str] = set()
+        self._seed = seed
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.spans: list[Span] = []
+        self.wrong: list[Wrong] = []
 
     async def run(self, seconds: float) -> None:
         """Returns when every fault is repaired."""
         end = monotonic() + seconds
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(self._run_until(end))
+            for lane in range(min(AT_ONCE, len({fault.name for fault in self._faults}))):
+                group.create_task(self._run_until(end, plan(self._faults, self._seed, lane)))
+            await asyncio.sleep(seconds)  # also if there are no faults
 
-    async def _run_until(self, end: float) -> None:
-        while (left := end - monotonic()) > 0:
-            fault = self._choose()
-            if fault:
-                await self._cause(fault, min(left, self._random.uniform(*SECONDS)))
-            await asyncio.sleep(self._random.uniform(*PAUSE_SECONDS))
+    async def _run_until(self, end: float, steps: Iterator[Step]) -> None:
+        for step in steps:
+            async with AsyncExitStack() as stack:
+                for part in sorted(step.fault.parts):  # in one order, so that no two wait in a ring
+                    await stack.enter_async_context(self._locks[part])
+                left = end - monotonic()
+                if left <= 0:
+                    return
+                await self._cause(step, min(left, step.seconds))
+            await asyncio.sleep(min(step.pause, max(0, end - monotonic())))
 
-    def _choose(self) -> Fault | None:
-        """Each kind once, in random order, before any comes again."""
-        if not self._next:
-            kinds = sorted({fault.name for fault in self._faults})
-            self._next = self._random.sample(kinds, len(kinds))
-        for name in self._next:
-            alike = [each for each in self._faults if each.name == name]
-            fault = self._random.choice(alike)
-            if self._broken.isdisjoint(fault.parts):
-                self._next.remove(name)
-                return fault
-        return None
-
-    async def _cause(self, fault: Fault, seconds: float) -> None:
-        self._broken |= fault.parts
-        span = Span(fault.name, monotonic())
+    async def _cause(self, step: Step, seconds: float) -> None:
+        span = Span(step.fault.name, monotonic())
         self.spans.append(span)
         try:
-            async with fault.cause(self._installation, self._random):
+            async with step.fault.cause(self._installation, step.choices):
                 await asyncio.sleep(seconds)
+        except NotCaused:
+            self.spans.remove(span)
+        except Exception as exc:  # noqa: BLE001  the others go on; the run is not clean
+            traceback.print_exc(file=sys.stderr)
+            self.wrong.append(Wrong("nemesis", f"{step.fault.name}: {exc!r}"))
         finally:
             span.healed = monotonic()
-            self._broken -= fault.parts

@@ -63,10 +63,10 @@ async def run(
         client = Client(*installation.place)
         crowd = Crowd(client, _seeded(seed), lambda: installation.key, live, patience)
         faults = [each for each in faults_of(installation) if only in each.name]
-        nemesis = Nemesis(installation, faults, _seeded(seed))
+        nemesis = Nemesis(installation, faults, seed)
         async with _watched(installation) as seen:
             before = await _live(crowd, nemesis, installation, users, minutes * 60)
-        wrong = [*seen, *await _settled(installation)]
+        wrong = [*seen, *nemesis.wrong, *await _settled(installation)]
         wrong += await _compared(crowd.history, installation)
         if HAPROXY.find():  # the balancer of the tests has no time limits
             wrong += late(crowd.history, nemesis.spans)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Faults of PostgreSQL, in a run in which other faults happen at the same time."""
 
-import asyncio
-import gc
+from collections.abc import AsyncIterator
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from service.application.errors import (
     CommitUnknown,
@@ -15,44 +15,60 @@ from service.application.errors import (
     DependencyUnavailable,
     WrongInstallation,
 )
-from tests.chaos.faults_of_database import connections_used_up, migrated
-from tests.listening import listening
+from service.bootstrap.migrations import alembic_config
+from service.persistence.checks import REVISION
+from tests.chaos.faults_of_database import REVISION_BEFORE, migrated
+from tests.chaos.nemesis import NotCaused
+from tests.running import Cluster, TestDatabase, a_database
 
-TURNS = range(12)
-"""Of the event loop: a connection to this machine takes half of them."""
-
-
-async def close_at_once(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """A server that is about to end."""
+PRESENT_REVISION = "SELECT version_num FROM alembic_version"
 
 
-async def test_nothing_is_logged_if_the_fault_ends_while_a_connection_is_made(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async with listening(close_at_once) as port:
-        url = f"postgresql://coach@127.0.0.1:{port}/gym"
-        database = SimpleNamespace(url="not a URL", api_url=url)  # the fault begins at once
-        installation: Any = SimpleNamespace(database=database)
-        for turns in TURNS:
-            async with connections_used_up(installation, Random(1)):  # noqa: S311  no secret
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-    gc.collect()
+@pytest.fixture
+async def own(cluster: Cluster, template: str) -> AsyncIterator[TestDatabase]:
+    """A database that no other test uses again."""
+    async with a_database(cluster, template=template) as database:
+        yield database
 
-    assert caplog.messages == []
+
+def chosen() -> Random:
+    return Random(1)  # noqa: S311  no secret
+
+
+def test_the_newest_revision_is_one_that_may_be_taken_back_under_load(own: TestDatabase) -> None:
+    script = ScriptDirectory.from_config(alembic_config(own.settings))
+
+    assert script.get_revision("head").down_revision == REVISION_BEFORE
 
 
 @pytest.mark.parametrize(
     "error",
     [ConnectionLost(), CommitUnknown(), DependencyUnavailable("x"), WrongInstallation("x")],
 )
-async def test_a_migration_that_meets_another_fault_does_not_end_the_run(error: Exception) -> None:
-    def migrate(_name: str) -> None:
-        raise error
+async def test_a_migration_that_meets_another_fault_runs_again(
+    own: TestDatabase, error: Exception
+) -> None:
+    errors, revisions = [error, error], []
 
-    cluster = SimpleNamespace(migrate=migrate)
-    database = SimpleNamespace(url="not a URL", api_url="not a URL", name="gym", cluster=cluster)
-    installation: Any = SimpleNamespace(database=database)
+    def migrate(name: str) -> None:
+        if errors:
+            raise errors.pop()
+        revisions.append(name)
+        own.cluster.migrate(name)
 
-    async with migrated(installation, Random(1)):  # noqa: S311  no secret
-        pass
+    cluster = SimpleNamespace(settings=own.cluster.settings, migrate=migrate)
+    installation: Any = SimpleNamespace(database=SimpleNamespace(name=own.name, cluster=cluster))
+    async with migrated(installation, chosen()):
+        assert await own.value(PRESENT_REVISION) == REVISION
+
+    assert revisions == [own.name]
+
+
+async def test_a_migration_that_gets_no_lock_takes_nothing_back(own: TestDatabase) -> None:
+    installation: Any = SimpleNamespace(database=own)
+    async with own.connection.transaction():
+        await own.execute("LOCK TABLE sessions IN ACCESS SHARE MODE")
+        with pytest.raises(NotCaused):
+            async with migrated(installation, chosen()):
+                pytest.fail("it was taken back")
+    assert await own.value(PRESENT_REVISION) == REVISION

@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from tests.chaos.link import Link, a_link
+from tests.chaos.link import MARKS, Link, a_link
 from tests.chaos.weather import Way
-from tests.group_commit.proxy import BEGIN, Cut
+from tests.group_commit.proxy import Cut
 from tests.listening import listening
 from tests.running import eventually
 
@@ -131,11 +131,14 @@ async def test_resets_connections_and_accepts_none_while_it_is_closed(link: Link
             assert await answer(others) == b"done lift\n"
 
 
+@pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("cut", Cut)
-async def test_cuts_a_connection_at_its_commit(link: Link, server: Server, cut: Cut) -> None:
+async def test_cuts_a_connection_at_its_commit(
+    link: Link, server: Server, cut: Cut, mark: bytes
+) -> None:
     link.cuts.append(cut)
     async with connected(link) as streams:
-        await answer(streams, BEGIN + b"\n")
+        await answer(streams, mark + b"\n")
         streams[1].write(COMMIT + b"\n")
         waiting = asyncio.create_task(has_ended(streams))
         if cut in {Cut.VANISHED_BEFORE, Cut.VANISHED_AFTER}:

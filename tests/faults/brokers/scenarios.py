@@ -86,7 +86,7 @@ async def partitioned_from_clients(choose: Choice, world: World) -> AsyncIterato
 async def disk_full(choose: Choice, world: World) -> AsyncIterator[None]:
     """nats-server 2.15 stores nothing after that until it is started again."""
     node = await choose(world)
-    with node.disk.full():
+    async with node.disk.full():
         yield
     await node.server.stop()
     await node.server.start()
