@@ -29,6 +29,8 @@ class Attempt:
 
     `ended`: infinite if the result is not known. `left`: when the user stopped waiting.
 
+    `signed_by`: the id of the key that signed the token.
+
     `events`: how many events of the database name this request; None if that was not looked up.
     """
 
@@ -48,6 +50,7 @@ class Attempt:
     is_replay: bool = False
     content: bytes = b""
     error: str | None = None
+    signed_by: str | None = None
     is_patient: bool = False
     retry_after: float = 0.0
     events: int | None = None
@@ -68,13 +71,11 @@ class Attempt:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.content)["data"]
-        return found
+        return _object(self.content, "data")
 
     @cached_property
     def details(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.content)["error"]["details"]
-        return found
+        return _object(self.content, "error", "details")
 
     def __str__(self) -> str:
         times = f"{self.begun:.3f}–{self.ended:.3f}"
@@ -84,6 +85,17 @@ class Attempt:
             f" {json.dumps(self.body)} key={self.key} if_match={self.if_match} → {answer}"
             f" etag={self.etag} replay={self.is_replay} events={self.events}"
         )
+
+
+def _object(content: bytes, *names: str) -> dict[str, Any]:
+    """The object of these names in the JSON; empty if it is not there, which no model expects."""
+    try:
+        found = json.loads(content)
+        for name in names:
+            found = found[name]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True)

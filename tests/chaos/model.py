@@ -3,37 +3,36 @@
 
 import json
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.chaos.history import Attempt, Known
+from tests.chaos.history import READS, Attempt, Known
 from tests.http.lives import Life, Person
 
 
-def step(state: Person, attempt: Attempt) -> Person | None:
+@dataclass
+class Owner(Person):
+    """`due`: for each idempotency key the session right after the command, which replays show."""
+
+    due: dict[str, Life] = field(default_factory=dict)
+
+
+def step(state: Owner, attempt: Attempt) -> Owner | None:
     """The sessions afterwards; None if this answer is untrue now."""
-    if attempt.verb == "get":
-        return state if _is_true_get(state, attempt) else None
-    if attempt.verb == "list":
-        return state if _listed(state) == _shown(attempt.data["sessions"]) else None
-    if attempt.verb == "events":
-        return state if _is_true_history(state, attempt) else None
+    if attempt.verb in READS:
+        return state if _is_true_read(state, attempt) else None
     if attempt.key in state.keys:
         return _repeated(state, attempt)
     return _commanded(state, attempt)
 
 
-def fingerprint(state: Person) -> Hashable:
+def fingerprint(state: Owner) -> Hashable:
     """Equal for states that no later request can tell apart."""
-    lives = ((str(life), life.version) for life in map(_without_events, state.sessions.values()))
-    return frozenset(lives), frozenset(state.keys)
+    due = ((key, life.version, str(life.dto())) for key, life in state.due.items())
+    return frozenset(map(str, state.sessions.values())), frozenset(due)
 
 
-def _without_events(life: Life) -> Life:
-    return replace(life, events=[("", {})] * life.version)
-
-
-def _commanded(state: Person, attempt: Attempt) -> Person | None:
+def _commanded(state: Owner, attempt: Attempt) -> Owner | None:
     status, code = _expected(state, attempt)
     if code is not None:
         if attempt.known is Known.NOTHING:
@@ -55,13 +54,13 @@ def _tells_why(state: Person, attempt: Attempt) -> bool:
     """False if a refusal names another reason than there is."""
     details = attempt.details
     if attempt.code == "ACTIVE_SESSION_EXISTS":
-        return state.active is not None and details["activeSessionId"] == state.active.id
+        return state.active is not None and details.get("activeSessionId") == state.active.id
     if attempt.code == "INVALID_STATUS":
-        return bool(details["currentStatus"] == state.sessions[str(attempt.session_id)].status)
+        return bool(details.get("currentStatus") == state.sessions[str(attempt.session_id)].status)
     return True
 
 
-def _executed(state: Person, attempt: Attempt) -> Person | None:
+def _executed(state: Owner, attempt: Attempt) -> Owner | None:
     if attempt.verb == "plan":
         life = Life(
             str(attempt.made), attempt.body["sessionDate"], attempt.body.get("sets", []),
@@ -80,15 +79,20 @@ def _executed(state: Person, attempt: Attempt) -> Person | None:
         return None
     if attempt.known is Known.DONE and not _shows(attempt, life):
         return None
-    keys = state.keys
-    if attempt.key and new_events:
-        content = attempt.content if attempt.known is Known.DONE else b""
-        keys = state.keys | {attempt.key: (attempt.asked, content)}
-    return Person(state.sessions | {life.id: life}, keys)
+    is_remembered = bool(attempt.key and new_events)
+    if attempt.is_replay and not is_remembered:
+        return None
+    sessions = state.sessions | {life.id: life}
+    if not is_remembered:
+        return Owner(sessions, state.keys, state.due)
+    key, content = str(attempt.key), attempt.content if attempt.known is Known.DONE else b""
+    keys = state.keys | {key: (attempt.asked, content)}
+    return Owner(sessions, keys, state.due | {key: life})
 
 
-def _repeated(state: Person, attempt: Attempt) -> Person | None:
-    asked, content = state.keys[str(attempt.key)]
+def _repeated(state: Owner, attempt: Attempt) -> Owner | None:
+    key = str(attempt.key)
+    asked, content = state.keys[key]
     if attempt.events:
         return None
     if attempt.known is Known.NOTHING:
@@ -97,39 +101,42 @@ def _repeated(state: Person, attempt: Attempt) -> Person | None:
         return state if (attempt.status, attempt.code) == (422, "IDEMPOTENCY_KEY_REUSED") else None
     if attempt.known is not Known.DONE or not attempt.is_replay:
         return None
-    if content and content != attempt.content:
+    if not _shows(attempt, state.due[key]) or (content and content != attempt.content):
         return None
-    return Person(state.sessions, state.keys | {str(attempt.key): (asked, attempt.content)})
+    return Owner(state.sessions, state.keys | {key: (asked, attempt.content)}, state.due)
 
 
-def _is_true_get(state: Person, attempt: Attempt) -> bool:
+def _is_true_read(state: Person, attempt: Attempt) -> bool:
+    if attempt.verb == "list":
+        return attempt.status == 200 and _listed(state) == _shown(attempt)
     life = state.sessions.get(str(attempt.session_id))
     if life is None:
-        return attempt.code == "SESSION_NOT_FOUND"
-    return attempt.status == 200 and _shows(attempt, life)
+        return (attempt.status, attempt.code) == (404, "SESSION_NOT_FOUND")
+    if attempt.verb == "events":
+        return attempt.status == 200 and _is_true_history(life, attempt)
+    return _shows(attempt, life)
 
 
 def _shows(attempt: Attempt, life: Life) -> bool:
-    shown = attempt.data["session"]
-    return attempt.etag == f'"{life.version}"' and shown | life.dto() == shown
+    """True for a success of the right status that shows this version of the session."""
+    shown = attempt.data.get("session") or {}
+    facts = (attempt.status, attempt.etag)
+    expected = (201 if attempt.verb == "plan" else 200, f'"{life.version}"')
+    return facts == expected and bool(shown | life.dto() == shown)
 
 
 def _listed(state: Person) -> list[dict[str, Any]]:
     return [life.dto() for life in state.listed([], None, None)]
 
 
-def _shown(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shown(attempt: Attempt) -> list[dict[str, Any]]:
     names = ("id", "status", "sessionDate", "sets", "totalReps", "rpe", "notes")
-    return [{name: each[name] for name in names} for each in sessions]
+    return [{name: each.get(name) for name in names} for each in attempt.data.get("sessions", [{}])]
 
 
-def _is_true_history(state: Person, attempt: Attempt) -> bool:
-    life = state.sessions.get(str(attempt.session_id))
-    if life is None:
-        return attempt.code == "SESSION_NOT_FOUND"
-    shown = [
-        (each["sessionVersion"], each["type"], each["data"]) for each in attempt.data["events"]
-    ]
+def _is_true_history(life: Life, attempt: Attempt) -> bool:
+    names = ("sessionVersion", "type", "data")
+    shown = [tuple(map(each.get, names)) for each in attempt.data.get("events", [])]
     return shown == [(number, *event) for number, event in enumerate(life.events, start=1)]
 
 

@@ -1,97 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The checker finds every kind of wrong that is planted in a history, and nothing in a true one."""
 
-import json
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import datetime
 from math import inf
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from tests.chaos.checker import Records, check
-from tests.chaos.history import Attempt
-from tests.chaos.model import content_of
-from tests.http.lives import Life
-
-DATE = "2026-11-22T09:00:00Z"
-USER, SESSION = uuid4(), str(uuid4())
-FAILED = {"reason": "shoulder pain"}
-
-
-class Told:
-    """A user who plans, reads, starts and fails a session; each request has its second."""
-
-    def __init__(self) -> None:
-        self.life = Life(SESSION, DATE, [], None)
-        self.history: list[Attempt] = []
-        self.events: list[dict[str, Any]] = []
-        self.life.record("session_planned", {"sessionDate": DATE})
-        self._answer(
-            "plan", body={"sessionDate": DATE}, made=SESSION, key="key-of-plan", status=201
-        )
-        self._answer("get")
-        self.execute("start")
-        self._answer("get")
-        self.execute("fail", FAILED)
-        self._answer("get")
-
-    def execute(self, verb: str, body: dict[str, Any] | None = None) -> None:
-        self.life.execute(verb, body or {})
-        self._answer(verb, body=body or {}, key=f"key-of-{verb}")
-
-    def add(self, verb: str, **facts: Any) -> Attempt:
-        """Without an event."""
-        target = None if verb in {"plan", "list"} else SESSION
-        begun = float(len(self.history))
-        defaults: dict[str, Any] = {"begun": begun, "ended": begun + 0.5, "session_id": target}
-        attempt = Attempt(f"request-{len(self.history)}", USER, verb, **defaults | facts)
-        self.history.append(attempt)
-        return attempt
-
-    def refused(self, verb: str, status: int, code: str, **details: Any) -> Attempt:
-        content = json.dumps({"error": {"code": code, "details": details}}).encode()
-        return self.add(verb, status=status, code=code, content=content)
-
-    def _answer(self, verb: str, **facts: Any) -> None:
-        content = content_of(session=self.life.dto())
-        etag = f'"{self.life.version}"'
-        attempt = self.add(verb, **{"status": 200, "etag": etag, "content": content} | facts)
-        if verb != "get":
-            self.event(attempt, self.life.version)
-
-    def event(self, attempt: Attempt, version: int) -> None:
-        kind, data = self.life.events[-1]
-        self.events.append(
-            {
-                "user_id": USER, "id": uuid4(), "session_id": UUID(SESSION), "event_type": kind,
-                "session_version": version, "event_data": data, "request_id": attempt.request_id,
-            }
-        )  # fmt: skip
-
-    def row(self) -> dict[str, Any]:
-        return {
-            "user_id": USER, "id": UUID(SESSION), "status": self.life.status,
-            "version": self.life.version, "session_date": datetime.fromisoformat(DATE),
-            "sets": self.life.sets, "rpe": self.life.rpe, "notes": self.life.notes,
-        }  # fmt: skip
-
-    def of(self, verb: str, number: int = 0) -> Attempt:
-        return [each for each in self.history if each.verb == verb][number]
-
-    def kinds(self) -> set[str]:
-        return {each.kind for each in check(self.history, Records([self.row()], self.events))}
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-def _unknown(attempt: Attempt) -> None:
-    attempt.status, attempt.ended, attempt.content, attempt.etag = None, inf, b"", None
+from tests.chaos.told import FAILED, Told, lose_answer
 
 
 def nothing_else(told: Told) -> None:
@@ -100,7 +17,7 @@ def nothing_else(told: Told) -> None:
 
 def an_unknown_result(told: Told) -> None:
     """The event shows that the command was executed."""
-    _unknown(told.of("fail"))
+    lose_answer(told.of("fail"))
 
 
 def a_lost_request(told: Told) -> None:
@@ -111,6 +28,10 @@ def a_replay(told: Told) -> None:
     first = told.of("fail")
     told.add("fail", body=FAILED, key=first.key, status=200, etag=first.etag, is_replay=True,
              content=first.content)  # fmt: skip
+
+
+def a_user_waits_too_often(told: Told) -> None:
+    told.refused("fail", 429, "TOO_MANY_REQUESTS")
 
 
 def a_true_refusal(told: Told) -> None:
@@ -125,7 +46,7 @@ def a_refusal_without_execution(told: Told) -> None:
     "plant",
     [
         nothing_else, an_unknown_result, a_lost_request, a_replay, a_true_refusal,
-        a_refusal_without_execution,
+        a_refusal_without_execution, a_user_waits_too_often,
     ],
 )  # fmt: skip
 def test_finds_nothing_in_a_true_history(told: Told, plant: Callable[[Told], None]) -> None:
@@ -186,6 +107,26 @@ def a_version_is_missing(told: Told) -> None:
     told.events[-1]["session_version"] = 7
 
 
+def a_plan_is_answered_with_200(told: Told) -> None:
+    told.of("plan").status = 200
+
+
+def a_start_is_answered_with_201(told: Told) -> None:
+    told.of("start").status = 201
+
+
+def a_list_is_refused_as_invalid(told: Told) -> None:
+    told.refused("list", 400, "VALIDATION_ERROR")
+
+
+def an_answer_is_no_json(told: Told) -> None:
+    told.of("get").content = b"<html>"
+
+
+def a_valid_token_is_refused(told: Told) -> None:
+    told.refused("get", 401, "UNAUTHENTICATED")
+
+
 def an_error_is_unexpected(told: Told) -> None:
     told.refused("get", 500, "INTERNAL_ERROR")
 
@@ -206,6 +147,11 @@ def an_error_is_unexpected(told: Told) -> None:
         (an_event_of_no_request, "invented"),
         (a_version_is_missing, "gap"),
         (an_error_is_unexpected, "unexpected"),
+        (a_plan_is_answered_with_200, "impossible"),
+        (a_start_is_answered_with_201, "impossible"),
+        (a_list_is_refused_as_invalid, "impossible"),
+        (an_answer_is_no_json, "impossible"),
+        (a_valid_token_is_refused, "untrue"),
     ],
 )
 def test_finds_what_is_wrong(told: Told, plant: Callable[[Told], None], kind: str) -> None:
