@@ -9,9 +9,9 @@ from uuid import UUID
 
 from tests.chaos.history import READS, Attempt, Known, Wrong
 from tests.chaos.linearizability import Undecided, order_of
-from tests.chaos.model import content_of, fingerprint, step
+from tests.chaos.model import Owner, content_of, fingerprint, step
+from tests.chaos.tokens import Published, untrue_refusals
 from tests.contract import RECORDED
-from tests.http.lives import Person
 
 PROOF_MAX = 8
 
@@ -24,8 +24,11 @@ class Records:
     events: Sequence[Mapping[str, Any]]
 
 
-def check(history: Sequence[Attempt], records: Records) -> list[Wrong]:
-    """All findings. Completes the history by what the database knows of each request."""
+def check(history: Sequence[Attempt], records: Records, published: Published = ()) -> list[Wrong]:
+    """All findings. Completes the history by what the database knows of each request.
+
+    `published`: the key sets of the issuer.
+    """
     by_request: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for event in records.events:
         by_request[event["request_id"]].append(event)
@@ -35,6 +38,7 @@ def check(history: Sequence[Attempt], records: Records) -> list[Wrong]:
         if attempt.verb == "plan" and events:
             attempt.made = str(events[0]["session_id"])
     found = [*_untrue(history, by_request), *_invented(history, by_request)]
+    found += [*_repetitions(history), *untrue_refusals(history, published)]
     found += _gaps(records)
     found += [
         Wrong("unexpected", "an unexpected error (500)", (attempt,))
@@ -60,6 +64,21 @@ def _untrue(
         is_new = expects and not attempt.is_replay and attempt.verb != "update"
         if is_new and RECORDED[attempt.verb] not in kinds:
             yield Wrong("lost", "a command was acknowledged, and has no event", (attempt,))
+
+
+def _repetitions(history: Iterable[Attempt]) -> Iterable[Wrong]:
+    """Commands that a key did not keep from a second execution, and replays of nothing."""
+    executed: dict[tuple[UUID, str], list[Attempt]] = defaultdict(list)
+    for attempt in history:
+        if attempt.key and attempt.events:
+            executed[attempt.user_id, attempt.key].append(attempt)
+    for attempts in executed.values():
+        if len(attempts) > 1:
+            yield Wrong("doubled", "several requests of one key were executed", tuple(attempts))
+    for attempt in history:
+        is_acknowledged = attempt.known is Known.DONE and attempt.is_replay
+        if is_acknowledged and (attempt.user_id, attempt.key) not in executed:
+            yield Wrong("lost", "a replay acknowledged a command that has no event", (attempt,))
 
 
 def _invented(
@@ -107,7 +126,7 @@ def _has_an_effect_or_a_meaning(attempt: Attempt) -> bool:
 def judge_user(attempts: Sequence[Attempt]) -> list[Wrong]:
     """Is there an order of these requests in which every answer was true?"""
     try:
-        order = order_of(attempts, Person(), step, fingerprint)
+        order = order_of(attempts, Owner(), step, fingerprint)
     except Undecided as exc:
         return [Wrong("undecided", f"{exc}, of user {attempts[0].user_id}")]
     if order.explains_all:

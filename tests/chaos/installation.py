@@ -26,6 +26,9 @@ from tests.system.processes import free_port, serve_environment
 WORKERS = 2
 TRIES = 3000
 NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
+USER_QUEUE_MAX = "SERVICE_USER_QUEUE_MAX"
+"""On one replica 1, so that some of the commands sent twice at once are answered with 429."""
+
 OPTIONS = {"max_connections": "70", "max_wal_size": "128MB", "min_wal_size": "32MB"}
 DISK_BYTES = 1536 * 2**20
 
@@ -118,6 +121,8 @@ class _Plan:
             log_level="warning",
         )
         environment[NOTICE] = SERVICES["api"]["environment"][NOTICE]
+        if name.endswith("2"):
+            environment[USER_QUEUE_MAX] = "1"
         if self._all.clock and name.endswith("1"):
             environment |= self._all.clock.environment
         part = Part(name, "serve", environment=environment, place=("127.0.0.1", port))

@@ -2,7 +2,7 @@
 """One run: users live while the nemesis breaks parts; then everything is compared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -20,8 +20,8 @@ from tests.chaos.nemesis import Nemesis
 from tests.chaos.parts import Usage
 from tests.chaos.report import Report, report
 from tests.chaos.resources import connections_left_open, grown, usage
+from tests.chaos.stream import judge_stream
 from tests.chaos.users import PATIENT_SECONDS, Crowd
-from tests.faults.verdict import verdict
 from tests.optional_programs import HAPROXY
 from tests.running import TestDatabase, a_connection
 from tests.system.processes import finished
@@ -146,16 +146,10 @@ async def _compared(history: list[Attempt], installation: Installation) -> list[
         sessions = await connection.fetch("SELECT * FROM sessions")
         events = await connection.fetch("SELECT * FROM events")
     records = Records([dict(each) for each in sessions], [dict(each) for each in events])
-    wrong = await asyncio.to_thread(check, history, records)
-    wrong += await _judged_stream(installation, (str(event["id"]) for event in events))
+    wrong = await asyncio.to_thread(check, history, records, installation.issuer.published)
+    stored = await installation.broker.stored()
+    wrong += judge_stream((str(event["id"]) for event in events), stored)
     return [*wrong, *await _audited(installation.database, installation)]
-
-
-async def _judged_stream(installation: Installation, events: Iterable[str]) -> list[Wrong]:
-    found = verdict(
-        events, await installation.broker.stored(), refusals=0, catch_up=0, take_over=None
-    )
-    return [] if found.is_clean else [Wrong("lost" if found.lost else "doubled", str(found))]
 
 
 async def _audited(database: TestDatabase, installation: Installation) -> list[Wrong]:

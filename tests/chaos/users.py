@@ -34,6 +34,9 @@ PATHS = {
 
 
 class Signs(Protocol):
+    @property
+    def id(self) -> str: ...
+
     def token(self, user_id: UUID, **claims: Any) -> str:
         """A token of this user."""
 
@@ -75,7 +78,8 @@ class User:
     def _take_token(self) -> None:
         now = int(time())
         times: dict[str, Any] = {name: now + hours * 3600 for name, hours in TOKEN_HOURS.items()}
-        self._token = self.crowd.signing_key().token(self.id, **times)
+        key = self.crowd.signing_key()
+        self._token, self._signed_by = key.token(self.id, **times), key.id
 
     async def do(
         self, verb: str, session_id: str | None = None, *, key: str | None = None, **more: Any
@@ -106,7 +110,7 @@ class User:
     ) -> Attempt:
         attempt = Attempt(
             uuid4().hex, self.id, verb, session_id, more.get("body", {}), key,
-            more.get("if_match"), is_patient=self.is_patient,
+            more.get("if_match"), signed_by=self._signed_by, is_patient=self.is_patient,
         )  # fmt: skip
         self.crowd.history.append(attempt)
         attempt.begun = monotonic()

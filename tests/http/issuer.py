@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -62,7 +63,10 @@ def an_rs256_key(key_id: str, *, bits: int = 2048) -> SigningKey:
 
 
 class Issuer:
-    """Answers every request with `answer`, but not before the gate is open."""
+    """Answers every request with `answer`, but not before the gate is open.
+
+    `published`: the ids of the keys of each key set, with the time since when it is served.
+    """
 
     def __init__(self, url: str, *keys: SigningKey) -> None:
         self.url = url
@@ -71,9 +75,11 @@ class Issuer:
         self.gate = asyncio.Event()
         self.gate.set()
         self.answer: ASGIApp
+        self.published: list[tuple[float, frozenset[str]]] = []
         self.publish(*keys)
 
     def publish(self, *keys: SigningKey) -> None:
+        self.published.append((monotonic(), frozenset(key.id for key in keys)))
         self.answer = JSONResponse({"keys": [key.jwk for key in keys]})
 
     def shut_gate(self) -> None:

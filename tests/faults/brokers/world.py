@@ -35,6 +35,8 @@ LAST = "SELECT coalesce(max(position), 0) FROM outbox"
 class Secret:
     """Signs tokens with the secret of the tests."""
 
+    id = "secret"
+
     def token(self, user_id: UUID, **claims: Any) -> str:
         return a_token(user_id, **claims)
 
