@@ -17,7 +17,11 @@ HEADS = (
     "fault", "times", "operations", "acknowledged", "lost", "doubled", "untrue",
     "longest without an answer", "recovery (median)", "recovery (longest)",
 )  # fmt: skip
-UNTRUE = {"untrue", "impossible", "unexpected", "late", "invented", "gap"}
+COUNTED_APART = {"lost", "doubled"}
+"""Every other kind of finding counts as untrue, so that the totals miss none."""
+
+WHOLE_RUN = "**whole run**"
+"""The row of all operations and findings, also of those that no request proves."""
 
 
 @dataclass
@@ -140,7 +144,22 @@ def _rows(
         for each in wrong:
             if requests & {attempt.request_id for attempt in each.proof}:
                 _count(rows[name], each.kind)
-    return list(rows.values())
+    return [_whole_run(history, ends, rows.values(), wrong), *rows.values()]
+
+
+def _whole_run(
+    history: Sequence[Attempt],
+    ends: Sequence[float],
+    rows: Iterable[Row],
+    wrong: Iterable[Wrong],
+) -> Row:
+    row = Row(WHOLE_RUN, 1, len(history), len(ends))
+    row.recoveries = [each for other in rows for each in other.recoveries]
+    if ends:
+        row.silence = _silence(ends, min(each.begun for each in history), ends[-1])
+    for each in wrong:
+        _count(row, each.kind)
+    return row
 
 
 class Met:
@@ -179,7 +198,7 @@ def _beginning(attempt: Attempt) -> float:
 def _count(row: Row, kind: str) -> None:
     row.lost += kind == "lost"
     row.doubled += kind == "doubled"
-    row.untrue += kind in UNTRUE
+    row.untrue += kind not in COUNTED_APART
 
 
 def _silence(ends: Sequence[float], begun: float, until: float) -> float:

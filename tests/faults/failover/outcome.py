@@ -2,13 +2,13 @@
 """What a failover has cost, and how it is noticed: answers, database, stream and audit compared."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.checker import Records, check
 from tests.chaos.history import READS, Attempt, Known, Wrong
-from tests.chaos.report import UNTRUE
+from tests.chaos.report import COUNTED_APART
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ def judge(history: Sequence[Attempt], records: Records) -> Answers:
         acknowledged=len({each.key for each in done}),
         found_out=len({each.key for each in done} & _unknown(history)),
         lost=len(lost),
-        doubled=_doubled(records.events) + sum(each.kind == "doubled" for each in wrong),
-        untrue=sum(each.kind in UNTRUE for each in wrong),
+        doubled=sum(each.kind == "doubled" for each in wrong),
+        untrue=sum(each.kind not in COUNTED_APART for each in wrong),
         wrong=tuple(map(str, wrong)),
     )
 
@@ -72,12 +72,3 @@ def _is_explained(wrong: Wrong, losers: set[Any]) -> bool:
     """A user whose commands are lost sees the sessions as they were before."""
     users = {attempt.user_id for attempt in wrong.proof}
     return wrong.kind in {"lost", "impossible"} and bool(users) and users <= losers
-
-
-def _doubled(events: Iterable[Mapping[str, Any]]) -> int:
-    """Commands of which two executions have events: one execution has its own request id."""
-    requests: dict[str, set[str]] = {}
-    for event in events:  # the second event of a command has no key
-        if event["idempotency_key"] is not None:
-            requests.setdefault(event["idempotency_key"], set()).add(event["request_id"])
-    return sum(len(each) > 1 for each in requests.values())
