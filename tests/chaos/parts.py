@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from time import time
 
 import psutil
 
@@ -20,11 +21,12 @@ LINES = 3
 
 @dataclass
 class Usage:
-    """Of all processes of a part."""
+    """Of all processes of a part. `age`: of the first of them, in seconds."""
 
     memory: int = 0
     files: int = 0
     threads: int = 0
+    age: float = 0.0
 
 
 class Part:
@@ -125,6 +127,7 @@ class Part:
         found = Usage()
         for each in self.processes:
             with suppress(psutil.Error):
+                found.age = max(found.age, time() - each.create_time())
                 found.memory += each.memory_info().rss
                 found.files += each.num_fds()
                 found.threads += each.num_threads()

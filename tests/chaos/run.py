@@ -2,26 +2,22 @@
 """One run: users live while the nemesis breaks parts; then everything is compared."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
-from time import monotonic
 
 from tests.chaos.bounds import late
 from tests.chaos.checker import Records, check
 from tests.chaos.faults import faults_of, left_out
-from tests.chaos.faults_of_database import ERRORS
 from tests.chaos.history import Attempt, Wrong
 from tests.chaos.http_client import Client
 from tests.chaos.installation import Installation, an_installation
 from tests.chaos.lives import live
 from tests.chaos.nemesis import Nemesis
-from tests.chaos.parts import Usage
 from tests.chaos.report import Report, report
-from tests.chaos.resources import connections_left_open, grown, usage
+from tests.chaos.resources import Resources, at_rest, compared, grown, resources
 from tests.chaos.stream import judge_stream
-from tests.chaos.users import PATIENT_SECONDS, Crowd
+from tests.chaos.users import Crowd
+from tests.chaos.watch import Watch
 from tests.optional_programs import HAPROXY
 from tests.running import TestDatabase, a_connection
 from tests.system.processes import finished
@@ -31,17 +27,10 @@ CALM_SECONDS = 5.0
 
 GRACE_SECONDS = 30.0
 SETTLE_SECONDS = 90.0
-WATCH_SECONDS = 5.0
 UNFINISHED = """
     SELECT (SELECT count(*) FROM outbox)
         + (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
             AND pid <> pg_backend_pid() AND usename LIKE 'training_api%' AND xact_start IS NOT NULL)
-"""
-GAPS = """
-    SELECT sessions.id FROM sessions JOIN events ON session_id = sessions.id
-    GROUP BY sessions.id, sessions.version
-    HAVING count(*) <> sessions.version OR count(DISTINCT session_version) <> sessions.version
-        OR max(session_version) <> sessions.version
 """
 
 
@@ -51,30 +40,30 @@ async def run(
     minutes: float,
     users: int,
     place: Path,
-    patience: float = PATIENT_SECONDS,
     only: str = "",
 ) -> Report:
     """`place`: an empty directory that every user of the machine may enter.
 
-    `patience`: how many seconds the patient users wait for an answer. `only`: the faults whose
-    names have this in them.
+    `only`: the faults whose names have this in them.
     """
     async with an_installation(_seeded(seed), place) as installation:
         client = Client(*installation.place)
-        crowd = Crowd(client, _seeded(seed), lambda: installation.key, live, patience)
+        crowd = Crowd(client, _seeded(seed), lambda: installation.key, live)
         faults = [each for each in faults_of(installation) if only in each.name]
         nemesis = Nemesis(installation, faults, seed)
-        async with _watched(installation) as seen:
+        watch = Watch(installation.database.url, crowd.history)
+        async with watch.during():
             before = await _live(crowd, nemesis, installation, users, minutes * 60)
-        wrong = [*seen, *nemesis.wrong, *await _settled(installation)]
+        wrong = [*watch.found, *nemesis.wrong, *await _settled(installation)]
         wrong += await _compared(crowd.history, installation)
         if HAPROXY.find():  # the balancer of the tests has no time limits
             wrong += late(crowd.history, nemesis.spans)
-        more = [*grown(installation, before), *await connections_left_open(installation)]
-        wrong += [Wrong("grown", each) for each in more]
+        now = await at_rest(installation, before)
+        wrong += [Wrong("grown", each) for each in grown(before, now)]
         wrong += [Wrong("stuck", each) for part in installation.parts for each in part.stuck]
         ends = [end for part in installation.parts for end in part.ends]
-        notes = [*left_out(installation), *ends]
+        looks = f"the watch has looked into the database {watch.looks} times"
+        notes = [*left_out(installation), *ends, looks, *compared(before, now)]
         if wrong:
             notes += [part.last_lines() for part in installation.parts]
         return report(
@@ -90,11 +79,11 @@ def _seeded(seed: int) -> Random:
 
 async def _live(
     crowd: Crowd, nemesis: Nemesis, installation: Installation, users: int, seconds: float
-) -> dict[str, Usage]:
-    """Returns what the parts used before the first fault."""
+) -> Resources:
+    """Returns what the parts have before the first fault, while users live."""
     living = asyncio.create_task(crowd.live(users))
     await asyncio.sleep(CALM_SECONDS)
-    before = usage(installation)
+    before = await resources(installation)
     await nemesis.run(seconds - 2 * CALM_SECONDS)
     await asyncio.sleep(CALM_SECONDS)
     crowd.ends.set()
@@ -102,29 +91,6 @@ async def _live(
         await living
     crowd.client.close()
     return before
-
-
-@asynccontextmanager
-async def _watched(installation: Installation) -> AsyncIterator[list[Wrong]]:
-    """Looks for gaps in the histories of all sessions, again and again during the block."""
-    found: list[Wrong] = []
-    watching = asyncio.create_task(_watch(installation.database.url, found))
-    try:
-        yield found
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])
-
-
-async def _watch(url: str, found: list[Wrong]) -> None:
-    while not found:
-        await asyncio.sleep(WATCH_SECONDS)
-        try:
-            async with a_connection(url) as connection:
-                rows = await connection.fetch(GAPS)
-        except ERRORS:
-            continue
-        found += [Wrong("gap", f"session {row['id']} had a gap at {monotonic()}") for row in rows]
 
 
 async def _settled(installation: Installation) -> list[Wrong]:

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""Late answers are found, and a harmed connection of the user explains them."""
+"""Late answers are found, unless a harmed connection of the user explains them."""
 
+import re
 from uuid import uuid4
 
 import pytest
 
+from tests.chaos import bounds
 from tests.chaos.bounds import late
 from tests.chaos.history import Attempt
 from tests.chaos.nemesis import Span
+from tests.chaos.users import PATIENT_SECONDS
+from tests.system.processes import ROOT
 
 
-def asked(seconds: float) -> Attempt:
-    return Attempt("request-1", uuid4(), "list", begun=100, left=100 + seconds)
+def asked(seconds: float, code: str | None = None) -> Attempt:
+    return Attempt("request-1", uuid4(), "list", begun=100, left=100 + seconds, code=code)
 
 
 @pytest.mark.parametrize(("seconds", "count"), [(69, 0), (71, 1)])
@@ -28,3 +32,40 @@ def test_excuses_it_only_if_the_connection_of_the_user_was_harmed_meanwhile(
     faults = [Span("half-open connections: clients to balancer", begun, healed)]
 
     assert len(list(late([asked(71)], faults))) == count
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code", "fault", "count"),
+    [
+        (14, "OVERLOADED", "PostgreSQL frozen", 0),
+        (16, "OVERLOADED", "PostgreSQL frozen", 1),
+        (16, "OVERLOADED", "replica frozen", 0),
+        (16, "OVERLOADED", "latency of 200 ms: clients to balancer", 0),
+        (16, "DEPENDENCY_UNAVAILABLE", "PostgreSQL frozen", 0),
+        (71, "OVERLOADED", "replica frozen", 1),
+    ],
+)
+def test_finds_a_late_overloaded_that_no_fault_has_delayed(
+    seconds: float, code: str, fault: str, count: int
+) -> None:
+    assert len(list(late([asked(seconds, code)], [Span(fault, 90, 120)]))) == count
+
+
+def test_patient_users_wait_longer_than_an_answer_may_take() -> None:
+    assert PATIENT_SECONDS > bounds.ANSWER_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence", "seconds"),
+    [
+        ("docs/deploy.md", r"longest command, (\d+) s with the default", bounds.REPLICA_SECONDS),
+        ("docs/decisions/balancer.md", r"of a replica within (\d+) s", bounds.REPLICA_SECONDS),
+        ("docs/decisions/balancer.md", r"answers within (\d+) s", bounds.BALANCER_SECONDS),
+        ("docs/reliability.md", r"Each answer comes within (\d+) s", bounds.ANSWER_SECONDS),
+        ("docs/reliability.md", r"`OVERLOADED` comes within (\d+) s", bounds.OVERLOADED_SECONDS),
+    ],
+)
+def test_the_pages_say_the_bounds_that_are_judged(page: str, sentence: str, seconds: float) -> None:
+    text = " ".join((ROOT / page).read_text().split())
+
+    assert [float(each) for each in re.findall(sentence, text)] == [seconds]
