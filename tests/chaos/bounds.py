@@ -54,20 +54,22 @@ delay its answer."""
 def late(history: Iterable[Attempt], spans: Sequence[Span]) -> Iterator[Wrong]:
     """An answer that tells nothing is an answer; a user who stops waiting early proves nothing.
 
-    A request is excused if its user's connection was harmed meanwhile; an OVERLOADED also if
-    another fault may have delayed it outside the queue.
+    A request is excused if its user's connection was harmed meanwhile. For OVERLOADED, the time
+    does not count in which a fault may have delayed the request outside the queue.
     """
     harmed = [span for span in spans if span.fault.endswith(CLIENTS)]
-    delayed = [span for span in spans if any(name in span.fault for name in DELAYS)]
+    delays = [span for span in spans if any(name in span.fault for name in DELAYS)]
     for attempt in history:
         took = attempt.left - attempt.begun
         if took > ANSWER_SECONDS and not any(span.meets(attempt) for span in harmed):
             sentence = f"no answer within {ANSWER_SECONDS:.0f} s, but after {took:.1f} s or never"
             yield Wrong("late", sentence, (attempt,))
-        elif (
-            attempt.code == OVERLOADED
-            and took > OVERLOADED_SECONDS
-            and not any(span.meets(attempt) for span in delayed)
-        ):
+        elif attempt.code == OVERLOADED and took - _delay(attempt, delays) > OVERLOADED_SECONDS:
             sentence = f"{OVERLOADED} not within {OVERLOADED_SECONDS:.0f} s, but after {took:.1f} s"
             yield Wrong("late", sentence, (attempt,))
+
+
+def _delay(attempt: Attempt, spans: Iterable[Span]) -> float:
+    """The seconds of these faults during the request; more than it took if several were at once."""
+    met = (span for span in spans if span.meets(attempt))
+    return sum(min(span.healed, attempt.left) - max(span.begun, attempt.begun) for span in met)

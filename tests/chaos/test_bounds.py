@@ -39,16 +39,19 @@ def test_excuses_it_only_if_the_connection_of_the_user_was_harmed_meanwhile(
     [
         (14, "OVERLOADED", "PostgreSQL frozen", 0),
         (16, "OVERLOADED", "PostgreSQL frozen", 1),
-        (16, "OVERLOADED", "replica frozen", 0),
-        (16, "OVERLOADED", "latency of 200 ms: clients to balancer", 0),
+        (21, "OVERLOADED", "replica frozen", 0),
+        (23, "OVERLOADED", "replica frozen", 1),
+        (21, "OVERLOADED", "latency of 200 ms: clients to balancer", 0),
+        (16, "OVERLOADED", "latency of 200 ms: replica to database", 1),
         (16, "DEPENDENCY_UNAVAILABLE", "PostgreSQL frozen", 0),
-        (71, "OVERLOADED", "replica frozen", 1),
     ],
 )
-def test_finds_a_late_overloaded_that_no_fault_has_delayed(
+def test_finds_a_late_overloaded_beyond_the_time_in_which_a_fault_has_delayed_it(
     seconds: float, code: str, fault: str, count: int
 ) -> None:
-    assert len(list(late([asked(seconds, code)], [Span(fault, 90, 120)]))) == count
+    faults = [Span(fault, 90, 107), Span(fault, 200, 206)]  # for 7 s of the request
+
+    assert len(list(late([asked(seconds, code)], faults))) == count
 
 
 def test_patient_users_wait_longer_than_an_answer_may_take() -> None:
