@@ -1,16 +1,21 @@
+# SPDX-License-Identifier: MIT
 """${message}."""
 
 from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = ${f'"{down_revision}"' if down_revision else None}
+
+UPGRADE = ("SET LOCAL lock_timeout = '1s'",)
+
+DOWNGRADE = ("SET LOCAL lock_timeout = '1s'",)
 
 
 def upgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '1s'")
-    ${upgrades if upgrades else ""}
+    for statement in UPGRADE:
+        op.execute(statement)
 
 
 def downgrade() -> None:
-    op.execute("SET LOCAL lock_timeout = '1s'")
-    ${downgrades if downgrades else ""}
+    for statement in DOWNGRADE:
+        op.execute(statement)

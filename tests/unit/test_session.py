@@ -22,7 +22,8 @@ from service.domain.session import REQUIRED_STATUS, Session, SessionStatus
 from service.domain.text import Notes, Reason
 from tests.builders import A_MINUTE, MORNING, a_session
 
-PLANNED, IN_PROGRESS, COMPLETED, FAILED = SessionStatus
+PLANNED, IN_PROGRESS = SessionStatus.PLANNED, SessionStatus.IN_PROGRESS
+COMPLETED, FAILED = SessionStatus.COMPLETED, SessionStatus.FAILED
 LATER = MORNING + A_MINUTE
 
 CHANGES: dict[str, Callable[..., SessionEvent | None]] = {
