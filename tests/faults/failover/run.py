@@ -27,7 +27,7 @@ async def run(name: str, failover: Failover, *, commands: int) -> Outcome:
         code, found = await _audited(world)
         assert len(found) == foreign, (found, foreign)
         repaired = await _repaired(world, found) if code else 0
-        [row] = report(
+        _whole_run, row = report(
             world.crowd.history, [world.span], [], seed=0, minutes=0, users=0, notes=[]
         ).rows
         return Outcome(
