@@ -54,12 +54,7 @@ IS_WAITING = "SELECT EXISTS (SELECT FROM outbox)"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.draining", description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000, metavar="N")
-    parser.add_argument("--nats-sync", default="always", metavar="INTERVAL")
-    parser.add_argument("--one-by-one", action="store_true", help="a stream without batches")
-    parser.add_argument("--data", type=Path, default=Path(".data/benchmarks"))
-    options = parser.parse_args()
+    options = _parser().parse_args()
     with (
         cluster.running(options.data / "postgres", {}) as postgres,
         serving_nats(options.nats_sync) as broker,
@@ -71,6 +66,15 @@ def main() -> None:
     each = [f"{seconds * 1e6 / options.events:.0f}" for seconds in spent]
     print(f"{options.events / seconds:,.0f} events/s")
     print("{} us of relay, {} us of NATS, {} us of PostgreSQL for each".format(*each))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.draining", description=__doc__)
+    parser.add_argument("--events", type=int, default=20_000, metavar="N")
+    parser.add_argument("--nats-sync", default="always", metavar="INTERVAL")
+    parser.add_argument("--one-by-one", action="store_true", help="a stream without batches")
+    parser.add_argument("--data", type=Path, default=Path(".data/benchmarks"))
+    return parser
 
 
 def _make_database(postgres: Cluster, events: int) -> None:

@@ -62,7 +62,7 @@ class Variant:
 
 
 def main() -> None:
-    options = _options()
+    options = _parser().parse_args()
     require_wrk()
     connect_directly()
     variants = [
@@ -79,7 +79,7 @@ def main() -> None:
         print(_line(each, variants[0]))
 
 
-def _options() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tracing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--duration", type=int, default=5, metavar="SECONDS")
@@ -87,7 +87,7 @@ def _options() -> argparse.Namespace:
         "--beside", type=Path, metavar="DIRECTORY", help="a checkout to compare with, by its code"
     )
     parser.add_argument("--data", type=Path, default=Path(".data/benchmarks"))
-    return parser.parse_args()
+    return parser
 
 
 def _plan(options: argparse.Namespace) -> Plan:

@@ -32,11 +32,15 @@ def read(page: str) -> str:
     return (ROOT / page).read_text()
 
 
+def pages() -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in PAGES]
+
+
 @cache
 def all_blocks() -> tuple[Block, ...]:
     return tuple(
         Block(page, text.count("\n", 0, found.start()) + 1, found[2], dedent(found[3]))
-        for page in (str(path.relative_to(ROOT)) for path in PAGES)
+        for page in pages()
         for text in [read(page)]
         for found in _FENCE.finditer(text)
     )

@@ -8,14 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from tests.documents.blocks import Block, all_blocks, read
+from tests.documents.blocks import Block, all_blocks, pages, read
 
-PLACEHOLDER = re.compile(r"<([a-z ]+)>")
+PLACEHOLDER = re.compile(r"<([A-Za-z ]+)>")
 ASSIGNMENT = re.compile(r"([A-Z_a-z]+)=(.*)", re.DOTALL)
 SEPARATORS = {"&&", "||", "|", ";", "(", ")", "\n"}
-_SPAN = re.compile(
-    r"(?<!`)`((?:[A-Z_]+=\S+ )*(?:make|python -m service|uvx|training-sessions) [^`]+)`"
-)
+OF_THE_SERVICE = ("check", "erase", "migrate", "prune", "relay")
+"""Commands that a sentence calls by their name alone: `relay --audit`."""
+
+_IN_SENTENCES = "curl docker kill make nats npx openssl pg_dump promtool ps sudo ulimit uvx"
+_PROGRAM = rf"""
+    (?:python3?\ -m|training-sessions|\.venv/bin/\S+|{_IN_SENTENCES.replace(" ", "|")})\ [^`]+
+    | (?:{"|".join(OF_THE_SERVICE)})\ (?:--|serve|relay)[^`]*
+"""
+_SPAN = re.compile(rf"(?<!`)`((?:[A-Z_]+=\S+\ )*(?:{_PROGRAM}))`", re.VERBOSE)
+_FENCE = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,15 @@ def commands() -> list[Command]:
 
 
 def _of_sentences() -> Iterator[Command]:
-    for page in sorted({each.page for each in all_blocks()}):
-        for span in dict.fromkeys(_SPAN.findall(re.sub(r"\s*\n\s*", " ", read(page)))):
+    for page in pages():
+        for span in spans_in(read(page)):
             yield from commands_of(Shown(span, "").script, page)
+
+
+def spans_in(text: str) -> list[str]:
+    """The commands within the sentences of a page, each once."""
+    sentences = re.sub(r"\s*\n\s*", " ", _FENCE.sub("", text))
+    return list(dict.fromkeys(_SPAN.findall(sentences)))
 
 
 def commands_of(script: str, place: str) -> Iterator[Command]:

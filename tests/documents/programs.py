@@ -3,42 +3,33 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import yaml
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType
 
 from service.bootstrap.settings import RelaySettings, Settings, all_settings
 from service.http.operations.table import OPERATIONS
-from service.relay.messages import SUBJECTS
 from tests.documents.blocks import ROOT
-from tests.documents.console import Command
+from tests.documents.console import OF_THE_SERVICE, Command
+from tests.documents.other_programs import OF_OTHER_PROJECTS, Rule
 from tests.documents.python_programs import alembic, make, python, service
 from tests.system.compose import SERVICES
-
-Rule = Callable[[list[str]], None]
 
 COMPOSE = {
     "build": set[str](),
     "exec": set(),
     "logs": {"--no-log-prefix", "--since"},
     "ps": {"-a"},
+    "restart": set(),
     "run": {"--rm"},
     "up": {"--build", "--detach", "--no-deps", "--scale"},
 }
 """The options of `docker compose` that pages use; its own help lists them."""
 
-MADE = {
-    "--subjects": SUBJECTS,
-    "--storage": StorageType.FILE,
-    "--discard": DiscardPolicy.NEW,
-    "--retention": RetentionPolicy.LIMITS,
-}
 CURL = {"--fail", "-s", "-sS", "-o", "-w"}
-OF_A_SHELL = {"cd", "do", "done", "echo", "for", "kill"}
-OF_EVERY_UNIX = {"cp", "cut", "jq", "ln", "mkdir", "openssl", "printf", "sed", "sort", "wc"}
+OF_A_SHELL = {".", "cd", "do", "done", "echo", "for", "kill", "ulimit"}
+OF_EVERY_UNIX = {"cp", "cut", "jq", "ln", "mkdir", "openssl", "printf", "ps", "sed", "sort", "wc"}
 """A shell has parsed their words, and files that they name are looked for: no page shows more."""
 
 OF_THE_SYSTEM = {"apt", "dmesg", "git", "pip", "pre-commit", "systemctl", "useradd"}
@@ -46,13 +37,16 @@ OF_THE_SYSTEM = {"apt", "dmesg", "git", "pip", "pre-commit", "systemctl", "usera
 
 OF_CONSUMERS = {"CONSUMER_NATS_URL", "CONSUMER_DATABASE_URL", "WEBHOOK_URL", "WEBHOOK_SECRET"}
 FOREIGN_WORDS = {"killed process": "the kernel logs it", "child process|worker": "uvicorn logs it"}
+EXTRA = re.compile(r".\[demo\]")
 VIRTUAL_ENVIRONMENT = re.compile(r"(?:.*/)?(?:venv|\.venv)/bin/")
 
 
 def check(command: Command) -> None:
     for name in command.variables:
         _variable(name)
-    if command.is_of_a_sentence and command.words[:3] == ["python", "-m", "service"]:
+    if command.words[0] in OF_THE_SERVICE:
+        service(command.words)
+    elif command.is_of_a_sentence and command.words[:3] == ["python", "-m", "service"]:
         service(command.words[3:])
     else:
         _run(command.words)
@@ -86,7 +80,7 @@ def _variable(name: str) -> None:
 
 def _docker(arguments: list[str]) -> None:
     if arguments[0] != "compose":
-        assert arguments[0] in {"build", "push", "buildx"}, arguments
+        assert arguments[0] in {"build", "push", "buildx", "restart", "stop"}, arguments
         return
     words = arguments[1:]
     if words[0] == "--profile":
@@ -149,30 +143,17 @@ def _grep(arguments: list[str]) -> None:
 
 
 def _uvx(arguments: list[str]) -> None:
-    source, place, script, *rest = arguments
-    assert (source, place, script) == ("--from", ".", "training-sessions")
-    service(rest)
+    source, place, *command = arguments
+    assert (source, place) == ("--from", ".") or EXTRA.fullmatch(place)
+    if command:
+        assert command[0] == "training-sessions"
+        service(command[1:])
 
 
 def _psql(arguments: list[str]) -> None:
     """test_sql.py runs the statements."""
     assert {each for each in arguments if each.startswith("-")} <= {"-U", "-c"}
     assert "-c" in arguments
-
-
-def _nats(arguments: list[str]) -> None:
-    """The stream is as `relay --ensure-stream` makes it."""
-    noun, verb, name, *options = arguments
-    assert (noun, verb, name) == ("stream", "add", _default("nats_stream"))
-    given = dict(itertools.pairwise(options))
-    assert {each: given[each] for each in MADE} == MADE
-    assert given["--dupe-window"] == f"{_default('nats_duplicate_window_seconds') // 60:.0f}m"
-    assert given["--replicas"] == str(_default("nats_stream_replicas"))
-    assert "--allow-batch" in options
-
-
-def _default(name: str) -> Any:
-    return RelaySettings.model_fields[name].default
 
 
 RULES: dict[str, Rule] = {
@@ -183,11 +164,11 @@ RULES: dict[str, Rule] = {
     "grep": _grep,
     "kubectl": _kubectl,
     "make": make,
-    "nats": _nats,
     "psql": _psql,
     "python": python,
     "python3": python,
     "sudo": _sudo,
     "training-sessions": service,
     "uvx": _uvx,
+    **OF_OTHER_PROJECTS,
 }

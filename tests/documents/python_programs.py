@@ -14,6 +14,8 @@ PARSERS = {
     "service": "service.cli.main",
     "benchmarks": "benchmarks.cli",
     "benchmarks.compare": "benchmarks.compare",
+    "benchmarks.draining": "benchmarks.draining",
+    "benchmarks.tracing": "benchmarks.tracing",
     "benchmarks.tuning": "benchmarks.tuning",
     "tests.chaos": "tests.chaos.__main__",
     "tests.chaos.page": "tests.chaos.page",
@@ -23,8 +25,25 @@ PARSERS = {
 }
 """The modules that pages run, and where each has its parser."""
 
-REQUIRED = {"erase": ["--user", "0f01e02b-5d6e-4d54-8b9d-4b9810d3356a"]}
-"""What a command needs that a sentence may leave out."""
+WITHOUT_PARSER: dict[str, list[list[str]]] = {
+    "benchmarks.tokens": [[]],
+    "service.bootstrap.health_check": [[], ["relay"]],
+}
+"""Which arguments these modules take."""
+
+REJECTED = {("migrate", "--expand"), ("migrate", "--contract")}
+"""Commands of an alternative that a decision names, and that do not exist."""
+
+USER = "0f01e02b-5d6e-4d54-8b9d-4b9810d3356a"
+VALUES = {
+    "--grant-eraser-to": "training_eraser",
+    "--grant-relay-to": "training_relay",
+    "--grant-to": "training_api",
+    "--since": "2026-11-22T09:00:00Z",
+}
+"""Of options that a sentence may name without their value."""
+
+PLACEHOLDERS = {"FILE": "report.json", "ID": USER, "MINUTES": "5", "SEED": "1", "USERS": "20"}
 
 
 def python(arguments: list[str]) -> None:
@@ -47,13 +66,22 @@ def service(arguments: list[str]) -> None:
     words = [
         "http://gym.example" if each == "x" and "--url" in arguments else each for each in arguments
     ]
-    words = [REQUIRED["erase"][1] if each == "ID" else each for each in words if each != "x"]
-    _parse("service", words if len(words) > 1 else [*words, *REQUIRED.get(words[0], [])])
+    words = [each for each in words if each != "x"]
+    if words[-1] in VALUES:
+        words.append(VALUES[words[-1]])
+    if words[0] == "erase" and "--user" not in words:
+        words += ["--user", USER]
+    if tuple(words) not in REJECTED:
+        _parse("service", words)
 
 
 def _parse(module: str, arguments: list[str]) -> None:
+    if module in WITHOUT_PARSER:
+        assert import_module(module).main
+        assert arguments in WITHOUT_PARSER[module]
+        return
     parser = import_module(PARSERS[module])._parser()  # noqa: SLF001  the parser of the command
-    parser.parse_args(arguments)
+    parser.parse_args([PLACEHOLDERS.get(each, each) for each in arguments if each != "--help"])
 
 
 def _pytest(arguments: list[str]) -> None:

@@ -6,9 +6,28 @@ import re
 import pytest
 
 from service.persistence.database_url import parse_database_url
+from service.urls import parse_server_urls
 from tests.documents import programs
-from tests.documents.blocks import Block, all_blocks, block, blocks, held_by_name, matches
-from tests.documents.console import Command, commands, commands_of, has_output, shown_in, typed
+from tests.documents.blocks import (
+    Block,
+    all_blocks,
+    block,
+    blocks,
+    held_by_name,
+    matches,
+    pages,
+    read,
+)
+from tests.documents.console import (
+    Command,
+    Shown,
+    commands,
+    commands_of,
+    has_output,
+    shown_in,
+    spans_in,
+    typed,
+)
 from tests.documents.logged import LogLine, differences, log_lines
 
 BY_KIND = {"promql": "tests/documents/test_promql.py", "sql": "tests/documents/test_sql.py"}
@@ -22,6 +41,13 @@ def is_held_by_kind(block: Block) -> bool:
 
 
 _URLS = [each for each in blocks("") if re.fullmatch(r"postgresql://\S+\n", each.text)]
+_URLS_OF_SENTENCES = sorted(
+    {
+        url
+        for page in pages()
+        for url in re.findall(r"`(?:[A-Z_]+=)?((?:postgresql|nats)://[^`]+)`", read(page))
+    }
+)
 
 
 def test_every_block_is_held() -> None:
@@ -66,6 +92,25 @@ def test_a_command_names_what_exists_and_takes_its_arguments(command: Command) -
     programs.check(command)
 
 
+@pytest.mark.parametrize(
+    "span",
+    [
+        "relay --knee",
+        "python -m tests.chaos --knee",
+        "curl localhost:8000/knee",
+        "nats stream bend TRAINING_SESSIONS",
+        "docker compose up knee",
+        "promtool bend rules",
+        "kill -9 && knee",
+    ],
+)
+def test_a_wrong_command_of_a_sentence_is_refused(span: str) -> None:
+    [found] = spans_in(f"Call `{span}` again.")
+    with pytest.raises((AssertionError, KeyError, SystemExit)):
+        for command in commands_of(found, "docs/api.md"):
+            programs.check(command)
+
+
 async def test_a_shell_understands_every_command() -> None:
     scripts = [each.script for block in blocks("console") for each in shown_in(block.text)]
 
@@ -73,11 +118,14 @@ async def test_a_shell_understands_every_command() -> None:
     assert await typed("\n".join(["not_called() {", *scripts, "}"])) == ""
 
 
-@pytest.mark.parametrize("url", _URLS, ids=str)
-def test_a_url_of_a_page_is_accepted(url: Block) -> None:
-    text = url.text.strip().replace("…", "x").replace("<ref>", "ref")
+@pytest.mark.parametrize("url", [*(each.text.strip() for each in _URLS), *_URLS_OF_SENTENCES])
+def test_a_url_of_a_page_is_accepted(url: str) -> None:
+    text = Shown(url, "").script
     without_a_file = re.sub(r"sslmode=.*", "", text)
-    assert parse_database_url(without_a_file).ignored == ()
+    if text.startswith("nats"):
+        assert parse_server_urls(text, "nats", "tls")
+    else:
+        assert parse_database_url(without_a_file).ignored == ()
 
 
 @pytest.mark.parametrize(
