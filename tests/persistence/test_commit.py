@@ -23,6 +23,7 @@ from tests.persistence.transacting import (
     a_failure,
     load,
     raise_on_insert,
+    run_on_insert,
     users_of,
     write,
 )
@@ -176,12 +177,11 @@ async def test_a_connection_that_ends_at_the_commit_leaves_the_outcome_unknown(
     units: Database, database: TestDatabase
 ) -> None:
     session = await database.a_session()
+    end = "PERFORM pg_terminate_backend(pg_backend_pid())"
+    await run_on_insert(database, end, at_commit=True)
 
     with pytest.raises(CommitUnknown):
-        async with open_unit_of_work(units, users_of(session)) as work:
-            await work.save([a_failure(session)])
-            await database.execute(KILL_CONNECTIONS)
-            await work.commit()
+        await write(units, a_failure(session))
 
     assert (await database.row(session))["status"] == "in_progress"
 

@@ -62,9 +62,14 @@ async def write(database: Database, *changes: AppliedCommand) -> None:
 
 async def raise_on_insert(database: TestDatabase, failure: str, *, at_commit: bool = False) -> None:
     """`failure`: the name of an error of PostgreSQL, or SQLSTATE and its code."""
+    await run_on_insert(database, f"RAISE {failure}", at_commit=at_commit)
+
+
+async def run_on_insert(database: TestDatabase, statement: str, *, at_commit: bool) -> None:
+    """Each event that is inserted runs the statement of PL/pgSQL, as a superuser."""
     await database.execute(f"""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE {failure}; END $$
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+            $$ BEGIN {statement}; RETURN NULL; END $$
     """)
     await database.execute(
         "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED"
