@@ -25,6 +25,7 @@ from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.contenders.toolchains import NotHere
 from benchmarks.entrants import Entrant, all_started, entrants
 from benchmarks.load import LoadFailed, require_wrk
+from benchmarks.machine import warn_about_python
 from benchmarks.measure import Bench, CannotMeasure, naming
 from benchmarks.plan import BASE, ES256, HS256, KINDS, Plan, Scenario
 from benchmarks.run import preparing
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also stops the servers
     connect_directly()
+    warn_about_python()
     try:
         require_wrk()
         with entrants(

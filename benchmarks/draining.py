@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from benchmarks import cluster
 from benchmarks.cluster import RELAY_LOGIN, Cluster
 from benchmarks.contenders.catalogue import ROOT
+from benchmarks.machine import warn_about_python
 from benchmarks.nats import Nats, serving_nats
 from benchmarks.processes import cpu_seconds, running
 from service.bootstrap import migrations as migrate
@@ -55,6 +56,7 @@ IS_WAITING = "SELECT EXISTS (SELECT FROM outbox)"
 
 def main() -> None:
     options = _parser().parse_args()
+    warn_about_python()
     with (
         cluster.running(options.data / "postgres", {}) as postgres,
         serving_nats(options.nats_sync) as broker,

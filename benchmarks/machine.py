@@ -38,14 +38,16 @@ def described(cluster: Cluster) -> dict[str, str]:
     }
 
 
-def doubt_about_python() -> str | None:
-    """A warning if this interpreter was built without optimisations."""
+def warn_about_python() -> str | None:
+    """Prints a warning, and returns it, if this interpreter was built without optimisations."""
     if is_optimised(_configured()):
         return None
-    return (
+    warning = (
         f"The interpreter was built without `{OPTIMISATIONS[0]}`: this service and the other"
         " contenders in Python are slower than with a release build."
     )
+    print(warning, flush=True)
+    return warning
 
 
 def how_built(configured: str) -> str:

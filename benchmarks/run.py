@@ -58,9 +58,8 @@ def run(plan: Plan, *, data: Path, keep: Keep, command: str) -> Results:
     """Raises CannotMeasure. `data`: directory of databases and packages for later runs."""
     notes: list[str] = []
     plan = replace(plan, contenders=tuple(those_here(plan.contenders, data, notes)))
-    if doubt := machine.doubt_about_python():
-        notes.append(doubt)
-        print(doubt)
+    if warning := machine.warn_about_python():
+        notes.append(warning)
     with preparing(plan, data) as bench:
         results = keep.begun(
             Results(

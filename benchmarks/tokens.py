@@ -14,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from benchmarks.machine import warn_about_python
 from service.bootstrap.clock import now
 from service.http.auth import Authenticator
 from service.http.jwks import read_keys
@@ -43,6 +44,7 @@ class LocalKeySet(KeySet):
 
 
 def main() -> None:
+    warn_about_python()
     asyncio.run(_measure())
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE, Contender, Site, Start
 from benchmarks.load import require_wrk
+from benchmarks.machine import warn_about_python
 from benchmarks.measure import Bench
 from benchmarks.parts import Measurement
 from benchmarks.plan import BASE, LOAD, Plan
@@ -63,6 +64,7 @@ class Variant:
 
 def main() -> None:
     options = _parser().parse_args()
+    warn_about_python()
     require_wrk()
     connect_directly()
     variants = [

@@ -25,6 +25,7 @@ from benchmarks.compare import table
 from benchmarks.contenders.catalogue import CONTENDERS, SERVICE
 from benchmarks.entrants import Entrant, all_started
 from benchmarks.load import LoadFailed, require_wrk
+from benchmarks.machine import warn_about_python
 from benchmarks.measure import Bench, CannotMeasure, naming
 from benchmarks.network import delaying
 from benchmarks.plan import BASE, Plan, Scenario
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # also stops the servers
     connect_directly()
+    warn_about_python()
     chosen = entrants_of(options.variant or VARIANTS)
     try:
         require_wrk()
