@@ -53,7 +53,10 @@ def write(results: Results, page: Path) -> None:
 
 
 def _draw(results: Results, directory: Path) -> None:
+    """Replaces the plots of an earlier page, which may have shown a part that this one lacks."""
     directory.mkdir(parents=True, exist_ok=True)
+    for earlier in directory.glob("*.svg"):
+        earlier.unlink()
     with mpl.rc_context(STYLE):
         for name, figure in _figures(results):
             save(figure, directory / f"{name}.svg")

@@ -94,3 +94,13 @@ def test_the_page_shows_every_kind_of_result(tmp_path: Path, everything: tuple[A
     pictures = {each.name for each in (tmp_path / "benchmarks").iterdir()}
     assert {name for name in pictures if f"(benchmarks/{name})" not in text} == set()
     assert ("| round 1 | 7.0 s | 5,000/s | 0.50 s |" in text) is bool(everything)
+
+
+def test_a_page_leaves_no_plot_of_an_earlier_one(tmp_path: Path) -> None:
+    target = tmp_path / "benchmarks.md"
+    page.write(results_with(*OF_EACH_PART), target)
+    page.write(results_with(a_measurement()), target)
+
+    text, pictures = target.read_text(), (tmp_path / "benchmarks").iterdir()
+    assert {each.name for each in pictures if f"(benchmarks/{each.name})" not in text} == set()
+    assert not (tmp_path / "benchmarks" / "memory.svg").exists()
