@@ -11,8 +11,8 @@ from benchmarks import load
 from benchmarks.checks.client import Client
 from benchmarks.checks.constant import check_constant_answer
 from benchmarks.checks.failing import check_failing, check_failing_without_database
-from benchmarks.checks.floor import check_pgbench
 from benchmarks.checks.lives import check_lives
+from benchmarks.checks.pgbench import check_pgbench
 from benchmarks.checks.reading import check_reading, check_reading_without_database
 from benchmarks.checks.rows import Rows
 from benchmarks.checks.training import check_training

@@ -126,7 +126,7 @@ FASTAPI = "fastapi-orm"
 ASYNCPG = "starlette-asyncpg"
 FASTIFY_PG = "fastify-pg"
 GO = "go-pgx"
-FLOOR = "pgbench"
+PGBENCH = "pgbench"
 CEILING = "http-ceiling"
 BARE = "starlette-bare"
 
@@ -161,7 +161,7 @@ CONTENDERS = {
             prepare=golang.build,
         ),
         Contender(
-            name=FLOOR,
+            name=PGBENCH,
             title="pgbench, no HTTP",
             start=None,
             most_connections=64,

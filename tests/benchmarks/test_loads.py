@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from benchmarks.contenders.catalogue import CONTENDERS, FLOOR
+from benchmarks.contenders.catalogue import CONTENDERS, PGBENCH
 from benchmarks.contenders.contract import Refused
 from benchmarks.contenders.paging import limit_of, meta_of, position_of
 from benchmarks.fresh import Fresh
@@ -31,7 +31,7 @@ def test_has_a_script_and_requests_of_equal_length(kind: str, tmp_path: Path) ->
     assert len(text) == 3 * fresh.request_length(kind, HS256)
 
 
-@pytest.mark.parametrize("name", [name for name in CONTENDERS if name != FLOOR])
+@pytest.mark.parametrize("name", [name for name in CONTENDERS if name != PGBENCH])
 def test_a_contender_is_checked_in_each_kind_of_load_that_it_serves(name: str) -> None:
     checks = CHECKS_WITHOUT_DATABASE.get(name, {}) | (
         CHECKS if CONTENDERS[name].uses_database else {}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 
-from benchmarks.contenders.catalogue import BARE, CEILING, CONTENDERS, FASTAPI, FLOOR, SERVICE
+from benchmarks.contenders.catalogue import BARE, CEILING, CONTENDERS, FASTAPI, PGBENCH, SERVICE
 from benchmarks.plan import (
     APP,
     BASE,
@@ -48,9 +48,9 @@ def test_without_the_kind_fail_there_is_no_sweep() -> None:
         (FASTAPI, APP, True),
         (BARE, BASE, True),
         (BARE, READS, False),
-        (FLOOR, Scenario(connections=8), True),
-        (FLOOR, Scenario(connections=256), False),
-        (FLOOR, Scenario(algorithm=ES256), False),
+        (PGBENCH, Scenario(connections=8), True),
+        (PGBENCH, Scenario(connections=256), False),
+        (PGBENCH, Scenario(algorithm=ES256), False),
     ],
 )
 def test_contenders_take_part_in_the_scenarios_that_they_support(

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from benchmarks.contenders.catalogue import FLOOR, SERVICE
+from benchmarks.contenders.catalogue import PGBENCH, SERVICE
 from benchmarks.keep import Keep
 from benchmarks.parts import measurement_of
 from benchmarks.plan import BASE, LOAD, PARTS, RELAY, SOAK, Plan, Scenario
@@ -13,7 +13,7 @@ from benchmarks.run import identities
 
 def a_plan(*parts: str) -> Plan:
     return Plan(
-        contenders=(SERVICE, FLOOR),
+        contenders=(SERVICE, PGBENCH),
         scenarios=(BASE, Scenario(connections=256)),
         parts=parts,
         rounds=3,
@@ -26,7 +26,7 @@ def a_plan(*parts: str) -> Plan:
 
 
 def test_counts_the_results_of_all_parts() -> None:
-    """The floor takes part in one of the two scenarios."""
+    """pgbench takes part in one of the two scenarios."""
     counts = {part: len(list(identities(a_plan(part)))) for part in PARTS}
 
     assert counts == dict.fromkeys(PARTS, 3) | {LOAD: 9, RELAY: 6, SOAK: 1}
