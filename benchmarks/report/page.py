@@ -75,7 +75,7 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
 
 
 def _targets(results: Results) -> str:
-    heads = ("against", "at least", "measured", "reached")
+    heads = ("target", "must reach", "measured", "reached")
     rows = []
     for target in TARGETS:
         verdict = target.judge(results)

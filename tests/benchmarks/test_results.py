@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.contenders.catalogue import ASYNCPG
+from benchmarks.contenders.catalogue import ASYNCPG, ROOT
 from benchmarks.keep import Keep
 from benchmarks.measure import CannotMeasure
 from benchmarks.parts import measurement_of
 from benchmarks.plan import READS
 from benchmarks.report import page
+from benchmarks.report.targets import TARGETS
 from benchmarks.results import Results
 from tests.benchmarks.builders import (
     a_flooded,
@@ -104,3 +106,16 @@ def test_a_page_leaves_no_plot_of_an_earlier_one(tmp_path: Path) -> None:
     text, pictures = target.read_text(), (tmp_path / "benchmarks").iterdir()
     assert {each.name for each in pictures if f"(benchmarks/{each.name})" not in text} == set()
     assert not (tmp_path / "benchmarks" / "memory.svg").exists()
+
+
+def test_the_published_page_has_the_words_of_its_template() -> None:
+    published = (ROOT / "docs" / "benchmarks.md").read_text()
+    words = re.split(r"\$[a-z_]+", page.PAGE.template.replace("$$", "$"))
+    assert re.fullmatch(".*".join(map(re.escape, words)), published, re.DOTALL)
+
+
+def test_the_published_page_has_the_targets_of_the_code() -> None:
+    published = (ROOT / "docs" / "benchmarks.md").read_text()
+    [table] = re.findall(r"\| target \|.*?\n\n", published, re.DOTALL)
+    rows = [line.split(" | ")[:2] for line in table.splitlines()[2:] if line]
+    assert rows == [[f"| {each.against}", each.wanted] for each in TARGETS]
