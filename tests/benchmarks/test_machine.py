@@ -40,6 +40,7 @@ FIRST_STEPS = {
     "tracing": "tracing.preparing",
     "draining": "draining.cluster.running",
     "tokens": "tokens._measure",
+    "lone": "lone._take_steps",
 }
 """Each program, and the first step of its measurement."""
 

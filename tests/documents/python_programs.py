@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The rules of commands that run Python: the parser of each program takes its arguments."""
 
+import getopt
 import re
+import timeit
 from importlib import import_module
 
 from alembic.config import CommandLine
@@ -15,6 +17,7 @@ PARSERS = {
     "benchmarks": "benchmarks.cli",
     "benchmarks.compare": "benchmarks.compare",
     "benchmarks.draining": "benchmarks.draining",
+    "benchmarks.lone": "benchmarks.lone",
     "benchmarks.tracing": "benchmarks.tracing",
     "benchmarks.tuning": "benchmarks.tuning",
     "tests.chaos": "tests.chaos.__main__",
@@ -52,6 +55,8 @@ def python(arguments: list[str]) -> None:
         compile(rest[0], "-c", "exec")
     elif first == "-m" and rest[0] == "pytest":
         _pytest(rest[1:])
+    elif first == "-m" and rest[0] == "timeit":
+        _timeit(rest[1:])
     elif first == "-m" and rest[0] != "venv":
         _parse(rest[0], rest[1:])
     elif first != "-m":
@@ -91,6 +96,13 @@ def _pytest(arguments: list[str]) -> None:
     if "-k" in arguments and files:
         [words] = arguments[arguments.index("-k") + 1 :]
         assert re.search(rf"def test_\w*{words}", (ROOT / files[0]).read_text())
+
+
+def _timeit(arguments: list[str]) -> None:
+    """Runs the statement once."""
+    options, statements = getopt.getopt(arguments, "s:")
+    setup = "\n".join(value for _, value in options)
+    timeit.timeit("\n".join(statements), setup, number=1)
 
 
 def make(arguments: list[str]) -> None:
