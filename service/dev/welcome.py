@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the demo prints when it has started."""
 
+import os
 import shlex
 import sys
 from contextlib import suppress
@@ -61,8 +62,18 @@ def _tour(port: int, home: Path) -> str:
     """The shortest command that starts the tour."""
     if home == DEFAULT_HOME and Path.cwd() == CHECKOUT:
         return "make try" if port == DEFAULT_PORT else f"PORT={port} make try"
+    if "UV" in os.environ and _is_checkout(Path.cwd()):  # uvx has installed the package elsewhere
+        options = [] if port == DEFAULT_PORT else ["--port", str(port)]
+        options += [] if home == DEFAULT_HOME else ["--data", str(home)]
+        return shlex.join(["uvx", "--from", ".", "training-sessions", "try", *options])
     options = ["--port", str(port), "--data", str(home)]
     return shlex.join([_shown(Path(sys.executable)), "-m", "service", "try", *options])
+
+
+def _is_checkout(place: Path) -> bool:
+    with suppress(OSError):
+        return 'name = "training-sessions"' in (place / "pyproject.toml").read_text()
+    return False
 
 
 def _shown(path: Path) -> str:

@@ -6,25 +6,49 @@ from uuid import uuid4
 
 import pytest
 
+from service.dev import welcome
 from service.dev.welcome import CHECKOUT, DEFAULT_HOME, render_welcome
 
 
 @pytest.fixture(autouse=True)
 def in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CHECKOUT)
+    monkeypatch.delenv("UV", raising=False)
 
 
 def lines(port: int, home: Path = DEFAULT_HOME) -> list[str]:
     data = home.resolve() / "postgres"
-    welcome = render_welcome(
+    text = render_welcome(
         port, uuid4(), "token", home=home, data=data, metrics="http://127.0.0.1:9464/metrics"
     )
-    return [line.strip() for line in welcome.splitlines()]
+    return [line.strip() for line in text.splitlines()]
 
 
 @pytest.mark.parametrize(("port", "command"), [(8000, "make try"), (9000, "PORT=9000 make try")])
 def test_offers_make_try_with_its_port(port: int, command: str) -> None:
     assert command in lines(port)
+
+
+@pytest.mark.parametrize(
+    ("port", "home", "options"),
+    [(8000, ".data", ""), (9000, ".data", " --port 9000"), (8000, "/knee", " --data /knee")],
+)
+def test_offers_uvx_if_uv_has_installed_the_package_from_this_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, port: int, home: str, options: str
+) -> None:
+    monkeypatch.setenv("UV", "/usr/bin/uv")
+    monkeypatch.setattr(welcome, "CHECKOUT", tmp_path)  # the package is in uv's cache
+
+    assert f"uvx --from . training-sessions try{options}" in lines(port, Path(home))
+
+
+def test_offers_no_uvx_in_another_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UV", "/usr/bin/uv")
+    monkeypatch.chdir(tmp_path)
+
+    assert not [line for line in lines(8000) if "uvx" in line]
 
 
 def test_offers_the_long_command_for_data_elsewhere(tmp_path: Path) -> None:
