@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The workflow, dependabot and the package name the same Pythons and packages."""
+"""The files about the project name the same versions, Pythons, packages and authors."""
 
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+
+from service import __version__
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -41,3 +44,23 @@ def test_the_authors_are_those_of_the_licence() -> None:
     [author] = PROJECT["authors"]
 
     assert (ROOT / "LICENSE").read_text().splitlines()[2].endswith(f" {author['name']}")
+
+
+def test_the_changelog_has_the_version_and_what_came_after_it() -> None:
+    sections = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert sections[0] == ("Unreleased", "")
+    assert sections[1][0] == __version__
+    assert all(re.fullmatch(r" - \d{4}-\d\d-\d\d", date) for _, date in sections[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("docker-compose.yml", r"image: training-sessions:(\S+)"),
+        ("deploy/kubernetes/kustomization.yaml", r"newTag: (\S+)"),
+        ("docs/deploy.md", r"(?:newTag: |training-sessions:)(\d+\.\d+\.\d+)"),
+    ],
+)
+def test_the_images_have_the_version(name: str, pattern: str) -> None:
+    assert set(re.findall(pattern, (ROOT / name).read_text())) == {__version__}
