@@ -46,6 +46,7 @@ VALUES = {
 }
 """Of options that a sentence may name without their value."""
 
+PRINT_AND_END = {"--help", "--version"}
 PLACEHOLDERS = {"FILE": "report.json", "ID": USER, "MINUTES": "5", "SEED": "1", "USERS": "20"}
 
 
@@ -86,7 +87,9 @@ def _parse(module: str, arguments: list[str]) -> None:
         assert arguments in WITHOUT_PARSER[module]
         return
     parser = import_module(PARSERS[module])._parser()  # noqa: SLF001  the parser of the command
-    parser.parse_args([PLACEHOLDERS.get(each, each) for each in arguments if each != "--help"])
+    words = [PLACEHOLDERS.get(each, each) for each in arguments if each not in PRINT_AND_END]
+    if words or not arguments:
+        parser.parse_args(words)
 
 
 def _pytest(arguments: list[str]) -> None:
