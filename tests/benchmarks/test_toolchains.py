@@ -35,13 +35,13 @@ def test_go_is_left_out_where_a_library_is_missing(
         golang.build(tmp_path)
 
 
-def test_the_binary_belongs_to_its_sources(tmp_path: Path) -> None:
-    source = tmp_path / "main.go"
-    source.write_text("package main")
-    before = digest([source])
-    source.write_text("package other")
+def test_what_is_installed_for_node_belongs_to_its_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "package-lock.json"
+    lock.write_text("{}")
+    before = digest([lock])
+    lock.write_text('{"name": "other"}')
 
-    assert digest([source]) != before
+    assert digest([lock]) != before
 
 
 def test_the_sources_in_go_are_formatted() -> None:
