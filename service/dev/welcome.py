@@ -60,9 +60,10 @@ def _curl_options() -> str:
 
 def _tour(port: int, home: Path) -> str:
     """The shortest command that starts the tour."""
-    if home == DEFAULT_HOME and Path.cwd() == CHECKOUT:
+    is_installed = Path.cwd() != CHECKOUT
+    if home == DEFAULT_HOME and not is_installed:
         return "make try" if port == DEFAULT_PORT else f"PORT={port} make try"
-    if "UV" in os.environ and _is_checkout(Path.cwd()):  # uvx has installed the package elsewhere
+    if is_installed and "UV" in os.environ and _is_checkout(Path.cwd()):
         options = [] if port == DEFAULT_PORT else ["--port", str(port)]
         options += [] if home == DEFAULT_HOME else ["--data", str(home)]
         return shlex.join(["uvx", "--from", ".", "training-sessions", "try", *options])

@@ -37,7 +37,7 @@ def test_offers_uvx_if_uv_has_installed_the_package_from_this_checkout(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, port: int, home: str, options: str
 ) -> None:
     monkeypatch.setenv("UV", "/usr/bin/uv")
-    monkeypatch.setattr(welcome, "CHECKOUT", tmp_path)  # the package is in uv's cache
+    monkeypatch.setattr(welcome, "CHECKOUT", tmp_path)  # uvx keeps the package in its cache
 
     assert f"uvx --from . training-sessions try{options}" in lines(port, Path(home))
 
