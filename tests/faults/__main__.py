@@ -11,12 +11,12 @@ from service.bootstrap.progress import ProgressBar
 from service.dev.direct_connections import connect_directly
 from service.dev.homes import EmbeddedPostgresError
 from tests.faults import report
+from tests.faults.found import Found
 from tests.faults.growth import Growth, grown
 from tests.faults.kept import Kept
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
 from tests.faults.run import run
 from tests.faults.scenarios import LONG, Fault
-from tests.faults.verdict import Verdict
 from tests.system.processes import a_service
 
 A_MILLION = 1_000_000
@@ -25,7 +25,7 @@ RESULTS = Path(".data/faults.json")
 
 
 def main() -> int:
-    """Returns the exit code: 0 if no event was lost, duplicated, invented or out of order."""
+    """Returns the exit code: 0 if no answer was untrue, and no event lost, doubled or displaced."""
     options = _parser().parse_args()
     logs.configure("error")
     connect_directly()
@@ -41,7 +41,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nStopped. What was found is kept; --add goes on.", file=sys.stderr)
         return 130
-    found = {name: kept.verdicts[name] for name in options.only or LONG}
+    found = {name: kept.found[name] for name in options.only or LONG}
     if growth:
         report.write(found, growth, options.page, sessions=options.sessions)
     return int(not all(each.is_clean for each in found.values()))
@@ -53,13 +53,13 @@ def _cause_all(
     names = kept.lacking(options.only or LONG)
     progress.begin("faults", len(names), "faults")
     for name in names:
-        verdict = asyncio.run(_measured(LONG[name], postgres, options))
-        kept.add(name, verdict)
-        progress.print(f"{name}: {verdict}")
+        found = asyncio.run(_measured(LONG[name], postgres, options))
+        kept.add(name, found)
+        progress.print(f"{name}: {found}")
         progress.advance(1)
 
 
-async def _measured(fault: Fault, postgres: Postgres, options: argparse.Namespace) -> Verdict:
+async def _measured(fault: Fault, postgres: Postgres, options: argparse.Namespace) -> Found:
     async with (
         a_migrated_database(postgres.cluster) as database,
         a_service(database.api_url) as (_, app),
@@ -78,8 +78,8 @@ async def _growth(postgres: Postgres) -> Growth:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
-        description="Has sessions fail while everything around the relay breaks, and compares the"
-        " events in the database with those in the stream. Takes about ten minutes.",
+        description="Has sessions fail while everything around the relay breaks, and compares"
+        " their users' answers, the database and the stream. Takes about ten minutes.",
     )
     parser.add_argument("--sessions", type=int, default=5000, help="for each fault (%(default)s)")
     parser.add_argument(

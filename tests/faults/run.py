@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs one fault on an empty database, and judges the stream."""
+"""Runs one fault on an empty database, and judges all answers and the stream."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,12 @@ from time import monotonic
 
 import asyncpg
 
+from tests.faults.found import Found, judged
+from tests.faults.load import Load, a_client
+from tests.faults.outbox_watch import OutboxWatch
 from tests.faults.postgres import Postgres
 from tests.faults.scenarios import Fault
-from tests.faults.verdict import Verdict, verdict
-from tests.faults.world import Load, World
+from tests.faults.world import World
 from tests.nats_server import a_nats_server
 from tests.running import App, TestDatabase
 
@@ -24,24 +26,21 @@ async def run(
     sessions: int,
     seconds: float,
     postgres: Postgres | None = None,
-) -> Verdict:
+) -> Found:
     """Fails `sessions` sessions in about `seconds`, and causes the fault meanwhile."""
     async with _world(database, app, postgres, sessions, seconds) as world:
         living = asyncio.create_task(world.load.run())
         await fault(world)
+        healed = world.healed or monotonic()
         await living
-        over = monotonic()
         await world.caught_up()
-        catch_up = monotonic() - over
-        audit = await world.start_relay("--audit")
-        assert await audit.end() == 0, audit.output
-        rows = await world.load.pool.fetch("SELECT id FROM events")
-        return verdict(
-            (str(row["id"]) for row in rows),
-            await world.broker.stored(),
-            refusals=world.load.refusals,
-            catch_up=catch_up,
-            take_over=world.take_over,
+        return await judged(
+            world.load.crowd.history,
+            database.url,
+            stored=await world.broker.stored(),
+            audit=await world.command("--audit"),
+            outbox=world.outbox,
+            healed=healed,
         )
 
 
@@ -49,11 +48,13 @@ async def run(
 async def _world(
     database: TestDatabase, app: App, postgres: Postgres | None, sessions: int, seconds: float
 ) -> AsyncIterator[World]:
+    outbox = OutboxWatch(database.url)
     async with (
         a_nats_server(sync="always") as broker,
-        asyncpg.create_pool(database.url, min_size=1, max_size=10, init=None) as pool,
+        asyncpg.create_pool(database.url, min_size=1, max_size=2, init=None) as pool,
+        outbox.running(),
         AsyncExitStack() as stack,
     ):
         await broker.make_stream()
-        load = Load(pool, app.client, sessions, seconds)
-        yield World(database, broker, load, postgres, stack)
+        load = Load(a_client(app), sessions, seconds)
+        yield World(database, broker, load, outbox, pool, postgres, stack)

@@ -46,20 +46,22 @@ def relay_killed(times: int) -> Fault:
 async def active_relay_killed(world: World) -> None:
     """Kills the active relay (-9); a standby takes over."""
     active, standby = await _two_relays(world)
-    await world.load.reached(0.4)
+    await world.reached(0.4)
+    world.healed = monotonic()
     active.signal(signal.SIGKILL)
-    await _taken_over(world, standby)
+    await standby.line(ACTIVE)
 
 
 async def active_relay_frozen(world: World) -> None:
     """Stops the active relay during its turn, and lets it go on after a standby took over."""
     active, standby = await _two_relays(world)
-    await world.load.reached(0.3)
+    await world.reached(0.3)
     await _freeze_in_turn(world, active)
-    await _taken_over(world, standby)
-    await world.load.reached(0.6)
+    world.healed = monotonic()
+    await standby.line(ACTIVE)
+    await world.reached(0.6)
     active.signal(signal.SIGCONT)
-    await world.load.reached(0.8)
+    await world.reached(0.8)
 
 
 def broker_away(number: signal.Signals) -> Fault:
@@ -92,10 +94,8 @@ async def stream_deleted(world: World) -> None:
     await _relay_at_work(world)
     await world.broker.delete_stream()
     await asyncio.sleep(OUTAGE_SECONDS)
-    replay = await world.start_relay(
-        "--ensure-stream", "--replay", "--since", BEGINNING.isoformat()
-    )
-    assert await replay.end() == 0, replay.output
+    replay = await world.command("--ensure-stream", "--replay", "--since", BEGINNING.isoformat())
+    assert replay.code == 0, replay
 
 
 async def database_crashed(world: World) -> None:
@@ -110,7 +110,7 @@ async def _relay_at_work(world: World, **settings: str) -> None:
     relay = await world.start_relay(**settings)
     await relay.line(ACTIVE)
     world.load.begin()
-    await world.load.reached(0.3)
+    await world.reached(0.3)
 
 
 async def _two_relays(world: World) -> tuple[Process, Process]:
@@ -120,12 +120,6 @@ async def _two_relays(world: World) -> tuple[Process, Process]:
     await standby.line(STANDBY)
     world.load.begin()
     return active, standby
-
-
-async def _taken_over(world: World, standby: Process) -> None:
-    begun = monotonic()
-    await standby.line(ACTIVE)
-    world.take_over = monotonic() - begun
 
 
 async def _freeze_in_turn(world: World, relay: Process) -> None:

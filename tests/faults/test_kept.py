@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.found import Found
 from tests.faults.kept import Kept
-from tests.faults.verdict import verdict
 
 CONDITIONS = {"sessions": 5000, "seconds": 25.0}
 
@@ -15,7 +15,10 @@ CONDITIONS = {"sessions": 5000, "seconds": 25.0}
 def file(tmp_path: Path) -> Path:
     """The results of a run that was stopped after its first fault."""
     file = tmp_path / "data" / "faults.json"
-    found = verdict([], [], refusals=0, catch_up=0.1, take_over=None)
+    found = Found(
+        operations=5, acknowledged=5, events=3, lost=0, doubled=0, out_of_order=0, untrue=0,
+        silence=0.2, stood_still=0.3, recovery=0.1,
+    )  # fmt: skip
     Kept(file, add=False, conditions=CONDITIONS).add("none", found)
     return file
 
@@ -24,7 +27,7 @@ def test_goes_on_with_the_faults_that_it_lacks(file: Path) -> None:
     kept = Kept(file, add=True, conditions=CONDITIONS)
 
     assert kept.lacking(["none", "broker frozen"]) == ["broker frozen"]
-    assert kept.verdicts["none"].catch_up == 0.1
+    assert kept.found["none"].recovery == 0.1
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from tests.faults.brokers import report
 from tests.faults.brokers.durability import CASES, Survived, survive
 from tests.faults.brokers.flips import Harm, a_damaged_broker
 from tests.faults.brokers.power import can_cut_power
-from tests.faults.brokers.run import Found, run
+from tests.faults.brokers.run import run
 from tests.faults.brokers.scenarios import FAULTS, ON_SMALL_DISKS
 from tests.faults.brokers.world import a_world
+from tests.faults.found import Found, table
 from tests.faults.postgres import Postgres, a_migrated_database, a_postgres
 from tests.guardian import guard_this_run
 from tests.stopping import STOPPED, stop_in_order
@@ -56,7 +57,7 @@ def _faults(options: argparse.Namespace, postgres: Postgres) -> bool:
         print("full disks are left out: only root can mount a small tmpfs")
     found = {name: _shown(name, measured) for name in names}
     if not options.only:
-        report.write("faults", report.of_faults(found), options.page)
+        report.write("faults", table(found), options.page)
     return all(each.is_clean for each in found.values())
 
 

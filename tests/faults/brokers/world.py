@@ -6,79 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from random import Random
-from time import monotonic
-from typing import Any
-from urllib.parse import urlsplit
-from uuid import UUID
 
-from tests.builders import a_token
 from tests.chaos.disks import a_disk
-from tests.chaos.http_client import Client
 from tests.chaos.lives import live
 from tests.chaos.users import Crowd
+from tests.faults.load import Secret, a_client
+from tests.faults.outbox_watch import FIRST, WATCH_SECONDS, OutboxWatch
 from tests.nats_cluster import NODES, NatsCluster, Node, a_nats_cluster
 from tests.running import App, TestDatabase, a_connection
 from tests.system.processes import Finished, Process, finished, started
 
 ACTIVE = '"state": "active"'
 STANDBY = '"state": "standby"'
-WATCH_SECONDS = 0.02
 DISK_BYTES = 48 * 2**20
 PATIENCE_SECONDS = 120
-FIRST = "SELECT coalesce(min(position), 0) FROM outbox"
 LAST = "SELECT coalesce(max(position), 0) FROM outbox"
-
-
-class Secret:
-    """Signs tokens with the secret of the tests."""
-
-    id = "secret"
-
-    def token(self, user_id: UUID, **claims: Any) -> str:
-        return a_token(user_id, **claims)
-
-
-@dataclass
-class OutboxWatch:
-    """Looks at the outbox again and again. `seen`: times, and the first position or 0."""
-
-    url: str
-    seen: list[tuple[float, int]] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        watching = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
-
-    async def _watch(self) -> None:
-        async with a_connection(self.url) as connection:
-            while True:
-                self.seen.append((monotonic(), await connection.fetchval(FIRST)))
-                await asyncio.sleep(WATCH_SECONDS)
-
-    def stood_still(self) -> float:
-        """The longest time in which the first row of the outbox was the same."""
-        longest, begun = 0.0, 0.0
-        for (moment, first), (later, following) in pairwise(self.seen):
-            begun = begun or moment
-            if first and first == following:
-                longest = max(longest, later - begun)
-            else:
-                begun = later
-        return longest
-
-    def moved_after(self, moment: float) -> float:
-        """How long after this moment the first row of then was published; 0 if there was none."""
-        first = next((position for time, position in reversed(self.seen) if time <= moment), 0)
-        later = (time for time, position in self.seen if time > moment and position != first)
-        return next(later, moment) - moment if first else 0.0
 
 
 @dataclass
@@ -127,8 +71,7 @@ class World:
 @asynccontextmanager
 async def a_world(database: TestDatabase, app: App, place: Path) -> AsyncIterator[World]:
     """`place`: an empty directory."""
-    url = urlsplit(app.url)
-    client = Client(str(url.hostname), int(url.port or 0))
+    client = a_client(app)
     crowd = Crowd(client, Random(1), Secret, live, think_seconds=0.1)  # noqa: S311  no secret
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
