@@ -4,19 +4,19 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tests.chaos.checker import Records, check
-from tests.chaos.history import READS, Attempt, Known, Wrong
+from tests.chaos.history import READS, Attempt, Known
 from tests.chaos.report import COUNTED_APART
+from tests.faults.failover.loss import Loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """`operations`: requests. `found_out`: keys whose result a repetition told.
 
-    `lost`: acknowledged commands that the database does not have. `untrue`: answers that no order
-    of requests explains, of users who lost nothing, and answers that no loss can explain.
+    `lost`: acknowledged commands that the database does not have. `untrue`: answers that neither
+    an order of the requests nor the loss explains.
     """
 
     operations: int
@@ -47,12 +47,14 @@ class Outcome:
         return not (self.answers.lost or self.foreign or self.parked or any(self.audit))
 
 
-def judge(history: Sequence[Attempt], records: Records) -> Answers:
+def judge(history: Sequence[Attempt], records: Records, *, crashed: float) -> Answers:
+    """`crashed`: when the old primary was gone, and the new one did not serve yet."""
     done = [each for each in history if each.known is Known.DONE and each.verb not in READS]
     executed = Counter(event["idempotency_key"] for event in records.events)
     lost = {str(each.key): each for each in done if not executed[each.key]}
-    losers = {each.user_id for each in lost.values()}
-    wrong = [each for each in check(history, records) if not _is_explained(each, losers)]
+    found = check(history, records)
+    loss = Loss(history, records, lost, crashed)
+    wrong = [each for each in found if not loss.explains(each)]
     return Answers(
         operations=len(history),
         acknowledged=len({each.key for each in done}),
@@ -66,9 +68,3 @@ def judge(history: Sequence[Attempt], records: Records) -> Answers:
 
 def _unknown(history: Iterable[Attempt]) -> set[str | None]:
     return {each.key for each in history if each.key and each.known is Known.NOTHING}
-
-
-def _is_explained(wrong: Wrong, losers: set[Any]) -> bool:
-    """A user whose commands are lost sees the sessions as they were before."""
-    users = {attempt.user_id for attempt in wrong.proof}
-    return wrong.kind in {"lost", "impossible"} and bool(users) and users <= losers

@@ -41,7 +41,7 @@ async def _judged(world: World) -> Answers:
         await until(lambda: is_empty(database))
         sessions = await database.fetch("SELECT * FROM sessions")
         events = await database.fetch("SELECT * FROM events")
-    return judge(world.crowd.history, Records(sessions, events))
+    return judge(world.crowd.history, Records(sessions, events), crashed=world.crashed)
 
 
 async def _stream(world: World) -> int:

@@ -52,8 +52,7 @@ async def older_backup_restored(world: World, commands: int) -> None:
     home = await world.copied("backup", is_standby=False)
     await _go_on(world, commands)
     restored = Postgres(home, {"port": str(world.primary.port)})
-    world.span.begun = monotonic()
-    await asyncio.to_thread(world.primary.crash)
+    await _crash(world)
     await world.started(restored)
     await _taken_over(world, restored)
 
@@ -64,10 +63,15 @@ async def _go_on(world: World, commands: int) -> None:
 
 
 async def _crash_and_promote(world: World, standby: Postgres) -> None:
-    world.span.begun = monotonic()
-    await asyncio.to_thread(world.primary.crash)
+    await _crash(world)
     await standby.cluster.execute("SELECT pg_promote()")
     await _taken_over(world, standby)
+
+
+async def _crash(world: World) -> None:
+    world.span.begun = monotonic()
+    await asyncio.to_thread(world.primary.crash)
+    world.crashed = monotonic()
 
 
 async def _taken_over(world: World, server: Postgres) -> None:

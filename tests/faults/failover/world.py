@@ -35,7 +35,7 @@ SEED = 17
 class World:
     """`link`: leads to the primary; a standby and backups use it. `span`: of the fault.
 
-    `primary` becomes the server that has taken over.
+    `crashed`: when the first primary was gone. `primary` becomes the server that has taken over.
     """
 
     place: Path
@@ -45,6 +45,7 @@ class World:
     stack: AsyncExitStack
     crowd: Crowd
     span: Span
+    crashed: float = 0.0
     _living: asyncio.Task[None] = field(init=False)
 
     @property
