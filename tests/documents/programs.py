@@ -18,7 +18,7 @@ from tests.system.compose import SERVICES
 
 COMPOSE = {
     "build": set[str](),
-    "exec": set(),
+    "exec": {"-T"},
     "logs": {"--no-log-prefix", "--since"},
     "ps": {"-a"},
     "restart": set(),

@@ -39,11 +39,17 @@ def test_a_patch_replaces_the_port_of_postgresql() -> None:
     assert (change["op"], value, change["value"]) == ("replace", 5432, 6543)
 
 
-def test_a_unit_of_systemd_runs_what_the_page_has_installed() -> None:
+def _unit(text: str) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
-    unit.read_string(block("docs/deploy.md", "# /etc/systemd/system/training-api.service"))
-    service = unit["Service"]
+    unit.read_string(text)
+    return unit
+
+
+def test_a_unit_of_systemd_runs_what_the_page_has_installed() -> None:
+    service = _unit(block("docs/deploy.md", "# /etc/systemd/system/training-api.service"))[
+        "Service"
+    ]
     [made] = [each.words for each in commands() if each.words[1:2] == ["useradd"]]
     [linked] = {each.words[-1] for each in commands() if each.words[1:2] == ["ln"]}
 
@@ -52,6 +58,23 @@ def test_a_unit_of_systemd_runs_what_the_page_has_installed() -> None:
     assert service["ExecStart"].startswith(f"{linked}/venv/bin/python -m service ")
     names = re.findall(r"SERVICE_(\w+)=", service["Environment"])
     assert {each.lower() for each in names} <= Settings.model_fields.keys()
+
+
+def test_a_timer_of_systemd_runs_the_audit_every_day() -> None:
+    api = _unit(block("docs/deploy.md", "# /etc/systemd/system/training-api.service"))["Service"]
+    audit = _unit(block("docs/deploy.md", "# /etc/systemd/system/training-audit.service"))[
+        "Service"
+    ]
+    timer = _unit(block("docs/deploy.md", "# /etc/systemd/system/training-audit.timer"))["Timer"]
+
+    assert audit["Type"] == "oneshot"
+    assert audit["ExecStart"] == api["ExecStart"].replace(
+        " serve", f" {' '.join(container('audit')['args'])}"
+    )
+    assert [audit[each] for each in ("User", "WorkingDirectory")] == [
+        api[each] for each in ("User", "WorkingDirectory")
+    ]
+    assert timer["OnCalendar"] == "daily"
 
 
 def test_an_image_with_tracing_is_made_from_files_that_are_there() -> None:

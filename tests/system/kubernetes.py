@@ -41,11 +41,16 @@ WORKLOADS = {
     "api": the("Deployment", "api"),
     "relay": the("Deployment", "relay"),
     "migration": the("Job", "migration"),
+    "audit": the("CronJob", "audit"),
+}
+SECRETS = {name: f"training-sessions-{name}" for name in WORKLOADS} | {
+    "audit": "training-sessions-relay"
 }
 
 
 def template(name: str) -> Manifest:
-    found: Manifest = WORKLOADS[name]["spec"]["template"]
+    spec: Manifest = WORKLOADS[name]["spec"]
+    found: Manifest = spec.get("jobTemplate", {}).get("spec", spec)["template"]
     return found
 
 

@@ -9,13 +9,18 @@ import pytest
 from service.bootstrap.settings import Settings, all_settings
 from tests.system.compose import SERVICES
 from tests.system.compose import the as in_dockerfile
-from tests.system.kubernetes import BUILT_IN, WORKLOADS, container, secret_environment, template
+from tests.system.kubernetes import (
+    BUILT_IN,
+    SECRETS,
+    WORKLOADS,
+    container,
+    secret_environment,
+    template,
+)
 from tests.system.processes import ROOT
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
-SECRETS = dict(
-    re.findall(r"create secret generic training-sessions-(\w+) \\\n((?:    .*\n)+)", PAGE)
-)
+MADE = dict(re.findall(r"create secret generic (training-sessions-\w+) \\\n((?:    .*\n)+)", PAGE))
 
 
 def _default(name: str) -> Any:
@@ -31,7 +36,7 @@ def test_every_variable_is_a_setting() -> None:
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_a_secret_has_the_keys_that_the_manifest_reads(name: str) -> None:
-    made = set(re.findall(r"--from-literal=([\w-]+)=", SECRETS[name]))
+    made = set(re.findall(r"--from-literal=([\w-]+)=", MADE[SECRETS[name]]))
     read = secret_environment(name).values()
 
     assert made <= {each["key"] for each in read}
@@ -41,7 +46,7 @@ def test_a_secret_has_the_keys_that_the_manifest_reads(name: str) -> None:
 def test_every_label_and_object_of_a_command_is_in_the_manifests() -> None:
     labels = {each["metadata"]["labels"]["app.kubernetes.io/component"] for each in BUILT_IN}
     chosen = re.findall(r"-l app\.kubernetes\.io/component=(\w+)", PAGE)
-    objects = set(re.findall(r"\b(deployment|job)/(\w+)", PAGE))
+    objects = set(re.findall(r"\b(deployment|cronjob|job)/(\w+)", PAGE))
 
     assert set(chosen) == labels - {"namespace"}
     assert objects == {
@@ -53,7 +58,7 @@ def test_a_deploy_migrates_then_rolls_the_api_then_the_relay() -> None:
     chosen = re.findall(r"apply -k production -l app\.kubernetes\.io/component=(\w+)", PAGE)
     services = re.findall(r"docker compose (?:run|up) .*\b(migrate|api|relay)\n", PAGE)
 
-    assert chosen == ["network", "migration", "api", "relay"]
+    assert chosen == ["network", "migration", "api", "relay", "audit"]
     assert services == ["migrate", "api", "relay"]
 
 
@@ -73,6 +78,12 @@ def test_the_plain_host_runs_the_same_commands_and_gives_them_their_time() -> No
     assert f"python -m service {' '.join(container('api')['args'])}\n" in PAGE
     assert f"`{' '.join(container('relay')['args'])}`" in PAGE
     assert " ".join(SERVICES["migrate"]["command"][1:]) in PAGE
+
+
+def test_compose_runs_the_same_audit() -> None:
+    command = " ".join(container("audit")["args"])
+
+    assert f"docker compose exec -T relay python -m service {command}\n" in PAGE
 
 
 def test_the_times_of_a_pod_are_those_of_the_manifest() -> None:

@@ -89,6 +89,22 @@ async def test_the_relay_answers_its_probes_as_the_images_user_and_ends_by_sigte
     assert code == 0
 
 
+async def test_the_audit_ends_with_1_as_the_images_user_if_the_stream_is_missing(
+    image: Image, database: TestDatabase
+) -> None:
+    codes = []
+    async with a_nats_server() as broker:
+        environment = _environment("audit", database_url=database.relay_url, nats_url=broker.url)
+        await broker.make_stream()
+        for _ in range(2):
+            async with _running(image, "audit", environment) as process:
+                codes.append(await process.end())
+            if await broker.has_stream():
+                await broker.delete_stream()
+
+    assert codes == [0, 1]
+
+
 def _environment(name: str, **secrets: str) -> dict[str, str]:
     """As the manifest gives it, with these keys of its secret, and ports of this machine."""
     keys = {

@@ -167,7 +167,7 @@ def test_a_pod_reaches_names_the_database_and_what_its_command_needs(name: str) 
         for rule in policy["spec"].get("egress", [])
         for port in rule["ports"]
     }
-    own = {"api": {443}, "relay": {4222}, "migration": set()}[name]
+    own = {"api": {443}, "relay": {4222}, "migration": set(), "audit": {4222}}[name]
 
     assert allowed == {53, 5432} | own
 
@@ -188,9 +188,21 @@ def test_a_pod_is_reached_on_its_ports_from_named_namespaces_only(name: str) -> 
             "api": {"http": "ingress", "metrics": "monitoring"},
             "relay": {"metrics": "monitoring"},
             "migration": {},
+            "audit": {},
         }[name]
     )
     assert set(sources) == set(ports(name))
+
+
+def test_the_audit_runs_once_a_day_and_only_one_at_a_time() -> None:
+    audit = WORKLOADS["audit"]["spec"]
+    job = audit["jobTemplate"]["spec"]
+
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", audit["schedule"])
+    assert audit["concurrencyPolicy"] == "Forbid"
+    assert job["activeDeadlineSeconds"] < 24 * 3600
+    assert job["backoffLimit"] == 0
+    assert container("audit")["args"] == ["relay", "--audit"]
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

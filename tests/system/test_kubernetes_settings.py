@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from service.bootstrap.settings import DatabaseSettings, RelaySettings, Settings
 from tests.system.compose import SERVICES
 from tests.system.kubernetes import (
+    SECRETS,
     WORKLOADS,
     container,
     plain_environment,
@@ -23,6 +24,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "api": Settings,
     "relay": RelaySettings,
     "migration": DatabaseSettings,
+    "audit": RelaySettings,
 }
 DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
 LONG_LIVED = ["api", "relay"]
@@ -53,7 +55,7 @@ def test_every_secret_is_a_reference(name: str) -> None:
 
     assert not secret & set(plain_environment(name))
     assert required == {variable for variable, key in references.items() if not key.get("optional")}
-    assert {key["name"] for key in references.values()} == {f"training-sessions-{name}"}
+    assert {key["name"] for key in references.values()} == {SECRETS[name]}
 
 
 def test_the_migration_grants_the_roles_to_the_logins_of_the_compose_file() -> None:
