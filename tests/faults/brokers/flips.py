@@ -6,54 +6,87 @@ import re
 import shutil
 import signal
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from pydantic import SecretStr
-
-from service.bootstrap import relay as relaying
-from service.bootstrap.settings import RelaySettings
-from service.relay.errors import BrokerUnavailable
-from service.relay.findings import Finding, Kind
+from service.relay.findings import Kind
 from tests.faults.brokers.blocks import Flip, flips_of_block, flips_of_file
 from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import is_empty
 from tests.relay.queue import many_events
 from tests.running import TestDatabase, eventually
-from tests.system.processes import free_port, started
+from tests.system.processes import Finished, finished, free_port, started
 
-SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+SINCE = "2026-01-01T00:00:00Z"
 SESSIONS, EACH = 40, 3
 OF_A_SMALL_FILE = 4
 TRIES = 6000
+NUMBER = r"(\d+) (lost|foreign|doubled|out of order)\b"
+FOREIGN = r"^foreign: message (\d+),"
+SENTENCES = {
+    "the stream TRAINING_SESSIONS is missing": "the audit says that the stream is missing",
+    "no program listens on its port": "the audit says that the broker does not listen",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What `relay --audit` said. `numbers`: of findings, by kind; empty if it could not compare.
+
+    `foreign`: the sequences of the messages that are no event of the database.
+    """
+
+    code: int
+    words: str
+    numbers: Mapping[str, int]
+    foreign: Sequence[int]
+
+    @classmethod
+    def of(cls, done: Finished) -> "Audit":
+        numbers = {name: int(count) for count, name in re.findall(NUMBER, done.out)}
+        foreign = [int(each) for each in re.findall(FOREIGN, done.out, flags=re.MULTILINE)]
+        return cls(code=done.code, words=done.err.strip(), numbers=numbers, foreign=foreign)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Harm:
     """What a flip did. `unreadable`: events that the stream did not give any more.
 
-    `does_start`: False if nats-server did not, until the stream's directory was removed.
-    `is_found`: the first audit named every loss. `left`: kinds of findings after the replay.
+    `does_start`: False if nats-server opened no port, until the stream's directory was removed.
+    `audit`: the first one, of the broker as it was after the flip. `needs_deletion`: a replay was
+    refused until a foreign message was deleted. `left`: the audit after that.
     """
 
     field: str
     unreadable: int
     does_start: bool
     is_stream_gone: bool
-    is_conflict: bool
-    is_found: bool
-    left: tuple[str, ...]
+    audit: Audit
+    needs_deletion: bool
+    left: Audit
     left_unreadable: int
+
+    @property
+    def found(self) -> str:
+        """How the harm shows; empty if it does not, "–" if there is none."""
+        if not self.unreadable:
+            return "" if self.audit.code else "–"
+        if not self.audit.code:
+            return ""
+        if self.audit.numbers:
+            return "yes" if self.audit.numbers[Kind.LOST] == self.unreadable else ""
+        said = (sentence for words, sentence in SENTENCES.items() if words in self.audit.words)
+        return next(said, "")
 
     @property
     def is_mended(self) -> bool:
         """True if every loss was found, and every event is in the stream again."""
-        is_whole = not self.left_unreadable and set(self.left) <= {str(Kind.OUT_OF_ORDER)}
-        return self.is_found and is_whole
+        left = {kind for kind, count in self.left.numbers.items() if count}
+        is_whole = not self.left_unreadable and left <= {Kind.OUT_OF_ORDER}
+        return bool(self.found and self.left.numbers) and is_whole
 
 
 class DamagedBroker:
@@ -64,18 +97,15 @@ class DamagedBroker:
         self._database = database
         self._store = server.home / "store"
         self._whole = server.home / "whole"
-        self._settings = RelaySettings(
-            database_url=SecretStr(database.relay_url), nats_url=SecretStr(server.url)
-        )
+        self._environment = {
+            "SERVICE_DATABASE_URL": database.relay_url,
+            "SERVICE_NATS_URL": server.url,
+        }
 
     async def fill(self) -> None:
         await self._server.make_stream()
         await many_events(self._database, sessions=SESSIONS, each=EACH)
-        environment = {
-            "SERVICE_DATABASE_URL": self._database.relay_url,
-            "SERVICE_NATS_URL": self._server.url,
-        }
-        async with started("relay", environment=environment):
+        async with started("relay", environment=self._environment):
             await eventually(lambda: is_empty(self._database), tries=TRIES)
         await self._server.stop()
         self._store.rename(self._whole)
@@ -93,58 +123,54 @@ class DamagedBroker:
         shutil.rmtree(self._store, ignore_errors=True)
         shutil.copytree(self._whole, self._store)
         flip.make(self._store)
-        does_start = await self._start()
         try:
-            return await self._mend(flip, does_start=does_start)
+            return await self._mended(flip)
         finally:
             await self._server.stop()
 
-    async def _start(self) -> bool:
-        """False if it does not start with these files; the stream's are removed then."""
-        try:
-            await self._server.start()
-        except AssertionError:
-            await self._server.stop(signal.SIGKILL)
-            [stream] = self._store.rglob(STREAM)
-            shutil.rmtree(stream)
-            await self._server.start()
-            return False
-        return True
-
-    async def _mend(self, flip: Flip, *, does_start: bool) -> Harm:
+    async def _mended(self, flip: Flip) -> Harm:
+        does_start = await self._start()
+        audit = await self._audit()
+        if not does_start:
+            await self._start_without_the_stream()
         is_gone = not await self._server.has_stream()
         unreadable = await self._unreadable()
-        found = await self._audit()
-        replayed = await relaying.publish_history(self._settings, SINCE, ensure_stream=True)
-        if replayed.conflicts:
-            await self._delete_foreign(found)
-            await relaying.publish_history(self._settings, SINCE)
-        left = await self._audit()
-        lost = sum(each.kind == Kind.LOST for each in found)
+        replay = await self._relay("--ensure-stream", "--replay", "--since", SINCE)
+        if needs_deletion := replay.code != 0:
+            for sequence in audit.foreign:
+                await self._server.delete_message(sequence)
+            await self._relay("--replay", "--since", SINCE)
         return Harm(
             field=flip.field,
             unreadable=unreadable,
             does_start=does_start,
             is_stream_gone=is_gone,
-            is_conflict=replayed.conflicts > 0,
-            is_found=is_gone or lost == unreadable,
-            left=tuple(sorted({str(each.kind) for each in left})),
+            audit=audit,
+            needs_deletion=needs_deletion,
+            left=await self._audit(),
             left_unreadable=await self._unreadable(),
         )
 
-    async def _audit(self) -> list[Finding]:
-        found: list[Finding] = []
+    async def _start(self) -> bool:
+        """False if it opens no port; it runs nevertheless."""
         try:
-            await relaying.audit_stream(self._settings, SINCE, found.append)
-        except BrokerUnavailable:
-            return []
-        return found
+            await self._server.start()
+        except AssertionError:
+            return False
+        return True
 
-    async def _delete_foreign(self, found: list[Finding]) -> None:
-        """As the runbook says of conflicts."""
-        for each in found:
-            if each.kind == Kind.FOREIGN and (message := re.match(r"message (\d+)", each.text)):
-                await self._server.delete_message(int(message[1]))
+    async def _start_without_the_stream(self) -> None:
+        """As docs/recovery.md says."""
+        await self._server.stop(signal.SIGKILL)
+        [stream] = self._store.rglob(STREAM)
+        shutil.rmtree(stream)
+        await self._server.start()
+
+    async def _audit(self) -> Audit:
+        return Audit.of(await self._relay("--audit"))
+
+    async def _relay(self, *arguments: str) -> Finished:
+        return await finished("relay", *arguments, environment=self._environment)
 
     async def _unreadable(self) -> int:
         """Events of the database that no message of the stream has as they are."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tests.faults.brokers.durability import CASES, Survived
 from tests.faults.brokers.flips import Harm
-from tests.faults.brokers.run import Found
 
 COMMAND = "python -m tests.faults.brokers"
 
@@ -20,29 +19,6 @@ def write(part: str, text: str, page: Path) -> None:
     measured = f"`{COMMAND} --parts {part}`, measured on {datetime.now(UTC):%Y-%m-%d}:"
     block = f"{begin}\n{measured}\n\n{text}\n{end}"
     page.write_text(re.sub(f"{begin}.*{end}", lambda _: block, page.read_text(), flags=re.DOTALL))
-
-
-def of_faults(found: Mapping[str, Found]) -> str:
-    heads = (
-        "fault", "operations", "acknowledged", "lost", "doubled", "untrue",
-        "longest without an answer", "outbox stood still", "recovery",
-    )  # fmt: skip
-    return _table(
-        heads,
-        [
-            (
-                name,
-                *(
-                    f"{count:,}"
-                    for count in (
-                        each.operations, each.acknowledged, each.lost, each.doubled, each.untrue
-                    )
-                ),
-                *(f"{time:.1f} s" for time in (each.silence, each.stood_still, each.recovery)),
-            )
-            for name, each in found.items()
-        ],
-    )  # fmt: skip
 
 
 def of_durability(found: Mapping[str, Survived]) -> str:
@@ -96,7 +72,7 @@ def _row_of_flips(field: str, harms: Sequence[Harm]) -> tuple[str, ...]:
         str(len(harms)),
         str(lost[0]) if len(set(lost)) == 1 else f"{min(lost)} to {max(lost)}",
         _broker(harms),
-        "yes" if all(harm.is_found for harm in harms) else "no",
+        ", ".join(sorted({harm.found or "no" for harm in harms})),
         _after(harms),
     )
 
@@ -106,7 +82,7 @@ def _broker(harms: Iterable[Harm]) -> str:
         return "does not start"
     if any(harm.is_stream_gone for harm in harms):
         return "gives up the stream"
-    if any(harm.is_conflict for harm in harms):
+    if any(harm.audit.foreign for harm in harms):
         return "gives another message"
     return "says nothing"
 
@@ -114,7 +90,14 @@ def _broker(harms: Iterable[Harm]) -> str:
 def _after(harms: Sequence[Harm]) -> str:
     if not all(harm.is_mended for harm in harms):
         return "not mended"
-    return "whole, out of order" if any(harm.left for harm in harms) else "whole"
+    if not any(harm.unreadable for harm in harms):
+        return "–"
+    words = ["whole"]
+    if any(harm.left.code for harm in harms):
+        words.append("out of order")
+    if any(harm.needs_deletion for harm in harms):
+        words.append("once the other message was deleted")
+    return ", ".join(words)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -122,10 +105,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-NUMBERS = {
-    "operations", "acknowledged", "lost", "doubled", "untrue", "longest without an answer",
-    "outbox stood still", "recovery", "brokers", "flips", "events lost",
-}  # fmt: skip
+NUMBERS = {"acknowledged", "lost", "brokers", "flips", "events lost"}
 
 
 def _is_number(head: str) -> bool:
