@@ -95,8 +95,11 @@ NASTY = (
 
 _CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 _DELIMITERS = ["", *"@/?#[]:,%&=+ \n\"'\\", "%4", "%40", "12", "\uff03"]
+_TEXTS = st.text(_CHARACTERS, max_size=FRAGMENT - 1)
+"""Too short for a fragment of their own: that may be a word of the output, such as a host name."""
+
 secrets = st.one_of(
-    st.builds("{}{}{}".format, st.text(_CHARACTERS), st.just(MARKER), st.text(_CHARACTERS)),
+    st.builds("{}{}{}".format, _TEXTS, st.just(MARKER), _TEXTS),
     st.lists(st.sampled_from(_DELIMITERS), min_size=2).map(MARKER.join),
 )
 
