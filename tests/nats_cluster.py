@@ -27,8 +27,6 @@ from tests.running import eventually
 from tests.system.processes import free_port
 
 NODES = 3
-TRIES = 6000
-"""Brokers elect a leader when they form a cluster and when one is lost; each takes seconds."""
 
 NOT_FOR_OTHERS = "127.0.0.1:1"
 """Each broker tells others this address of itself, so that they find no way around the links."""
@@ -72,7 +70,7 @@ class NatsCluster:
                 return True
             return False
 
-        await eventually(is_made, tries=TRIES)
+        await eventually(is_made)
         await self.settled()
 
     async def leader(self) -> Node:
@@ -88,7 +86,7 @@ class NatsCluster:
                         return True
             return False
 
-        await eventually(is_known, tries=TRIES)
+        await eventually(is_known)
         return next(node for node in self.nodes if node.name == found[-1])
 
     async def move_leader(self, to: Node) -> None:
@@ -102,7 +100,7 @@ class NatsCluster:
             return leader is to
 
         await self.settled()
-        await eventually(leads, tries=TRIES)
+        await eventually(leads)
         await self.settled()
 
     async def settled(self) -> None:
@@ -117,7 +115,7 @@ class NatsCluster:
                 )
             return False
 
-        await eventually(is_settled, tries=TRIES)
+        await eventually(is_settled)
 
     @contextmanager
     def partitioned(self, node: Node, *, ways: Collection[Way] = tuple(Way)) -> Iterator[None]:

@@ -24,7 +24,6 @@ from tests.system.compose import SERVICES
 from tests.system.processes import free_port, serve_environment
 
 WORKERS = 2
-TRIES = 3000
 NOTICE = "SERVICE_SHUTDOWN_NOTICE_SECONDS"
 USER_QUEUE_MAX = "SERVICE_USER_QUEUE_MAX"
 """On one replica 1, so that some of the commands sent twice at once are answered with 429."""
@@ -97,8 +96,8 @@ class _Plan:
         link = await self._link("clients to balancer", balancer)
         self._all.place = link.place
         for part in self._all.replicas:
-            await eventually(partial(is_ready, part.place or link.place), tries=TRIES)
-        await eventually(partial(is_ready, link.place), tries=TRIES)
+            await eventually(partial(is_ready, part.place or link.place))
+        await eventually(partial(is_ready, link.place))
 
     async def _link(
         self, name: str, target: tuple[str, int], *, place: tuple[str, int] = ("127.0.0.1", 0)

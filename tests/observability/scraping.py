@@ -10,10 +10,8 @@ from typing import Any
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.running import NO_AUTHORITIES
+from tests.running import NO_AUTHORITIES, TRIES
 from tests.system.processes import Process
-
-TRIES = 1000
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tests.prometheus.expressions import panel_queries, rule_selectors
 from tests.prometheus.load import load
 from tests.prometheus.server import Prometheus
 from tests.prometheus.stack import Stack, a_stack
-from tests.running import TRIES, eventually
+from tests.running import eventually
 
 RATE_INTERVAL = "4s"
 STEP_SECONDS = 1
@@ -43,7 +43,7 @@ async def test_every_query_is_answered_with_data_under_load_and_faults() -> None
             return empty == set(RIGHTLY_EMPTY)
 
         with suppress(AssertionError):  # the next assertion says which have none
-            await eventually(all_have_data, tries=100)
+            await eventually(all_have_data, tries=300)
         assert empty == set(RIGHTLY_EMPTY)
         assert await _without_series(stack.prometheus, rule_selectors(), begun) == []
 
@@ -66,7 +66,7 @@ async def _holds(stack: Stack, condition: str) -> None:
     async def holds() -> bool:
         return bool(await stack.prometheus.query(condition))
 
-    await eventually(holds, tries=10 * TRIES)
+    await eventually(holds)
 
 
 async def _without_data(prometheus: Prometheus, queries: dict[str, str], begun: float) -> set[str]:

@@ -13,7 +13,6 @@ from tests.running import eventually
 from tests.stopping import STOPPED
 from tests.system.processes import a_public_directory, is_running, started
 
-TRIES = 6000
 IGNORE_SIGINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -34,7 +33,7 @@ async def test_leaves_nothing_behind(number: signal.Signals) -> None:
                 assert not run.is_silent, run.output
                 return _programs(run.running.pid)["nats-server"] > 0
 
-            await eventually(has_begun, tries=TRIES)
+            await eventually(has_begun)
             children = psutil.Process(run.running.pid).children(recursive=True)
 
             run.signal(number)

@@ -28,8 +28,6 @@ from tests.system.processes import Finished, finished, free_port, started
 
 SINCE = "2026-01-01T00:00:00Z"
 SESSIONS, EACH = 100, 3
-TRIES = 6000
-ANSWER_TRIES = 3000
 REPLAYS_MAX, PAUSE_SECONDS = 10, 1
 MISSING = "is missing"
 
@@ -136,7 +134,7 @@ async def survive(case: Case, database: TestDatabase, place: Path) -> Survived:
         relay = partial(finished, "relay", environment=environment)
         ids = await many_events(database, sessions=SESSIONS, each=EACH)
         async with started("relay", environment=environment):
-            await eventually(lambda: is_empty(database), tries=TRIES)
+            await eventually(lambda: is_empty(database))
         await case.harm(machines[: case.harmed])
         await _answered(machines)
         audit = await relay("--audit")
@@ -204,7 +202,7 @@ async def _answered(machines: Sequence[Machine]) -> None:
             return True
         return False
 
-    await eventually(answers, tries=ANSWER_TRIES)
+    await eventually(answers)
 
 
 def _lost(audit: Finished) -> int:

@@ -23,7 +23,6 @@ from tests.system.processes import Finished, finished, free_port, started
 SINCE = "2026-01-01T00:00:00Z"
 SESSIONS, EACH = 40, 3
 OF_A_SMALL_FILE = 4
-TRIES = 6000
 NUMBER = r"(\d+) (lost|foreign|doubled|out of order)\b"
 FOREIGN = r"^foreign: message (\d+),"
 SENTENCES = {
@@ -106,7 +105,7 @@ class DamagedBroker:
         await self._server.make_stream()
         await many_events(self._database, sessions=SESSIONS, each=EACH)
         async with started("relay", environment=self._environment):
-            await eventually(lambda: is_empty(self._database), tries=TRIES)
+            await eventually(lambda: is_empty(self._database))
         await self._server.stop()
         self._store.rename(self._whole)
 
