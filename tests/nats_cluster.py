@@ -28,6 +28,9 @@ from tests.system.processes import free_port
 
 NODES = 3
 
+ASK_AGAIN_SECONDS = 5
+"""A cluster that has no leader may never answer: the tests ask again."""
+
 NOT_FOR_OTHERS = "127.0.0.1:1"
 """Each broker tells others this address of itself, so that they find no way around the links."""
 
@@ -171,7 +174,9 @@ async def a_nats_cluster(
             own_disk = stack.enter_context(disk(home))
             routes = [link for (one, _), link in links.items() if one == number]
             settings = _settings(number, port, routes, home.with_suffix(".log"))
-            server = NatsServer(own_disk.place, free_port(), settings, sync=sync)
+            server = NatsServer(
+                own_disk.place, free_port(), settings, sync=sync, patience_seconds=ASK_AGAIN_SECONDS
+            )
             stack.push_async_callback(server.stop)
             front = await stack.enter_async_context(
                 a_link(f"clients to {name_of(number)}", ("127.0.0.1", server.port), random)

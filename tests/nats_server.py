@@ -17,12 +17,13 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from tests.freezing import freeze
 from tests.running import eventually
-from tests.system.processes import free_port
+from tests.system.processes import PATIENCE_SECONDS, free_port
 
 STREAM = "TRAINING_SESSIONS"
 SUBJECTS = "training.session.v1.>"
@@ -44,7 +45,10 @@ class Stored:
 
 @dataclass
 class NatsServer:
-    """Keeps its port and its data when it is stopped and started."""
+    """Keeps its port and its data when it is stopped and started.
+
+    `patience_seconds`: how long the tests' own requests wait for JetStream.
+    """
 
     home: Path
     port: int
@@ -52,6 +56,7 @@ class NatsServer:
     sync: str | None = None
     host: str = "127.0.0.1"
     has_jetstream: bool = True
+    patience_seconds: float = PATIENCE_SECONDS
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -116,6 +121,9 @@ class NatsServer:
         finally:
             await client.close()
 
+    def _jetstream(self, client: Client) -> JetStreamContext:
+        return client.jetstream(timeout=self.patience_seconds)
+
     async def make_stream(self, **overrides: Any) -> None:
         facts: dict[str, Any] = {
             "name": STREAM,
@@ -126,47 +134,47 @@ class NatsServer:
             "allow_atomic": True,
         }
         async with self.client() as client:
-            await client.jetstream().add_stream(StreamConfig(**facts | overrides))
+            await self._jetstream(client).add_stream(StreamConfig(**facts | overrides))
 
     async def update_stream(self, **changes: Any) -> None:
         async with self.client() as client:
-            config = (await client.jetstream().stream_info(STREAM)).config
-            await client.jetstream().update_stream(config.evolve(**changes))
+            config = (await self._jetstream(client).stream_info(STREAM)).config
+            await self._jetstream(client).update_stream(config.evolve(**changes))
 
     async def delete_stream(self) -> None:
         async with self.client() as client:
-            await client.jetstream().delete_stream(STREAM)
+            await self._jetstream(client).delete_stream(STREAM)
 
     async def has_stream(self) -> bool:
         async with self.client() as client:
             try:
-                await client.jetstream().stream_info(STREAM)
+                await self._jetstream(client).stream_info(STREAM)
             except NotFoundError:
                 return False
             return True
 
     async def purge_stream(self) -> None:
         async with self.client() as client:
-            await client.jetstream().purge_stream(STREAM)
+            await self._jetstream(client).purge_stream(STREAM)
 
     async def delete_message(self, sequence: int) -> None:
         async with self.client() as client:
-            await client.jetstream().delete_msg(STREAM, sequence)
+            await self._jetstream(client).delete_msg(STREAM, sequence)
 
     async def publish(
         self, subject: str, payload: bytes = b"", headers: dict[str, str] | None = None
     ) -> int:
         """Publishes as another program; returns the sequence of the stored message."""
         async with self.client() as client:
-            return (await client.jetstream().publish(subject, payload, headers=headers)).seq
+            return (await self._jetstream(client).publish(subject, payload, headers=headers)).seq
 
     async def config(self) -> StreamConfig:
         async with self.client() as client:
-            return (await client.jetstream().stream_info(STREAM)).config
+            return (await self._jetstream(client).stream_info(STREAM)).config
 
     async def count(self) -> int:
         async with self.client() as client:
-            return (await client.jetstream().stream_info(STREAM)).state.messages
+            return (await self._jetstream(client).stream_info(STREAM)).state.messages
 
     async def has_acknowledged(self, durable: str) -> bool:
         """True if this consumer was sent every message of the stream, and has settled each.
@@ -174,7 +182,7 @@ class NatsServer:
         The broker's count of pending messages may still be 0 when the consumer is new.
         """
         async with self.client() as client:
-            jetstream = client.jetstream()
+            jetstream = self._jetstream(client)
             try:
                 settled = (await jetstream.consumer_info(STREAM, durable)).ack_floor
             except NotFoundError:
@@ -185,7 +193,7 @@ class NatsServer:
     async def has_consumer(self, durable: str) -> bool:
         async with self.client() as client:
             try:
-                await client.jetstream().consumer_info(STREAM, durable)
+                await self._jetstream(client).consumer_info(STREAM, durable)
             except NotFoundError:
                 return False
             return True
@@ -204,14 +212,16 @@ class NatsServer:
     async def messages(self) -> list[Msg]:
         """All messages of the stream, in its order."""
         async with self.client() as client:
-            jetstream = client.jetstream()
+            jetstream = self._jetstream(client)
             left = (await jetstream.stream_info(STREAM)).state.messages
             reader = await jetstream.pull_subscribe(
                 SUBJECTS, stream=STREAM, config=ConsumerConfig(ack_policy=AckPolicy.NONE)
             )
             found: list[Msg] = []
             while left > len(found):
-                found += await reader.fetch(min(left - len(found), 1000))
+                found += await reader.fetch(
+                    min(left - len(found), 1000), timeout=self.patience_seconds
+                )
             return found
 
     async def _answers(self) -> bool:

@@ -305,7 +305,7 @@ class App:
 async def running_app(settings: Settings, **parts: Any) -> AsyncIterator[App]:
     async with (
         serving(describing(create_app(settings, **parts), settings.root_path), settings) as url,
-        httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_AUTHORITIES) as client,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=NO_AUTHORITIES) as client,
     ):
         yield App(url, client)
 

@@ -24,7 +24,7 @@ async def on_independent_connections(app: App, requests: list[Request]) -> list[
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                httpx2.AsyncClient(base_url=app.url, timeout=30, verify=NO_AUTHORITIES)
+                httpx2.AsyncClient(base_url=app.url, timeout=60, verify=NO_AUTHORITIES)
             )
             for _ in requests
         ]

@@ -29,7 +29,7 @@ async def an_app(**overrides: Any) -> AsyncIterator[App]:
     settings = test_settings(database_url=NOWHERE, **overrides)
     async with (
         serving(create_app(settings), settings) as url,
-        httpx2.AsyncClient(base_url=url, timeout=30, verify=NO_AUTHORITIES) as client,
+        httpx2.AsyncClient(base_url=url, timeout=60, verify=NO_AUTHORITIES) as client,
     ):
         yield App(url, client)
 

@@ -11,7 +11,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.running import NO_AUTHORITIES, TRIES
-from tests.system.processes import Process
+from tests.system.processes import PATIENCE_SECONDS, Process
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Metrics:
         return cls(line["url"])
 
     async def scrape(self) -> Scrape:
-        async with httpx2.AsyncClient(verify=NO_AUTHORITIES, trust_env=False) as client:
+        async with httpx2.AsyncClient(
+            timeout=PATIENCE_SECONDS, verify=NO_AUTHORITIES, trust_env=False
+        ) as client:
             answer = await client.get(f"{self.url}/metrics")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from service.bootstrap.metrics import CannotListen, serving_pages
 from service.observability.server import CONNECTIONS_MAX, Page
+from tests.system.processes import PATIENCE_SECONDS
 
 LOOPBACK = "127.0.0.1"
 
@@ -40,7 +41,7 @@ def url() -> Iterator[str]:
     ],
 )
 def test_answers_a_page(url: str, path: str, status: int, body: str) -> None:
-    answer = httpx2.get(url + path, trust_env=False)
+    answer = httpx2.get(url + path, timeout=PATIENCE_SECONDS, trust_env=False)
 
     assert (answer.status_code, answer.text) == (status, body)
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -49,19 +50,21 @@ def test_answers_a_page(url: str, path: str, status: int, body: str) -> None:
 
 
 def test_head_has_no_body(url: str) -> None:
-    answer = httpx2.head(f"{url}/livez", trust_env=False)
+    answer = httpx2.head(f"{url}/livez", timeout=PATIENCE_SECONDS, trust_env=False)
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-length"] == "6"
 
 
 def test_other_methods_are_not_implemented(url: str) -> None:
-    assert httpx2.post(f"{url}/livez", trust_env=False).status_code == 501
+    answer = httpx2.post(f"{url}/livez", timeout=PATIENCE_SECONDS, trust_env=False)
+
+    assert answer.status_code == 501
 
 
 def test_a_page_that_cannot_be_made_is_500_and_logged(url: str) -> None:
     with capture_logs() as lines:
-        answer = httpx2.get(f"{url}/broken", trust_env=False)
+        answer = httpx2.get(f"{url}/broken", timeout=PATIENCE_SECONDS, trust_env=False)
 
     assert (answer.status_code, answer.text) == (500, "The log says why.\n")
     assert [(line["event"], line["path"]) for line in lines] == [("page not made", "/broken")]

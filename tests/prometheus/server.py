@@ -86,7 +86,7 @@ async def a_prometheus(
         async with (
             started(*arguments, command=[PROMETHEUS.path()]),
             httpx2.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}/api/v1", verify=NO_AUTHORITIES, timeout=30
+                base_url=f"http://127.0.0.1:{port}/api/v1", verify=NO_AUTHORITIES, timeout=60
             ) as client,
         ):
             prometheus = Prometheus(client)

@@ -22,7 +22,7 @@ from tests.nats_server import STREAM, NatsServer
 from tests.relay.conftest import Relay
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, eventually
-from tests.system.processes import Process, finished, started
+from tests.system.processes import PATIENCE_SECONDS, Process, finished, started
 
 CONSUMER = (sys.executable, "docs/examples/consumer.py")
 COMPLETED = {"sets": [12, 10], "totalReps": 22, "rpe": 7}
@@ -221,11 +221,13 @@ async def test_an_event_that_kills_the_consumer_is_set_aside(
     await a_completed_session(database)
     await relay()
     async with stream.client() as client:
-        reader = await client.jetstream().pull_subscribe("", durable="totals", stream=STREAM)
+        reader = await client.jetstream(timeout=PATIENCE_SECONDS).pull_subscribe(
+            "", durable="totals", stream=STREAM
+        )
         for _ in range(5):
-            messages = await reader.fetch(3)
+            messages = await reader.fetch(3, timeout=PATIENCE_SECONDS)
             while len(messages) < 3:  # a fetch may return fewer than it asks for
-                messages += await reader.fetch(3 - len(messages))
+                messages += await reader.fetch(3 - len(messages), timeout=PATIENCE_SECONDS)
             for message in messages:
                 await message.nak()
 

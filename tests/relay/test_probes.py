@@ -186,8 +186,12 @@ def _stand_still_until(done: Future[None]) -> None:
     done.result(PATIENCE_SECONDS)
 
 
+def _get(url: str) -> httpx2.Response:
+    return httpx2.get(url, timeout=PATIENCE_SECONDS, trust_env=False)
+
+
 def _until_dead(url: str) -> None:
     for path in ("/readyz", "/livez"):
-        while (answer := httpx2.get(url + path, trust_env=False)).status_code != 503:
+        while (answer := _get(url + path)).status_code != 503:
             time.sleep(0.01)
         assert answer.text == "stuck\n"

@@ -175,7 +175,7 @@ async def test_prints_its_address_and_how_to_stop_it(home: Path, port: int) -> N
 async def test_shows_its_metrics_on_a_free_port_if_theirs_is_taken(home: Path, port: int) -> None:
     async with a_demo(home, port, environment={"SERVICE_METRICS_PORT": str(port)}) as demo:
         [url] = [line.split()[1] for line in demo.screen if line.startswith("  Metrics")]
-        answer = httpx2.get(url, trust_env=False)
+        answer = httpx2.get(url, timeout=PATIENCE_SECONDS, trust_env=False)
 
     assert f":{port}/" not in url
     assert "training_session_transitions_total" in answer.text
@@ -196,7 +196,10 @@ async def test_the_printed_curl_command_fails_the_session_once(home: Path, port:
 
 
 async def test_the_page_begins_with_the_token_and_the_session(home: Path, port: int) -> None:
-    async with a_demo(home, port) as demo, httpx2.AsyncClient(base_url=demo.url) as client:
+    async with (
+        a_demo(home, port) as demo,
+        httpx2.AsyncClient(base_url=demo.url, timeout=PATIENCE_SECONDS) as client,
+    ):
         root = await client.get("/", follow_redirects=True)
         given = (await client.get("/docs/given.json")).json()
         elsewhere = {"Host": "evil.example"}

@@ -20,6 +20,7 @@ from tests.conftest import StartApp
 from tests.http.issuer import an_es256_key, an_issuer
 from tests.running import NO_AUTHORITIES, TestDatabase, serving, test_settings
 from tests.system.processes import (
+    PATIENCE_SECONDS,
     finished,
     free_port,
     listening_url,
@@ -145,7 +146,10 @@ async def _status_of_a_read(environment: dict[str, str]) -> int:
     async with (
         started("serve", environment=environment) as process,
         httpx2.AsyncClient(
-            base_url=await listening_url(process), verify=NO_AUTHORITIES, event_hooks=HELD
+            base_url=await listening_url(process),
+            timeout=PATIENCE_SECONDS,
+            verify=NO_AUTHORITIES,
+            event_hooks=HELD,
         ) as client,
     ):
         answer = await client.get(f"/sessions/{uuid4()}", headers=bearer(KEY.token()))

@@ -135,7 +135,7 @@ async def _nats() -> AsyncIterator[str]:
         command = [nats_server.binary()]
         async with started(flag, str(config), command=command, environment=given) as process:
             await process.line("Server is ready")
-            async with httpx2.AsyncClient() as client:
+            async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as client:
                 path = urlsplit(SERVICES["nats"]["healthcheck"]["test"][-1]).path
                 health = await client.get(f"http://127.0.0.1:{monitoring}{path}")
             assert health.status_code == 200
@@ -163,14 +163,14 @@ async def _next_message(url: str, subject: str) -> Msg:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await eventually(lambda: _has_stream(client))
-            subscription = await client.jetstream().subscribe(subject)
+            subscription = await client.jetstream(timeout=PATIENCE_SECONDS).subscribe(subject)
             return await subscription.next_msg(timeout=PATIENCE_SECONDS)
     finally:
         await client.close()
 
 
 async def _has_stream(client: Client) -> bool:
-    return bool(await client.jetstream().streams_info())
+    return bool(await client.jetstream(timeout=PATIENCE_SECONDS).streams_info())
 
 
 def _environment(name: str, database: TestDatabase) -> dict[str, str]:
