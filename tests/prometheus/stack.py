@@ -48,7 +48,7 @@ async def a_stack(**prometheus: str) -> AsyncIterator[Stack]:
         relays = await _several(RELAYS, stack, "relay", "--ensure-stream", **relay)
         targets = {"api": _hosts(apis), "relay": _hosts(relays)}
         scraping = await stack.enter_async_context(a_prometheus(targets, **prometheus))
-        clients = [_client(await listening_url(each.process)) for each in apis]
+        clients = [_client(await listening_url(each.process, workers=WORKERS)) for each in apis]
         yield Stack(
             scraping,
             postgres,

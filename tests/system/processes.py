@@ -46,6 +46,9 @@ LONG_TIME_LIMITS = {
 }
 """Settings with which a command waits for a lock until the test releases it."""
 
+GIVEN: set[int] = set()
+"""The ports that `free_port` has returned."""
+
 
 LOGGING = {"serve", "relay", "migrate", "check"}
 """Commands whose output is a log; others, such as `demo`, show tokens and answers to a person."""
@@ -67,7 +70,10 @@ class Process:
         return "".join(self.out + self.err)
 
     def signal(self, number: signal.Signals) -> None:
-        self.running.send_signal(number)
+        """Nothing if it has ended. Before CPython 3.13, asyncio's own could lose the exit code."""
+        if self.running.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.running.pid, number)
 
     async def line(self, words: str, *, count: int = 1) -> str:
         """Waits until `count` lines contain these words; returns the last of them."""
@@ -177,10 +183,10 @@ def serve_environment(database_url: str, **settings: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[Process, App]]:
-    """Runs `serve` on a free port, with a client."""
+    """Runs `serve` on a free port, with a client; all its workers have started."""
     environment = serve_environment(database_url, **settings)
     async with started("serve", environment=environment) as process:
-        url = await listening_url(process)
+        url = await listening_url(process, workers=int(settings.get("workers", 1)))
         async with httpx2.AsyncClient(
             base_url=url,
             timeout=PATIENCE_SECONDS,
@@ -191,10 +197,10 @@ async def a_service(database_url: str, **settings: str) -> AsyncIterator[tuple[P
             yield process, App(url, client)
 
 
-async def listening_url(process: Process) -> str:
+async def listening_url(process: Process, *, workers: int = 1) -> str:
+    """Waits for all workers: one that is being started is not yet named so, nor handles signals."""
     url = url_in(await process.line("Uvicorn running on"))
-    # Of several workers, the first listens only later.
-    await process.line("Application startup complete")
+    await process.line("Application startup complete", count=workers)
     await eventually(lambda: _accepts(url))
     return url
 
@@ -268,10 +274,13 @@ def in_memory() -> Path | None:
 def free_port() -> int:
     """A free port that no outgoing connection takes by chance before it is used.
 
-    Each worker of the suite takes its ports from another range.
+    Each worker of the suite takes its ports from another range, and none twice: the first user may
+    not listen yet, or be between a stop and a start.
     """
+    ports = set(range(20_000 + WORKER, 32_768, WORKERS)) - GIVEN
     while True:
-        port = secrets.choice(range(20_000 + WORKER, 32_768, WORKERS))
+        port = secrets.choice(list(ports))
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
+            GIVEN.add(port)
             return port

@@ -10,6 +10,7 @@ import pytest
 
 from service.bootstrap import health_check, listening
 from service.bootstrap.settings import Settings
+from tests.running import eventually
 from tests.system.compose import HEALTH_CHECK, IMAGE_ENVIRONMENT
 from tests.system.processes import (
     Finished,
@@ -46,9 +47,7 @@ async def test_listens_where_the_host_says_and_the_health_check_finds_it(host: s
     async with started("serve", environment=environment) as process:
         await process.line("Uvicorn running on")
 
-        port = int(environment["SERVICE_PORT"])
-        reached = {address for address in (IPV4, IPV6) if await _accepts(address, port)}
-        assert reached == REACHED_BY[host]
+        assert await _reached(environment) == REACHED_BY[host]
         assert (await _health(environment)).code == 0
 
 
@@ -56,11 +55,13 @@ async def test_several_workers_listen_at_the_same_addresses() -> None:
     host = list(REACHED_BY)[-1]
     environment = _environment(host) | {"SERVICE_WORKERS": "2"}
     async with started("serve", environment=environment) as process:
-        await listening_url(process)
+        await listening_url(process, workers=2)
 
-        port = int(environment["SERVICE_PORT"])
-        reached = {address for address in (IPV4, IPV6) if await _accepts(address, port)}
-        assert reached == REACHED_BY[host]
+        async def reaches_all() -> bool:  # a worker has started before it listens
+            return await _reached(environment) >= REACHED_BY[host]
+
+        await eventually(reaches_all)
+        assert await _reached(environment) == REACHED_BY[host]
         assert (await _health(environment)).code == 0
 
 
@@ -155,6 +156,11 @@ async def _health(environment: Mapping[str, str], *more: str) -> Finished:
         command=[sys.executable],
         environment=IMAGE_ENVIRONMENT | dict(environment),
     )
+
+
+async def _reached(environment: Mapping[str, str]) -> set[str]:
+    port = int(environment["SERVICE_PORT"])
+    return {address for address in (IPV4, IPV6) if await _accepts(address, port)}
 
 
 async def _accepts(address: str, port: int) -> bool:

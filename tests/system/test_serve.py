@@ -43,7 +43,7 @@ async def test_finishes_a_running_request_after_sigterm(
             request = asyncio.create_task(app.fail(session, reason=REASON))
             await eventually(lambda: _somebody_waits_for_a_lock(database))
             process.signal(signal.SIGTERM)
-            await process.line("Shutting down")
+            await process.line("Shutting down", count=int(workers))
 
         assert (await request).status_code == 200
         assert await process.end() == 0

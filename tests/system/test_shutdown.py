@@ -89,7 +89,6 @@ async def test_answers_requests_that_arrived_before_sigterm_and_were_not_read(
 ) -> None:
     settings = {"workers": workers, "shutdown_notice_seconds": notice}
     async with a_service(NOWHERE, **settings) as (process, app), AsyncExitStack() as stack:
-        await process.line("Application startup complete", count=int(workers))
         idle = [await an_idle_connection(stack, app) for _ in range(CONNECTIONS)]
         async with stopped(process) as listening:
             new = [await stack.enter_async_context(connected(app)) for _ in range(CONNECTIONS)]
@@ -136,7 +135,7 @@ async def test_waits_for_the_rest_of_a_request_that_is_half_sent(
         await has_read_what_came_before(app)
         for _ in range(sigterms):
             process.signal(signal.SIGTERM)
-        await process.line("Shutting down")
+        await process.line("Shutting down", count=int(workers))
 
         for connection, request, place in zip(connections, requests, places, strict=True):
             await connection.send(request[place:])

@@ -82,7 +82,6 @@ async def test_sigterm_under_load_loses_no_request(
     sessions = [a_session() for _ in range(SESSIONS)]
     await database.insert(*sessions)
     async with a_service(database.api_url, workers=workers) as (process, app):
-        await process.line("Application startup complete", count=int(workers))
         load = Load(app, iter(sessions), pipelined)
         running = asyncio.create_task(load.run())
         await load.has_begun.wait()
