@@ -60,7 +60,7 @@ def claims_of(user_id: UUID | None = None, **overrides: Any) -> dict[str, Any]:
     claims: dict[str, Any] = {
         "iss": "https://abc.supabase.co/auth/v1",
         "aud": "authenticated",
-        "exp": int((now + timedelta(hours=1)).timestamp()),
+        "exp": int((now + timedelta(days=1)).timestamp()),
         "iat": int(now.timestamp()),
         "sub": str(user_id or uuid4()),
         "email": "runner@example.com",

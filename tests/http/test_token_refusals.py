@@ -22,6 +22,7 @@ from tests.running import NO_AUTHORITIES
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOW = int(time.time())
+A_DAY = 86_400  # no run of the tests takes as long
 ISSUER = "https://abc.supabase.co/auth/v1"
 KEY, IMPOSTOR, STRANGER = an_es256_key("autumn"), an_es256_key("autumn"), an_es256_key("unknown")
 RSA_KEY, SHORT_KEY = an_rs256_key("autumn-rsa"), an_rs256_key("short", bits=1024)
@@ -46,8 +47,8 @@ BY_SECRET: dict[str, tuple[str, TokenRefusal]] = {
     "another secret": (a_token(key=OTHER_SECRET), TokenRefusal.BAD_HS256_SIGNATURE),
     "tampered": (a_token()[:-8] + "A" * 8, TokenRefusal.BAD_HS256_SIGNATURE),
     "expired": (a_token(exp=NOW - 60), TokenRefusal.EXPIRED),
-    "iat ahead": (a_token(iat=NOW + 3600), TokenRefusal.NOT_YET_VALID),
-    "nbf ahead": (a_token(nbf=NOW + 3600), TokenRefusal.NOT_YET_VALID),
+    "iat ahead": (a_token(iat=NOW + A_DAY), TokenRefusal.NOT_YET_VALID),
+    "nbf ahead": (a_token(nbf=NOW + A_DAY), TokenRefusal.NOT_YET_VALID),
     "exp a word": (a_token(exp=[NOW + 3600]), TokenRefusal.WRONG_DATE),
     "exp digits": (a_token(exp=str(NOW + 3600)), TokenRefusal.WRONG_DATE),
     "exp infinite": (a_token(exp=float("inf")), TokenRefusal.WRONG_DATE),

@@ -110,7 +110,8 @@ def test_accepts_the_claims_that_pyjwt_accepts_and_no_others(
 ) -> None:
     token = signed(json.dumps(claims, ensure_ascii=ascii_only).encode())
 
-    assert by_service(token, issuer) == by_pyjwt(token, issuer)
+    before = by_pyjwt(token, issuer)
+    assert by_service(token, issuer) in (before, by_pyjwt(token, issuer))  # it may just expire
 
 
 @given(
