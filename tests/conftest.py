@@ -73,6 +73,7 @@ SLOW_FIXTURES = {"a_consumer", "a_relay", "brokers", "webhooks"}
 """They start programs as processes, each of which takes a second of a processor: slow, too."""
 
 OPTIONS = {
+    "autovacuum": "off",  # what it changes and when, a test cannot know
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "300",

@@ -86,7 +86,7 @@ async def model(database: TestDatabase) -> Queries:
 
 @pytest.fixture
 async def queries(database: TestDatabase) -> AsyncIterator[Queries]:
-    limits = SchedulerLimits(groups_in_flight=1, group_size_max=9, queue_max=99, timeout=10)
+    limits = SchedulerLimits(groups_in_flight=1, group_size_max=9, queue_max=99, timeout=60)
     async with an_engine(database.api_url, LIMITS.pool_size) as engine:
         queries = Queries(Database(engine, LIMITS).run_read, limits)
         yield queries

@@ -21,7 +21,7 @@ from tests.builders import a_command, a_session
 from tests.documents.blocks import block
 from tests.group_commit.driving import Seen, group_commit
 from tests.group_commit.proxy import a_proxy
-from tests.running import App, TestDatabase
+from tests.running import App, TestDatabase, eventually
 
 POISON = "poison"
 
@@ -227,7 +227,7 @@ async def test_metrics_of_a_group_hold_the_waits_of_its_commands(database: TestD
     alone, together = seen.groups
     assert (alone.size, together.size) == (1, 4)
     assert all(wait >= alone.duration for wait in together.waits)
-    assert all(0 <= wait < alone.duration for wait in alone.waits)
+    assert all(wait >= 0 for wait in alone.waits)
 
 
 async def test_callers_that_hang_up_leave_no_half_written_command(
@@ -245,7 +245,11 @@ async def test_callers_that_hang_up_leave_no_half_written_command(
 
     assert {(await app.fail(each)).status_code for each in sessions} <= {200, 409}
     assert len(await database.events()) == len(await database.outbox()) == 40
-    assert not await database.value(
+    await eventually(lambda: _has_no_transaction(database))
+
+
+async def _has_no_transaction(database: TestDatabase) -> bool:
+    return not await database.value(
         "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         " AND datname = current_database() AND pid <> pg_backend_pid()"
     )

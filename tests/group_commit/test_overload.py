@@ -20,6 +20,7 @@ from service.domain.session import Session
 from tests.builders import a_session, a_token, bearer
 from tests.freezing import frozen
 from tests.running import Cluster, TestDatabase, a_database, test_settings
+from tests.system.processes import LONG_TIME_LIMITS
 
 REQUESTS = 5000
 QUEUE = 1000
@@ -67,7 +68,9 @@ def client_of(app: ASGIApp) -> httpx2.AsyncClient:
 @asynccontextmanager
 async def standing_still(server: embedded.Server, database: TestDatabase) -> AsyncIterator[None]:
     postmaster = int((server.data / "postmaster.pid").read_text().splitlines()[0])
-    backends = await database.fetch("SELECT pid FROM pg_stat_activity")
+    backends = await database.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    )  # a worker of autovacuum may end meanwhile
     processes = [postmaster, *(each["pid"] for each in backends)]
     async with frozen(*processes):
         yield
@@ -88,6 +91,7 @@ async def test_answers_200_or_503_and_executes_no_command_that_it_answered_with_
         groups_in_flight=2,
         queue_max=QUEUE,
         command_timeout_seconds=1,
+        **LONG_TIME_LIMITS,
     ) as client:
         warm = [a_session() for _ in range(2)]
         await its_database.insert(*warm)

@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -18,7 +17,6 @@ from tests.builders import a_command, a_session
 from tests.group_commit.driving import LIMITS, Seen, group_commit
 from tests.running import TestDatabase, an_engine, eventually
 
-PATIENT = replace(LIMITS, lock_timeout=20, statement_timeout=30, idle_in_transaction_timeout=40)
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
@@ -31,8 +29,8 @@ def seen() -> Seen:
 async def queries(database: TestDatabase, seen: Seen) -> AsyncIterator[Queries]:
     async with an_engine(database.api_url, LIMITS.pool_size, seen.statements) as engine:
         queries = Queries(
-            Database(engine, PATIENT).run_read,
-            SchedulerLimits(groups_in_flight=1, group_size_max=256, queue_max=5000, timeout=10.0),
+            Database(engine, LIMITS).run_read,
+            SchedulerLimits(groups_in_flight=1, group_size_max=256, queue_max=5000, timeout=60.0),
             seen.groups.append,
         )
         yield queries
