@@ -12,13 +12,16 @@ from service.relay.servers import parse_servers
 from tests.builders import MORNING
 from tests.nats_server import STREAM, NatsServer
 
-PUBLISH_TIMEOUT = 0.5
+PATIENCE = 60.0
+IMPATIENCE = 0.5
+"""For a broker that does not answer."""
+
 OWNER = uuid4()
 
 
 @asynccontextmanager
 async def a_broker(
-    server: NatsServer, *, login: str = "", patience: float = PUBLISH_TIMEOUT
+    server: NatsServer, *, login: str = "", patience: float = PATIENCE
 ) -> AsyncIterator[Broker]:
     """A connection to the server, for the stream of the tests."""
     servers = parse_servers(server.url_with(login))

@@ -3,6 +3,7 @@
 
 import signal
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -16,7 +17,7 @@ from service.relay.delivery import ATOMIC_MAX, ATOMIC_MIN
 from service.relay.errors import BrokerUnavailable
 from tests.nats_server import NatsServer
 from tests.relay.conftest import Relay, StartRelay, is_empty
-from tests.relay.publishing import a_broker, an_outbox_event, require_each_once_in_order
+from tests.relay.publishing import IMPATIENCE, a_broker, an_outbox_event, require_each_once_in_order
 from tests.relay.queue import an_event, many_events
 from tests.running import TestDatabase, eventually
 
@@ -28,6 +29,13 @@ LARGEST = 1000
 @pytest.fixture
 async def connected(stream: NatsServer) -> AsyncIterator[Broker]:
     async with a_broker(stream) as connected:
+        connected.is_atomic = True
+        yield connected
+
+
+@asynccontextmanager
+async def impatient(stream: NatsServer) -> AsyncIterator[Broker]:
+    async with a_broker(stream, patience=IMPATIENCE) as connected:
         connected.is_atomic = True
         yield connected
 
@@ -168,12 +176,13 @@ async def test_a_broker_that_does_not_answer_is_an_outage(
     stream: NatsServer, connected: Broker
 ) -> None:
     events = some_events()
-    await stream.freeze()
-    try:
-        with pytest.raises(BrokerUnavailable, match="it does not answer"):
-            await connected.publish_atomically(events)
-    finally:
-        stream.thaw()
+    async with impatient(stream) as other:
+        await stream.freeze()
+        try:
+            with pytest.raises(BrokerUnavailable, match="it does not answer"):
+                await other.publish_atomically(events)
+        finally:
+            stream.thaw()
 
     # It may have stored them since.
     assert {await connected.publish(event) for event in events} <= {True, False}
@@ -185,16 +194,16 @@ async def test_nothing_is_stored_of_an_incomplete_batch(
 ) -> None:
     """A relay that is killed leaves such a batch."""
     events = some_events()
-    client = connected._connection.require()._client  # noqa: SLF001  its work is cut short
-    send = client.send
+    async with impatient(stream) as other:
+        client = other._connection.require()._client  # noqa: SLF001  its work is cut short
+        send = client.send
 
-    async def half(commands: bytes) -> None:
-        await send(b"HPUB".join(commands.split(b"HPUB")[:4]))
+        async def half(commands: bytes) -> None:
+            await send(b"HPUB".join(commands.split(b"HPUB")[:4]))
 
-    monkeypatch.setattr(client, "send", half)
-    with pytest.raises(BrokerUnavailable, match="it does not answer"):
-        await connected.publish_atomically(events)
-    monkeypatch.undo()
+        monkeypatch.setattr(client, "send", half)
+        with pytest.raises(BrokerUnavailable, match="it does not answer"):
+            await other.publish_atomically(events)
 
     assert await stream.count() == 0
     assert await connected.publish_atomically(events) is True

@@ -14,7 +14,7 @@ from service.relay.errors import BrokerUnavailable, EventRefused
 from service.relay.messages import parse_headers
 from service.relay.stored import StoredMessage
 from tests.nats_server import SUBJECTS, NatsServer
-from tests.relay.publishing import a_broker, an_outbox_event, require_each_once_in_order
+from tests.relay.publishing import IMPATIENCE, a_broker, an_outbox_event, require_each_once_in_order
 from tests.running import eventually
 
 
@@ -164,14 +164,15 @@ async def test_an_acknowledgement_of_another_stream_is_an_outage(
 
 
 async def test_a_broker_that_does_not_answer_is_an_outage(
-    stream: NatsServer, connected: Broker
+    stream: NatsServer,
 ) -> None:
-    await stream.freeze()
-    try:
-        with pytest.raises(BrokerUnavailable, match="it does not answer"):
-            await connected.publish(an_outbox_event(uuid4()))
-    finally:
-        stream.thaw()
+    async with a_broker(stream, patience=IMPATIENCE) as connected:
+        await stream.freeze()
+        try:
+            with pytest.raises(BrokerUnavailable, match="it does not answer"):
+                await connected.publish(an_outbox_event(uuid4()))
+        finally:
+            stream.thaw()
 
 
 async def test_a_broker_that_is_killed_is_an_outage_at_once(

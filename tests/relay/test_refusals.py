@@ -14,7 +14,7 @@ from service.relay.servers import parse_servers
 from tests.nats_server import a_nats_server
 from tests.relay.programs import a_program
 from tests.relay.publishing import a_broker, an_outbox_event
-from tests.relay.reasons import SECONDS, reason_for
+from tests.relay.reasons import SECONDS, SILENCE_SECONDS, reason_for
 from tests.running import eventually
 from tests.system.processes import free_port
 
@@ -100,7 +100,7 @@ async def test_a_missing_permission_to_publish_is_an_outage_at_once() -> None:
     denied = 'publish: {deny: "training.session.v1.>"}'
     async with a_nats_server(permissions(denied)) as server:
         await server.make_stream()
-        async with a_broker(server, login=LOGIN, patience=60) as broker:
+        async with a_broker(server, login=LOGIN) as broker:
             broker.is_atomic = True
             events = [an_outbox_event(uuid4()) for _ in range(3)]
             for publishing in (broker.publish(events[0]), broker.publish_atomically(events)):
@@ -113,7 +113,7 @@ async def test_a_missing_permission_to_read_messages_is_an_outage_and_loses_noth
     denied = 'publish: {deny: "$JS.API.STREAM.MSG.GET.>"}'
     async with a_nats_server(permissions(denied)) as server:
         await server.make_stream()
-        async with a_broker(server, login=LOGIN, patience=60) as broker:
+        async with a_broker(server, login=LOGIN) as broker:
             event = an_outbox_event(uuid4())
             assert await broker.publish(event) is False
 
@@ -142,8 +142,10 @@ PROGRAMS: dict[str, tuple[bytes, bool, str]] = {
 async def test_names_a_program_that_is_no_nats_server(
     greeting: bytes, hangs_up: bool, words: str
 ) -> None:
+    is_silent = greeting in {b"", INFO} and not hangs_up
+    patience = SILENCE_SECONDS if is_silent else SECONDS
     async with a_program(greeting, hangs_up=hangs_up) as program:
-        assert await reason_for(program.url) == words
+        assert await reason_for(program.url, patience=patience) == words
         assert words == SILENT or b"whistle" not in program.heard
 
 
@@ -181,7 +183,7 @@ async def test_a_port_that_accepts_no_connection_in_time_does_not_answer() -> No
             with suppress(BlockingIOError):
                 client.connect(listener.getsockname())
         url = f"nats://coach:whistle@127.0.0.1:{listener.getsockname()[1]}"
-        assert await reason_for(url) == SILENT
+        assert await reason_for(url, patience=SILENCE_SECONDS) == SILENT
 
 
 async def test_a_host_that_cannot_be_resolved_is_named_as_such() -> None:

@@ -18,7 +18,7 @@ WANTED = Stream(name=STREAM, replicas=1, duplicate_window=120)
 
 @pytest.fixture
 async def connected(broker: NatsServer) -> AsyncIterator[Broker]:
-    async with a_broker(broker, patience=5) as connected:
+    async with a_broker(broker) as connected:
         yield connected
 
 

@@ -18,6 +18,9 @@ from tests.running import eventually
 from tests.system.processes import free_port
 
 SECONDS = 0.2
+PATIENCE = 2
+"""For servers that answer, and must be left because they have no JetStream."""
+
 NO_JETSTREAM = "JetStream is not enabled on it"
 
 
@@ -57,7 +60,7 @@ async def test_two_servers_without_jetstream_are_tried_in_turn_and_the_reason_st
     async with (
         a_nats_server(has_jetstream=False) as one,
         a_nats_server(has_jetstream=False) as other,
-        Connection(parse_servers(f"{one.url},{other.url}"), seconds=SECONDS).open() as connection,
+        Connection(parse_servers(f"{one.url},{other.url}"), seconds=PATIENCE).open() as connection,
     ):
         assert await used_links(connection, 3) == {NO_JETSTREAM}
 
@@ -80,7 +83,7 @@ async def two_servers_of_a_cluster() -> AsyncIterator[tuple[NatsServer, NatsServ
 async def test_a_server_is_left_for_another_that_its_cluster_names() -> None:
     async with (
         two_servers_of_a_cluster() as (one, _),
-        Connection(parse_servers(one.url), seconds=SECONDS).open() as connection,
+        Connection(parse_servers(one.url), seconds=PATIENCE).open() as connection,
     ):
         assert await used_links(connection, 2) == {NO_JETSTREAM}
 
@@ -88,7 +91,7 @@ async def test_a_server_is_left_for_another_that_its_cluster_names() -> None:
 async def test_a_server_is_no_neighbour_of_itself_by_another_name_than_that_of_the_url() -> None:
     async with two_servers_of_a_cluster() as (one, other):
         url = one.url_with("", host="localhost")
-        async with Connection(parse_servers(url), seconds=SECONDS).open() as connection:
+        async with Connection(parse_servers(url), seconds=PATIENCE).open() as connection:
             link = await current_link(connection)
 
             async def are_named() -> bool:
