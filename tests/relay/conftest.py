@@ -18,6 +18,9 @@ from tests.system.processes import Process, started
 
 StartRelay = Callable[..., AbstractAsyncContextManager[Process]]
 
+LONG_LEASE = {"relay_lease_seconds": 60}
+"""For an active relay of two: on a starved machine it would lose a lease of a second."""
+
 
 @pytest.fixture
 async def broker() -> AsyncIterator[NatsServer]:

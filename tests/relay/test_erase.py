@@ -237,11 +237,11 @@ async def test_goes_on_after_a_kill_in_the_middle(
 ) -> None:
     user_id = await a_user(database)
     await relay()
+    lock = await database.connect()
+    transaction = lock.transaction()
+    await transaction.start()
+    await lock.execute("SELECT FROM sessions WHERE user_id = $1 FOR UPDATE", user_id)
     async with an_eraser(database, stream, user_id, nats_timeout_seconds=60) as process:
-        lock = await database.connect()
-        transaction = lock.transaction()
-        await transaction.start()
-        await lock.execute("SELECT FROM sessions WHERE user_id = $1 FOR UPDATE", user_id)
         await eventually(lambda: has_its_turn(database))
         await eventually(lambda: is_purged(stream))
         process.signal(signal.SIGKILL)

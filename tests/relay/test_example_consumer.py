@@ -117,11 +117,12 @@ async def test_an_event_has_its_effect_although_the_consumer_is_killed_before_it
     await a_completed_session(database)
     await relay()
     lock = await database.connect()
-    async with lock.transaction(), a_consumer() as consumer:
+    async with lock.transaction():
         await lock.execute("LOCK TABLE totals")
-        await eventually(lambda: waits_for_lock(database))
-        consumer.signal(signal.SIGKILL)
-        await consumer.end()
+        async with a_consumer() as consumer:
+            await eventually(lambda: waits_for_lock(database))
+            consumer.signal(signal.SIGKILL)
+            await consumer.end()
     await lock.close()
     assert await totals(database) == []
 

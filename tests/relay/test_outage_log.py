@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.nats_server import NatsServer, a_nats_server
-from tests.relay.conftest import StartRelay, is_empty
+from tests.relay.conftest import LONG_LEASE, StartRelay, is_empty
 from tests.relay.programs import a_program
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, eventually
@@ -94,7 +94,7 @@ async def test_a_relay_without_events_notices_an_outage_too(
 async def test_a_relay_that_stands_by_notices_an_outage_too(
     database: TestDatabase, stream: NatsServer, a_relay: StartRelay
 ) -> None:
-    async with a_relay() as active:
+    async with a_relay(**LONG_LEASE) as active:
         await active.line("active")
         async with a_relay(nats_url=f"nats://127.0.0.1:{free_port()}") as process:
             await process.line("no program listens")

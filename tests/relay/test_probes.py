@@ -18,7 +18,7 @@ from tests.documents.blocks import block
 from tests.documents.console import shown_in, typed
 from tests.group_commit.proxy import Cut, a_proxy
 from tests.nats_server import NatsServer
-from tests.relay.conftest import StartRelay, is_empty
+from tests.relay.conftest import LONG_LEASE, StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.relay.watched import IMPATIENT, watched, watched_here
 from tests.running import TestDatabase, eventually
@@ -29,9 +29,9 @@ A_SECOND = 1.0
 
 @pytest.mark.usefixtures("stream")
 async def test_an_active_relay_and_a_standby_are_ready(a_relay: StartRelay) -> None:
-    async with watched(a_relay) as first:
+    async with watched(a_relay, **LONG_LEASE) as first:
         await first.until("/readyz", 200, "active")
-        async with watched(a_relay) as second:
+        async with watched(a_relay, **LONG_LEASE) as second:
             await second.until("/readyz", 200, "standby")
             for each in (first, second):
                 assert await each.answer("/livez") == (200, "alive")
@@ -95,7 +95,10 @@ async def test_a_standby_that_is_cut_off_from_the_database_says_so_and_takes_ove
     database: TestDatabase, a_relay: StartRelay
 ) -> None:
     """Its connections stay open, and nothing arrives, so that only time limits can tell."""
-    async with a_proxy(database.relay_url) as proxy, watched(a_relay) as first:
+    async with (
+        a_proxy(database.relay_url) as proxy,
+        watched(a_relay, **LONG_LEASE) as first,
+    ):
         proxy.moment = b"BEGIN;"
         await first.until("/readyz", 200, "active")
         async with watched(a_relay, database_url=proxy.url, **IMPATIENT) as second:

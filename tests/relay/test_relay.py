@@ -21,7 +21,7 @@ from service.relay.observing import ObservedTurn
 from tests.conftest import StartApp
 from tests.documents.blocks import block
 from tests.nats_server import NatsServer, Stored
-from tests.relay.conftest import Relay, StartRelay, is_empty
+from tests.relay.conftest import LONG_LEASE, Relay, StartRelay, is_empty
 from tests.relay.queue import an_event
 from tests.running import App, TestDatabase, eventually
 from tests.system.processes import Process
@@ -154,9 +154,9 @@ async def test_the_second_of_two_relays_waits_and_takes_over(
     database: TestDatabase, stream: NatsServer, a_relay: StartRelay
 ) -> None:
     session = await database.a_session()
-    async with a_relay() as first:
+    async with a_relay(**LONG_LEASE) as first:
         await first.line("active")
-        async with a_relay() as second:
+        async with a_relay(**LONG_LEASE) as second:
             await second.line("standby")
             first.signal(signal.SIGKILL)
             await second.line("active")

@@ -8,7 +8,7 @@ import pytest
 from service.persistence.outbox import TURN_LOCK
 from tests.freezing import freeze
 from tests.nats_server import NatsServer
-from tests.relay.conftest import StartRelay, is_empty
+from tests.relay.conftest import LONG_LEASE, StartRelay, is_empty
 from tests.relay.queue import an_event, many_events
 from tests.relay.watched import watched
 from tests.running import TestDatabase, eventually
@@ -89,9 +89,9 @@ async def test_the_leader_shows_the_queue_while_a_command_of_an_operator_has_its
 async def test_a_standby_shows_no_queue_and_takes_over(
     database: TestDatabase, a_relay: StartRelay
 ) -> None:
-    async with watched(a_relay) as first:
+    async with watched(a_relay, **LONG_LEASE) as first:
         await first.until_shown(leader=1, pending_events=0)
-        async with watched(a_relay) as second:
+        async with watched(a_relay, **LONG_LEASE) as second:
             await second.until_shown(**{"state standby": 1, "leader": 0})
             assert await second.queue() == {}
             assert first.process
