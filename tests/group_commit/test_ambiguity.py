@@ -200,7 +200,7 @@ async def test_answers_503_if_the_outcome_of_the_commit_stays_unknown(
     proxy.cuts.clear()
 
     async def finds_out() -> bool:  # the transaction that was cut may still hold the row
-        return (await app.fail(session, headers=key)).status_code == 200
+        return bool((await app.fail(session, headers=key)).status_code == 200)
 
     await eventually(finds_out)
     assert len(await database.events()) == 1

@@ -205,7 +205,7 @@ async def test_a_flood_of_one_user_delays_the_neighbour_by_its_waiting_commands_
         except TooManyRequests:
             pass
 
-    limits = {"groups_in_flight": 1, "user_queue_max": 32}
+    limits: dict[str, Any] = {"groups_in_flight": 1, "user_queue_max": 32}
     async with group_commit(database.api_url, seen=seen, **limits) as commands:
         await asyncio.gather(
             *(execute("flood", a_command(user_id=flooder)) for _ in range(1000)),

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from service.relay import connection, hearing, link
+from service.relay import client, connection, hearing, link
 from service.relay.connection import Connection
 from service.relay.errors import BrokerUnavailable
 from service.relay.servers import parse_servers
@@ -13,7 +13,7 @@ from service.relay.stream_api import StreamApi
 from tests.nats_server import STREAM
 
 SECONDS = 60
-SILENCE_SECONDS = link.CONNECT_SECONDS
+SILENCE_SECONDS = client.CONNECT_SECONDS
 
 
 async def reason_for(urls: str, *, patience: float = SECONDS) -> str:
