@@ -49,7 +49,8 @@ async def test_a_curl_line_for_this_machine_is_answered(app: App, command: Comma
 
 
 async def test_the_metrics_are_where_the_page_says(database: TestDatabase) -> None:
-    async with a_service(database.api_url, metrics_port="0") as (process, _):
+    async with a_service(database.api_url, metrics_port="0") as (process, app):
+        assert (await app.client.get("/readyz")).status_code == 200
         [found] = [json.loads(line)["url"] for line in process.out if '"event": "metrics"' in line]
         output = await typed(f"curl -sf {found}/metrics")
 

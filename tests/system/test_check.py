@@ -25,7 +25,7 @@ from tests.logins import Gate
 from tests.nats_server import NatsServer, a_nats_server
 from tests.relay.queue import an_event
 from tests.running import TestDatabase, test_settings
-from tests.system.processes import Finished, finished, free_port
+from tests.system.processes import PATIENCE_SECONDS, Finished, finished, free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMA = json.loads((DOCS / "check.schema.json").read_text())
@@ -362,10 +362,11 @@ async def test_a_key_set_with_a_usable_key_is_ok(database: TestDatabase) -> None
 async def test_finds_a_key_set_that_cannot_be_used(
     database: TestDatabase, answer: ASGIApp, why: str
 ) -> None:
+    patience = 0.5 if answer is hang else PATIENCE_SECONDS
     async with an_issuer() as issuer:
         issuer.answer = answer
         text, _ = only(
-            await wrong_with(issuer, database.api_url, jwks_timeout_seconds=0.5), "key set"
+            await wrong_with(issuer, database.api_url, jwks_timeout_seconds=patience), "key set"
         )
 
     assert text.endswith(f": {why}")

@@ -4,6 +4,7 @@
 import signal
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
@@ -39,10 +40,14 @@ async def test_leaves_nothing_behind(number: signal.Signals) -> None:
             run.signal(number)
 
             assert await run.end() == STOPPED, run.output
-            assert not [each for each in children if is_running(each.pid)]
+            await eventually(lambda: _have_ended(children))
             assert list(place.iterdir()) == []
             mounted = [each.mountpoint for each in psutil.disk_partitions(all=True)]
             assert not [each for each in mounted if each.startswith(str(place))]
+
+
+async def _have_ended(processes: Sequence[psutil.Process]) -> bool:
+    return not [each for each in processes if is_running(each.pid)]
 
 
 def _programs(pid: int) -> Counter[str]:
