@@ -22,7 +22,7 @@ from nats.errors import Error as NatsError
 from tests.chaos.disks import Disk
 from tests.chaos.link import Link, a_link
 from tests.chaos.weather import Way
-from tests.nats_server import STREAM, NatsServer
+from tests.nats_server import STREAM, NatsServer, Stored
 from tests.running import eventually
 from tests.system.processes import free_port
 
@@ -119,6 +119,19 @@ class NatsCluster:
             return False
 
         await eventually(is_settled)
+
+    async def stored(self) -> list[Stored]:
+        """All events of the stream, in its order; reads again if the leader changes meanwhile."""
+        found: list[Stored] = []
+
+        async def is_read() -> bool:
+            with suppress(NatsError, TimeoutError, OSError):
+                found[:] = await (await self.leader()).server.stored()
+                return True
+            return False
+
+        await eventually(is_read)
+        return found
 
     @contextmanager
     def partitioned(self, node: Node, *, ways: Collection[Way] = tuple(Way)) -> Iterator[None]:

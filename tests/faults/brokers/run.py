@@ -29,7 +29,7 @@ async def run(fault: Fault, world: World, *, users: int, seconds: float) -> Foun
     return await judged(
         world.crowd.history,
         world.database.url,
-        stored=await (await world.cluster.leader()).server.stored(),
+        stored=await world.cluster.stored(),
         audit=await world.command("--audit"),
         outbox=world.outbox,
         healed=healed,
