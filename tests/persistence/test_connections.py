@@ -271,16 +271,17 @@ async def test_does_not_wait_for_a_server_that_stops_answering(
     database: TestDatabase, moment: bytes, failure: type[Exception]
 ) -> None:
     limits = replace(LIMITS, statement_timeout=0.2, idle_in_transaction_timeout=0.3)
+    connect_timeout = 0.5 if failure is DependencyUnavailable else 60
     async with (
         a_proxy(database.api_url) as proxy,
-        an_engine(proxy.url, LIMITS.pool_size, connect_timeout=0.5) as engine,
+        an_engine(proxy.url, LIMITS.pool_size, connect_timeout=connect_timeout) as engine,
     ):
+        units = Database(engine, limits)
         proxy.moment, proxy.cuts = moment, [Cut.VANISHED_BEFORE]
-        with pytest.raises(failure):
-            async with open_unit_of_work(Database(engine, limits), frozenset({uuid4()})) as work:
-                await load(work, a_command())
-
-        assert proxy.made == [Cut.VANISHED_BEFORE]
+        while not proxy.made:  # a time limit may pass before the moment
+            with pytest.raises(failure):
+                async with open_unit_of_work(units, frozenset({uuid4()})) as work:
+                    await load(work, a_command())
 
 
 @pytest.mark.parametrize("path", ["127.0.0.1:1/nothing", "no_such_database"])

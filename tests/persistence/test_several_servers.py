@@ -117,7 +117,10 @@ async def test_spreads_connections_over_the_servers_if_told_to(database: TestDat
         assert second.sent > 0
 
 
-async def test_a_refused_login_is_final(database: TestDatabase) -> None:
+async def test_a_refused_login_is_final(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "HEAD_START_SECONDS", 60)
     async with a_proxy(database.api_url) as first, a_proxy(database.api_url) as second:
         url = several(first, second).replace(f"/{database.name}", "/no_such_gym")
 
