@@ -82,6 +82,9 @@ OPTIONS = {
 
 StartApp = Callable[..., Any]
 
+PATIENT = {"command_timeout_seconds": 60, "database_pool_timeout_seconds": 60}
+"""For machines on which fifty commands at once may take longer than the defaults."""
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than processors, because a test waits most of its time.
@@ -200,11 +203,11 @@ async def empty_database(cluster: Cluster) -> AsyncIterator[TestDatabase]:
 
 @pytest.fixture
 async def start_app(database: TestDatabase) -> AsyncIterator[StartApp]:
-    """Starts the app on a port of its own, with settings overridden by keyword."""
+    """Starts the app on a port of its own, patient, with settings overridden by keyword."""
     async with AsyncExitStack() as stack:
 
         async def start(**overrides: Any) -> App:
-            settings = test_settings(**{"database_url": database.api_url} | overrides)
+            settings = test_settings(**{"database_url": database.api_url} | PATIENT | overrides)
             return await stack.enter_async_context(running_app(settings))
 
         yield start

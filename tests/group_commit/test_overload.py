@@ -90,8 +90,7 @@ async def test_answers_200_or_503_and_executes_no_command_that_it_answered_with_
         database_url=its_database.api_url,
         groups_in_flight=2,
         queue_max=QUEUE,
-        command_timeout_seconds=1,
-        **LONG_TIME_LIMITS,
+        **LONG_TIME_LIMITS | {"command_timeout_seconds": 1},
     ) as client:
         warm = [a_session() for _ in range(2)]
         await its_database.insert(*warm)

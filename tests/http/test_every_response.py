@@ -318,9 +318,7 @@ def _everything(response: httpx2.Response) -> str:
 async def test_readyz_answers_while_every_slot_waits_for_the_database(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(
-        groups_in_flight=2, database_pool_size=7, **LONG_TIME_LIMITS, command_timeout_seconds=60
-    )
+    app = await start_app(groups_in_flight=2, database_pool_size=7, **LONG_TIME_LIMITS)
 
     await database.execute("""
         CREATE OR REPLACE FUNCTION service_acting_users() RETURNS uuid[] LANGUAGE sql AS $$

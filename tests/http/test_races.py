@@ -148,9 +148,7 @@ async def test_returns_503_when_the_queue_is_full_before_anything_else_is_checke
     start_app: Any, database: TestDatabase
 ) -> None:
     """One command waits for a locked row in the only slot; another one fills the queue."""
-    app = await start_app(
-        queue_max=1, groups_in_flight=1, **LONG_TIME_LIMITS, command_timeout_seconds=60
-    )
+    app = await start_app(queue_max=1, groups_in_flight=1, **LONG_TIME_LIMITS)
     first, second = await database.a_session(), await database.a_session()
 
     async with database.connection.transaction():
@@ -176,7 +174,8 @@ async def _refused_for_want_of_room(app: App) -> httpx2.Response:
 async def test_returns_503_when_a_command_waits_too_long(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(command_timeout_seconds=0.05, groups_in_flight=1)
+    limits = LONG_TIME_LIMITS | {"command_timeout_seconds": 0.05}
+    app = await start_app(groups_in_flight=1, **limits)
     first, second = await database.a_session(), await database.a_session()
 
     async with database.connection.transaction():

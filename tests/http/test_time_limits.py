@@ -23,6 +23,7 @@ from tests.http.bare import (
     connected,
 )
 from tests.running import App, TestDatabase, eventually, serving, test_settings
+from tests.system.processes import LONG_TIME_LIMITS
 
 pytestmark = pytest.mark.both_loops
 
@@ -194,7 +195,8 @@ async def test_a_request_that_is_executed_has_no_time_limit_of_a_client(
 ) -> None:
     """The other connection, which becomes idle later, shows that the time limits are over."""
     session = await database.a_session()
-    limits = {f"{name}_seconds": SOON for name in LIMITS if name != "first_byte_timeout"}
+    soon = {f"{name}_seconds": SOON for name in LIMITS if name != "first_byte_timeout"}
+    limits = {**soon, **LONG_TIME_LIMITS}
     async with an_app(database_url=database.api_url, **limits) as app, connected(app) as waiting:
         async with database.connection.transaction():
             await database.execute("LOCK TABLE sessions")

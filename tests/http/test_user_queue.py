@@ -58,7 +58,7 @@ async def _a_lock_is_waited_for(database: TestDatabase) -> bool:
 
 @pytest.fixture
 async def small(start_app: Any) -> App:
-    app: App = await start_app(user_queue_max=1, **LONG_TIME_LIMITS, command_timeout_seconds=60)
+    app: App = await start_app(user_queue_max=1, **LONG_TIME_LIMITS)
     return app
 
 
@@ -106,9 +106,7 @@ async def test_429_comes_after_401_and_before_all_that_is_wrong_with_the_request
 async def test_503_comes_before_429_if_the_queue_of_all_is_full_too(
     start_app: Any, database: TestDatabase
 ) -> None:
-    app = await start_app(
-        queue_max=1, user_queue_max=1, **LONG_TIME_LIMITS, command_timeout_seconds=60
-    )
+    app = await start_app(queue_max=1, user_queue_max=1, **LONG_TIME_LIMITS)
     async with flooded(app, database) as flood:
         refused = await app.fail(flood.session)
     await asyncio.gather(*flood.accepted)

@@ -145,7 +145,7 @@ async def test_counts_an_uncertain_commit_by_what_became_of_it(
     session = await database.a_session()
     async with (
         a_proxy(database.api_url) as proxy,
-        a_service(proxy.url, metrics_port="0", **SHORT_TIME_LIMITS) as (process, app),
+        a_service(proxy.url, metrics_port="0") as (process, app),
     ):
         proxy.cuts = [cut]
         assert (await app.fail(session)).status_code == 200

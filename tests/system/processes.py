@@ -40,6 +40,7 @@ PATIENCE_SECONDS = 120
 """Time limit for what takes a moment: it passes only on a machine that hangs."""
 
 LONG_TIME_LIMITS = {
+    "command_timeout_seconds": "60",
     "database_lock_timeout_seconds": "60",
     "database_statement_timeout_seconds": "70",
     "database_idle_in_transaction_timeout_seconds": "80",

@@ -33,7 +33,7 @@ BOTH_KINDS = pytest.mark.parametrize("method", ["POST", "GET"], ids=["commands",
 
 @pytest.fixture
 async def patient(start_app: StartApp) -> App:
-    return await start_app(**LONG_TIME_LIMITS, command_timeout_seconds=60)
+    return await start_app(**LONG_TIME_LIMITS)
 
 
 async def send(
