@@ -20,7 +20,7 @@ from service.dev import nats_server
 from service.dev.children import Child, ChildEndedError, start
 from service.dev.homes import EmbeddedPostgresError, actual_home, locked
 from service.dev.logins import CONSUMER_ROLE, RELAY_ROLE, make_database, make_login
-from service.dev.postgres import find_socket_dir, server_url
+from service.dev.postgres import find_socket_dir, is_stopping, server_url
 from service.dev.welcome import CHECKOUT
 
 LOOK_SECONDS = 1
@@ -60,8 +60,9 @@ def run(home: Path) -> int:
 
 def _find_demo(home: Path) -> Path:
     """The directory of the socket of its PostgreSQL. Raises NoDemoError."""
-    socket_dir = find_socket_dir(actual_home(home) / "postgres")
-    if socket_dir is None:
+    data = actual_home(home) / "postgres"
+    socket_dir = find_socket_dir(data)
+    if socket_dir is None or is_stopping(data):
         raise NoDemoError(
             f"No demo uses the data in {home}. Start it in another terminal: make run"
         )

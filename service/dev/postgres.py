@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +119,13 @@ def find_socket_dir(data: Path) -> Path | None:
     except (OSError, ValueError):
         return None
     return Path(socket_dir)
+
+
+def is_stopping(data: Path) -> bool:
+    """True from the beginning of its stop, before which it disconnects no client."""
+    with suppress(OSError):
+        return "stopping" in (data / "postmaster.pid").read_text().splitlines()
+    return False
 
 
 def _start(pg_ctl: Sequence[str], log: Path) -> None:

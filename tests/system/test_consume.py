@@ -2,6 +2,7 @@
 """python -m service consume: a consumer beside the demo, and all of its processes."""
 
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -62,6 +63,22 @@ async def test_says_that_there_is_no_demo(tmp_path: Path) -> None:
     assert refused.err == (
         f"No demo uses the data in {tmp_path}. Start it in another terminal: make run\n"
     )
+
+
+async def test_a_demo_that_is_stopping_is_none() -> None:
+    """Its PostgreSQL goes on listening, to refuse connections, when it has ended all others."""
+    with a_public_directory() as home, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{home}/.s.PGSQL.5432")
+        listener.listen()
+        data = home / "postgres"
+        data.mkdir()
+        lines = ["1", str(data), "1795780809", "5432", str(home), "", "1 2", "stopping"]
+        (data / "postmaster.pid").write_text("\n".join(lines) + "\n")
+
+        refused = await finished("consume", "--data", str(home))
+
+    assert (refused.code, refused.out) == (1, "")
+    assert "Start it in another terminal: make run" in refused.err
 
 
 async def test_its_processes_end_when_it_is_killed() -> None:
