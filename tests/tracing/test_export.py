@@ -86,6 +86,7 @@ async def test_without_a_collector_no_header_reaches_the_log(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://gym:{TOKEN}@127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization Bearer {TOKEN}")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.01")
+    monkeypatch.setattr(export, "CLOSE_SECONDS", 60)
     provider = exporting_provider(traced(), "training-sessions")
     assert provider
 
