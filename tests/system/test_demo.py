@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,8 @@ async def home(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
         monkeypatch.setenv("TMPDIR", str(place))  # where a demo that is killed leaves a socket
         yield place
         for postgres in _left_running(place):
-            os.kill(postgres, signal.SIGQUIT)
+            with suppress(ProcessLookupError):  # it may just have stopped by itself
+                os.kill(postgres, signal.SIGQUIT)
             await _gone(postgres)
 
 
@@ -531,7 +532,11 @@ def _names(directory: Path) -> list[str]:
 
 
 def _left_running(home: Path) -> list[int]:
-    return [_process_of(path) for path in home.rglob("postmaster.pid")]
+    found = []
+    for path in home.rglob("postmaster.pid"):
+        with suppress(FileNotFoundError, IndexError):  # it may just be starting or stopping
+            found.append(_process_of(path))
+    return found
 
 
 def _process_of(postmaster: Path) -> int:
