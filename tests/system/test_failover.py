@@ -36,8 +36,10 @@ async def connected(cluster: Cluster) -> AsyncIterator[TestDatabase]:
 
 @asynccontextmanager
 async def the_service(pair: Pair, **settings: float) -> AsyncIterator[App]:
+    """Its check at the start is over: else a later probe could share that."""
     url = pair.url(query="target_session_attrs=read-write")
     async with running_app(test_settings(database_url=url, **settings)) as app:
+        assert await readiness(app) == 200
         yield app
 
 

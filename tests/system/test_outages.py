@@ -32,6 +32,11 @@ async def stopped(process: Process) -> None:
     assert await process.end() == 0
 
 
+async def has_checked(app: App) -> None:
+    """Waits for the check at the start, which a later probe could share."""
+    assert (await app.client.get("/readyz")).status_code == 200
+
+
 async def many_requests(app: App) -> list[int]:
     """Commands, reads and probes."""
     session = a_session()
@@ -65,6 +70,7 @@ async def test_says_an_outage_once_however_many_requests_it_refuses() -> None:
             a_migrated_database(postgres.cluster) as database,
             a_service(database.api_url) as (process, app),
         ):
+            await has_checked(app)
             session = await database.a_session()
             await asyncio.to_thread(postgres.stop)
             assert set(await many_requests(app)) == {503}
@@ -83,8 +89,7 @@ async def test_says_an_outage_once_however_many_requests_it_refuses() -> None:
 
 async def test_says_a_failed_check_and_that_it_is_passed_again(database: TestDatabase) -> None:
     async with a_service(database.api_url) as (process, app):
-        # Else a later call could share the check that runs at the start.
-        assert (await app.client.get("/readyz")).status_code == 200
+        await has_checked(app)
         await database.execute("ALTER TABLE events DISABLE ROW LEVEL SECURITY")
         for _ in range(MANY):
             assert (await app.client.get("/readyz")).status_code == 503
