@@ -21,7 +21,7 @@ def _default(setting: str) -> float:
 
 
 BEGIN_SECONDS = _default("command_timeout_seconds")
-"""A request that has not begun by then is answered with OVERLOADED."""
+"""After this time no transaction is begun for a request."""
 
 SILENT_SERVER_SECONDS = _default("database_statement_timeout_seconds") + _default(
     "database_idle_in_transaction_timeout_seconds"
@@ -39,7 +39,9 @@ ANSWER_SECONDS = BALANCER_SECONDS + ANSWER_MARGIN_SECONDS
 OVERLOADED_MARGIN_SECONDS = 10.0
 """All parts, users and faults share the processors of one machine: each waits for the others."""
 
-OVERLOADED_SECONDS = BEGIN_SECONDS + OVERLOADED_MARGIN_SECONDS
+OVERLOADED_SECONDS = BEGIN_SECONDS + SILENT_SERVER_SECONDS + OVERLOADED_MARGIN_SECONDS
+"""Also the answer if the last transaction has written nothing, because its server was silent."""
+
 OVERLOADED = "OVERLOADED"
 
 CLIENTS = "clients to balancer"

@@ -37,13 +37,13 @@ def test_excuses_it_only_if_the_connection_of_the_user_was_harmed_meanwhile(
 @pytest.mark.parametrize(
     ("seconds", "code", "fault", "count"),
     [
-        (14, "OVERLOADED", "PostgreSQL frozen", 0),
-        (16, "OVERLOADED", "PostgreSQL frozen", 1),
-        (21, "OVERLOADED", "replica frozen", 0),
-        (23, "OVERLOADED", "replica frozen", 1),
-        (21, "OVERLOADED", "latency of 200 ms: clients to balancer", 0),
-        (16, "OVERLOADED", "latency of 200 ms: replica to database", 1),
-        (16, "DEPENDENCY_UNAVAILABLE", "PostgreSQL frozen", 0),
+        (29, "OVERLOADED", "PostgreSQL frozen", 0),
+        (31, "OVERLOADED", "PostgreSQL frozen", 1),
+        (36, "OVERLOADED", "replica frozen", 0),
+        (38, "OVERLOADED", "replica frozen", 1),
+        (36, "OVERLOADED", "latency of 200 ms: clients to balancer", 0),
+        (31, "OVERLOADED", "latency of 200 ms: replica to database", 1),
+        (31, "DEPENDENCY_UNAVAILABLE", "PostgreSQL frozen", 0),
     ],
 )
 def test_finds_a_late_overloaded_beyond_the_time_in_which_a_fault_has_delayed_it(
